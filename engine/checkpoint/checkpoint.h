@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/config/model_config.h"
+#include "kernels/core/tensor.h"
+
+namespace moe {
+
+// A weight as the engine wants it: row-major [out, in] on the host, in the
+// dtype of the file. `view` points into `owned` if that is not empty, else into
+// memory that the checkpoint has mapped (valid as long as the checkpoint).
+struct HostWeight {
+  TensorView view;
+  Tensor owned;
+};
+
+// An opened checkpoint of any format, seen under one table of names:
+//
+//   embedding.weight                        [padded_vocab, hidden]
+//   position_embedding.weight               [max_positions, hidden]
+//   layers.{l}.attention_norm.{weight,bias} [hidden]
+//   layers.{l}.attention.qkv.{weight,bias}  [(heads + 2 kv_heads) * head_dim,
+//        hidden]: all query heads, then all key heads, then all value heads
+//   layers.{l}.attention.out.{weight,bias}  [hidden, heads * head_dim]
+//   layers.{l}.mlp_norm.{weight,bias}       [hidden]
+//   layers.{l}.mlp.{up,down}.{weight,bias}  dense MLP, or the residual MLP of a
+//        residual MoE layer: up [ffn, hidden] (SwiGLU: [2 * ffn, hidden], all
+//        gate rows, then all up rows), down [hidden, ffn]
+//   layers.{l}.moe.gate.weight              [experts, hidden]
+//   layers.{l}.moe.coefficient.{weight,bias} [2, hidden], [2]
+//   layers.{l}.experts.{e}.{up,down}.{weight,bias}  as mlp
+//   final_norm.{weight,bias}                [hidden]
+//   output.weight                           [padded_vocab, hidden] if untied
+//
+// Files written at another tensor or expert degree are merged on the way.
+// Thread-safe after opening.
+class Checkpoint {
+ public:
+  virtual ~Checkpoint() = default;
+
+  virtual const ModelConfig& config() const = 0;
+
+  // kNotFound for a name that the model has but the files lack (for example a
+  // bias of a model without), naming tensor and file; kDataLoss for a wrong
+  // shape, dtype or range.
+  virtual absl::StatusOr<HostWeight> Get(absl::string_view name) const = 0;
+  virtual bool Has(absl::string_view name) const = 0;
+
+  // Things a person should know: ignored keys, differing replicas, ...
+  virtual const std::vector<std::string>& warnings() const = 0;
+  // "DeepSpeed, tag global_step12, tensor degree 1, 14 expert files".
+  virtual std::string Description() const = 0;
+};
+
+// What the files can't tell or tell wrong; see proto/config.proto.
+struct CheckpointOptions {
+  // "": from the file. "head_interleaved", "q_k_v", "version_0", "version_1".
+  std::string qkv_layout;
+  // "": from the file. "a", "b1", "b2".
+  std::string residual_moe;
+  // "": from the file. "gelu_tanh", "gelu_erf".
+  std::string activation;
+  bool rope_double_cos_quirk = false;
+  // 0: from the file, else the padded size.
+  int64_t vocab_size = 0;
+};
+
+// Opens a DeepSpeed directory (with `latest`) or one of its tag directories.
+// Nothing in the files is executed. kNotFound / kDataLoss / kInvalidArgument
+// name the file and what is wrong with it.
+absl::StatusOr<std::unique_ptr<Checkpoint>> OpenCheckpoint(
+    const std::string& path, const CheckpointOptions& options = {});
+
+}  // namespace moe

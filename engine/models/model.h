@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "engine/batch/batch.h"
+#include "engine/cache/kv_cache.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/config/model_config.h"
+#include "kernels/core/stream.h"
+#include "kernels/core/tensor.h"
+
+namespace moe {
+
+// Which experts the rows of one step chose. [layer][row * top_k + j]; a dense
+// layer's vectors are empty.
+struct RoutingTrace {
+  std::vector<std::vector<int32_t>> expert_ids;
+  std::vector<std::vector<float>> weights;
+};
+
+// A decoder with its weights, one rank's view. Not thread-safe.
+class Model {
+ public:
+  virtual ~Model() = default;
+
+  virtual const ModelConfig& config() const = 0;
+
+  // Runs all layers over the rows of `batch`, appends their keys and values to
+  // the blocks it names, and writes the logits of batch.logit_rows to `logits`
+  // [logit_rows, vocab_size] f32. A row's results have the same bits whatever
+  // else is in the batch and however a prompt is cut into steps.
+  // `trace`, if not null, receives the routing.
+  virtual absl::Status Forward(const Batch& batch, KvCache& cache,
+                               const TensorView& logits,
+                               RoutingTrace* trace) = 0;
+
+  // Bytes of packed weights, and how many of them a step of `num_rows` rows
+  // reads if no two rows share an expert that they need not share (an upper
+  // bound for benchmarks).
+  virtual int64_t weight_bytes() const = 0;
+  virtual int64_t weight_bytes_touched(int64_t num_rows) const = 0;
+};
+
+struct ModelOptions {
+  DType weight_dtype = DType::kBf16;  // kBf16, kF16 or kF32
+  int64_t max_rows = 512;             // largest step: sizes the scratch memory
+};
+
+// Packs all weights of `checkpoint`, in parallel on the stream's threads, and
+// calls `progress(done_bytes, total_bytes)` now and then. The checkpoint may be
+// closed afterwards.
+absl::StatusOr<std::unique_ptr<Model>> LoadModel(
+    const Checkpoint& checkpoint, const ModelOptions& options, Stream& stream,
+    absl::FunctionRef<void(int64_t, int64_t)> progress);
+
+}  // namespace moe
