@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "kernels/core/stream.h"
+#include "kernels/core/tensor.h"
+
+namespace moe {
+
+// Rotates the first 2 * half channels of each head in place, pairing channel i
+// with i + half (half = cos.dims[1]):
+//   x'[i]        = x[i] cos - x[i + half] sin
+//   x'[i + half] = x[i + half] cos + x[i] sin
+// with cos and sin of (positions[r], i) from the tables.
+struct RopeArgs {
+  TensorView x;                         // [rows, heads, head_dim] f32, in place
+  absl::Span<const int32_t> positions;  // [rows]
+  TensorView cos;                       // [max_positions, half] f32
+  TensorView sin;                       // [max_positions, half] f32
+};
+absl::Status Rope(const RopeArgs& args, Stream& stream);
+
+// Fills the tables: angle = position * theta^(-2 i / rotary_dim). With
+// `double_cos_quirk` they hold cos(cos(angle)) and sin(cos(angle)), as
+// Megatron-DeepSpeed's 2025 code rotates.
+absl::Status FillRopeTables(float theta, int64_t rotary_dim,
+                            bool double_cos_quirk, const TensorView& cos,
+                            const TensorView& sin);
+
+}  // namespace moe
