@@ -35,12 +35,18 @@ def repositories():
             "highway": ["libhwy"],
             "icu": ["icu-uc"],
             "json": ["nlohmann_json"],
+            "mpi": ["ompi-c"],
             "pcre2": ["libpcre2-8"],
             "protobuf": ["protobuf"],
             "spdlog": ["spdlog"],
         },
+        defines = {
+            # The MPI C++ bindings are gone from MPI 3; without this g++ -O0
+            # wants them from libmpi_cxx.
+            "mpi": ["OMPI_SKIP_MPICXX"],
+        },
         linkopts = {
             "grpc": ["-lgrpc++_reflection"],
         },
-        tools = ["grpc_cpp_plugin", "protoc"],
+        tools = ["grpc_cpp_plugin", "mpirun", "protoc"],
     )
