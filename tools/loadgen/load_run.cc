@@ -1,0 +1,133 @@
+#include "tools/loadgen/load_run.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "proto/moe/v1/generation.grpc.pb.h"
+
+namespace moe {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double Seconds(Clock::duration d) {
+  return std::chrono::duration<double>(d).count();
+}
+
+absl::Status ToAbsl(const std::string& what, const grpc::Status& status) {
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                      absl::StrCat(what, ": ", status.error_message()));
+}
+
+v1::GenerateRequest MakeRequest(const LoadOptions& options, int64_t vocab_size,
+                                int number) {
+  std::mt19937_64 random(options.seed * 1000003 + number);
+  v1::GenerateRequest request;
+  for (int64_t i = 0; i < options.prompt_tokens; ++i) {
+    request.mutable_token_ids()->add_ids(random() % vocab_size);
+  }
+  request.mutable_stopping()->set_max_new_tokens(options.new_tokens);
+  request.mutable_stopping()->set_ignore_eos(true);
+  request.mutable_sampling()->set_seed(options.seed + number);
+  request.mutable_output()->set_text(false);
+  request.mutable_output()->set_token_ids(true);
+  return request;
+}
+
+// Streams one request and adds what it saw to `result` under `mutex`.
+void RunOne(v1::Inference::Stub& stub, const LoadOptions& options,
+            const v1::GenerateRequest& request, std::mutex& mutex,
+            LoadResult& result) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() +
+                       absl::ToChronoMilliseconds(options.timeout));
+  std::vector<double> gaps;
+  double ttft = 0;
+  int64_t tokens = 0;
+  const Clock::time_point start = Clock::now();
+  Clock::time_point last = start;
+  auto reader = stub.GenerateStream(&context, request);
+  v1::GenerateChunk chunk;
+  while (reader->Read(&chunk)) {
+    if (chunk.tokens().empty()) continue;
+    const Clock::time_point now = Clock::now();
+    if (tokens == 0) {
+      ttft = Seconds(now - start);
+    } else {
+      // Tokens that came in one chunk share its gap.
+      const double gap = Seconds(now - last) / chunk.tokens_size();
+      gaps.insert(gaps.end(), chunk.tokens_size(), gap);
+    }
+    tokens += chunk.tokens_size();
+    last = now;
+  }
+  const grpc::Status status = reader->Finish();
+  std::lock_guard<std::mutex> lock(mutex);
+  result.output_tokens += tokens;
+  if (!status.ok()) {
+    result.errors.push_back(ToAbsl("GenerateStream", status).ToString());
+    return;
+  }
+  ++result.completed;
+  result.ttft_seconds.push_back(ttft);
+  result.inter_token_seconds.insert(result.inter_token_seconds.end(),
+                                    gaps.begin(), gaps.end());
+}
+
+}  // namespace
+
+absl::StatusOr<LoadResult> RunLoad(const LoadOptions& options) {
+  auto channel = grpc::CreateChannel(options.address,
+                                     grpc::InsecureChannelCredentials());
+  auto stub = v1::Inference::NewStub(channel);
+  v1::Model model;
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() +
+                       std::chrono::seconds(10));
+  const grpc::Status status = stub->GetModel(&context, {}, &model);
+  if (!status.ok()) return ToAbsl("GetModel of " + options.address, status);
+  if (options.prompt_tokens + options.new_tokens > model.max_positions()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        options.prompt_tokens, " prompt and ", options.new_tokens,
+        " new tokens do not fit the model's ", model.max_positions(),
+        " positions"));
+  }
+
+  LoadResult result;
+  std::mutex mutex;
+  std::atomic<int> next{0};
+  std::vector<std::thread> threads;
+  const Clock::time_point start = Clock::now();
+  for (int i = 0; i < options.streams; ++i) {
+    threads.emplace_back([&] {
+      for (int n = next++; n < options.requests; n = next++) {
+        RunOne(*stub, options, MakeRequest(options, model.vocab_size(), n),
+               mutex, result);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  result.elapsed = absl::FromChrono(Clock::now() - start);
+  return result;
+}
+
+double Percentile(std::vector<double> values, double p) {
+  if (values.empty()) return 0;
+  const size_t rank = static_cast<size_t>(
+      std::ceil(p / 100 * static_cast<double>(values.size())));
+  const size_t i = std::min(std::max<size_t>(rank, 1), values.size()) - 1;
+  std::nth_element(values.begin(), values.begin() + i, values.end());
+  return values[i];
+}
+
+}  // namespace moe

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace moe {
+
+// A closed loop of streaming generation requests against a running server.
+struct LoadOptions {
+  std::string address;         // host:port
+  int streams = 1;             // requests in flight
+  int requests = 1;            // in all
+  int64_t prompt_tokens = 64;  // of each, drawn from the seed
+  int64_t new_tokens = 64;     // of each; the end of text is ignored
+  uint64_t seed = 1;
+  absl::Duration timeout = absl::Minutes(10);  // of one request
+};
+
+// What the clients saw.
+struct LoadResult {
+  int completed = 0;
+  std::vector<std::string> errors;  // one per failed request
+  int64_t output_tokens = 0;
+  absl::Duration elapsed;
+  std::vector<double> ttft_seconds;         // per request
+  std::vector<double> inter_token_seconds;  // all gaps of all requests
+};
+
+// Runs the load with one thread per stream. Fails only if the server can't be
+// reached or does not tell its model; failed requests are in the result.
+absl::StatusOr<LoadResult> RunLoad(const LoadOptions& options);
+
+// The p-th percentile, p in [0, 100], by the nearest rank; 0 of none.
+double Percentile(std::vector<double> values, double p);
+
+}  // namespace moe
