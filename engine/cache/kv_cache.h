@@ -23,8 +23,8 @@ class KvCache {
   int64_t num_blocks() const { return num_blocks_; }
   int64_t block_size() const { return block_size_; }
 
-  // [num_blocks, kv_heads, head_dim, block_size] f32: channel-major, so that the
-  // scores of a block's tokens are computed side by side in one vector.
+  // [num_blocks, kv_heads, head_dim, block_size] f32: channel-major, so that
+  // the scores of a block's tokens are computed side by side in one vector.
   const TensorView& keys(int64_t layer) const { return keys_[layer].view(); }
   // [num_blocks, kv_heads, block_size, head_dim] f32
   const TensorView& values(int64_t layer) const {

@@ -9,7 +9,8 @@
 namespace moe {
 
 // How tokens are chosen. Values are what is meant, with no sentinels: the
-// request's unset fields have been replaced by the model's or server's defaults.
+// request's unset fields have been replaced by the model's or server's
+// defaults.
 struct SamplingParams {
   float temperature = 1.0f;  // 0: greedy (ties to the lowest id)
   int64_t top_k = 0;         // 0: all

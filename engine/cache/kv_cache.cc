@@ -1,0 +1,43 @@
+#include "engine/cache/kv_cache.h"
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "kernels/core/dtype.h"
+
+namespace moe {
+
+absl::StatusOr<KvCache> KvCache::Create(const ModelConfig& config,
+                                        int64_t num_blocks,
+                                        int64_t block_size) {
+  if (num_blocks < 1 || block_size < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("KV cache: ", num_blocks, " blocks of ", block_size,
+                     " tokens; both must be at least 1"));
+  }
+  KvCache cache;
+  cache.num_blocks_ = num_blocks;
+  cache.block_size_ = block_size;
+  const int64_t dims[] = {num_blocks, config.num_kv_heads, block_size,
+                          config.head_dim};
+  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    for (std::vector<Tensor>* tensors : {&cache.keys_, &cache.values_}) {
+      absl::StatusOr<Tensor> tensor = Tensor::Allocate(DType::kF32, dims);
+      if (!tensor.ok()) {
+        return absl::Status(
+            tensor.status().code(),
+            absl::StrCat("KV cache of ", num_blocks, " blocks, ",
+                         num_blocks * BlockBytes(config, block_size),
+                         " bytes: ", tensor.status().message()));
+      }
+      tensors->push_back(*std::move(tensor));
+    }
+  }
+  return cache;
+}
+
+int64_t KvCache::BlockBytes(const ModelConfig& config, int64_t block_size) {
+  return 2 * config.num_layers * config.num_kv_heads * config.head_dim *
+         block_size * static_cast<int64_t>(SizeOf(DType::kF32));
+}
+
+}  // namespace moe
