@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,33 +10,14 @@
 #include "absl/time/time.h"
 #include "engine/config/model_config.h"
 #include "engine/sampling/sampling_params.h"
+#include "engine/scheduler/token_event.h"
 
 namespace moe {
-
-enum class FinishReason { kLength, kStop };
-
-// Why and how one of a request's answers ended.
-struct SequenceFinish {
-  FinishReason reason = FinishReason::kLength;
-  std::optional<int32_t> stop_token_id;  // kStop: the token that ended it
-};
-
-// One new token of answer `index` (of SamplingParams' n answers).
-struct TokenEvent {
-  int32_t index = 0;
-  SampledToken token;
-  std::optional<SequenceFinish> finish;
-};
-
-struct PromptEvent {
-  // One per prompt token; the first has no logprob (NaN). Empty unless asked.
-  std::vector<SampledToken> logprobs;
-};
 
 // Per request, measured by the engine.
 struct RequestTiming {
   absl::Time submitted;
-  absl::Time scheduled;    // first step that held tokens of it
+  absl::Time scheduled;  // first step that held tokens of it
   absl::Time first_token;
   absl::Time finished;
   int64_t preemptions = 0;
@@ -58,18 +38,18 @@ class RequestObserver {
 };
 
 struct Request {
-  std::string id;                       // for logs; unique among the live ones
-  std::vector<int32_t> prompt;          // [1, max_positions)
+  std::string id;               // for logs; unique among the live ones
+  std::vector<int32_t> prompt;  // [1, max_positions)
   SamplingParams sampling;
   StoppingParams stopping;
-  int32_t num_answers = 1;              // n: they share the prompt
-  int32_t priority = 0;                 // higher first
+  int32_t num_answers = 1;  // n: they share the prompt
+  int32_t priority = 0;     // higher first
   absl::Time deadline = absl::InfiniteFuture();
 };
 
 struct EngineLoad {
-  int64_t running = 0;       // sequences in the batch
-  int64_t waiting = 0;       // requests in the queue
+  int64_t running = 0;  // sequences in the batch
+  int64_t waiting = 0;  // requests in the queue
   int64_t waiting_tokens = 0;
   int64_t free_blocks = 0;
   int64_t total_blocks = 0;
@@ -84,12 +64,14 @@ struct EngineLoad {
 struct EngineOptions {
   int64_t num_blocks = 0;
   int64_t block_size = 16;
-  int64_t max_step_tokens = 512;      // rows of one step
-  int64_t prefill_chunk_tokens = 0;   // 0: as many as fit in the step
+  int64_t max_step_tokens = 512;     // rows of one step
+  int64_t prefill_chunk_tokens = 0;  // prompt rows of one step; 0: all that fit
   int64_t max_running_sequences = 64;
   int64_t max_waiting_requests = 256;
   // A step that takes longer makes the engine count as stalled.
   absl::Duration stall_timeout = absl::Seconds(30);
+  // End an answer like its stop_token_ids, unless its request ignores them.
+  std::vector<int32_t> eos_token_ids;
 };
 
 // Runs requests in continuous batches on its own thread. Thread-safe.
@@ -100,15 +82,18 @@ class Engine {
   virtual const ModelConfig& model_config() const = 0;
   virtual const EngineOptions& options() const = 0;
 
-  // Checks the request and queues it. kInvalidArgument (bad field),
-  // kFailedPrecondition (can never fit the KV cache), kResourceExhausted (queue
-  // full), kUnavailable (draining or failed); then the observer is not called.
+  // Checks the request and queues it. kInvalidArgument (bad field; prompt and
+  // max_new_tokens above max_positions), kFailedPrecondition (can never fit the
+  // KV cache), kAlreadyExists (id is live), kResourceExhausted (queue full),
+  // kUnavailable (draining or failed); then the observer is not called.
   // The observer is shared by the engine until OnDone, and by the caller.
   virtual absl::Status Submit(Request request,
                               std::shared_ptr<RequestObserver> observer) = 0;
 
   // Ends a request (OnDone gets kCancelled) or one of its answers within one
-  // step, and frees its blocks. Unknown ids are ignored.
+  // step, and frees its blocks. Unknown ids are ignored. An answer that was
+  // cancelled gets no finish; OnDone is OK once no other is left (the caller
+  // has all that it wanted, say a stop string).
   virtual void Cancel(const std::string& request_id) = 0;
   virtual void CancelAnswer(const std::string& request_id, int32_t index) = 0;
 
@@ -123,8 +108,14 @@ class Engine {
   virtual void Resume() = 0;
   // Waits until nothing runs or waits; false if `deadline` comes first.
   virtual bool WaitIdle(absl::Time deadline) = 0;
-  // Ends all requests with `status` and the thread. Idempotent.
+  // Ends all requests with `status` and the thread. Idempotent. Returns within
+  // stall_timeout even if a step hangs; that step's memory is then kept until
+  // it returns.
   virtual void Shutdown(const absl::Status& status) = 0;
 };
+
+// The longest sequence (prompt and answer together) that `engine` can take:
+// what "the rest of the context" means.
+int64_t MaxSequenceTokens(const Engine& engine);
 
 }  // namespace moe
