@@ -1,0 +1,13 @@
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "server/text/json_fields.h"
+#include "server/text/pretokenizer.h"
+
+namespace moe {
+
+// Reads tokenizer.json's pre_tokenizer: ByteLevel, alone or behind any of
+// Split, Digits and Punctuation in a Sequence. Others are kUnimplemented.
+absl::StatusOr<PretokenizerSpec> ParsePretokenizer(const Json& json);
+
+}  // namespace moe

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+struct pcre2_real_code_8;
+
+namespace moe {
+
+// A range of a text that a pattern matched, or that lies between matches.
+struct PatternSpan {
+  int64_t begin = 0;
+  int64_t end = 0;
+  bool matched = false;
+};
+
+// A Unicode regular expression in Oniguruma's Ruby syntax, as tokenizer.json
+// files write it, run by PCRE2. Immutable, so safe to share by threads.
+class SplitPattern {
+ public:
+  // kInvalidArgument if it does not compile; kUnimplemented where the two
+  // syntaxes differ in meaning (\h, && in classes, ...).
+  static absl::StatusOr<SplitPattern> CreateRegex(absl::string_view regex);
+  // Matches `text` itself. kInvalidArgument if it is empty.
+  static absl::StatusOr<SplitPattern> CreateLiteral(absl::string_view text);
+
+  // Cuts [begin, end) of `text`, which must be valid UTF-8, into matches and
+  // what lies between, in order, none empty, and appends them. What is outside
+  // of the range is not looked at. kResourceExhausted if a match takes more
+  // than a bounded number of steps.
+  absl::Status Split(absl::string_view text, int64_t begin, int64_t end,
+                     std::vector<PatternSpan>* spans) const;
+
+ private:
+  using Code = std::shared_ptr<pcre2_real_code_8>;  // by copies; read only
+
+  SplitPattern(std::string source, Code code)
+      : source_(std::move(source)), code_(std::move(code)) {}
+  static absl::StatusOr<SplitPattern> Compile(std::string source,
+                                              const std::string& regex,
+                                              uint32_t options);
+
+  std::string source_;  // for messages
+  Code code_;
+};
+
+}  // namespace moe
