@@ -20,4 +20,8 @@ struct EmbeddingArgs {
 };
 absl::Status Embedding(const EmbeddingArgs& args, Stream& stream);
 
+namespace cpu {
+absl::Status Embedding(const EmbeddingArgs& args, CpuStream& stream);
+}  // namespace cpu
+
 }  // namespace moe

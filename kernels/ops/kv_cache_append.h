@@ -20,4 +20,8 @@ struct KvCacheAppendArgs {
 };
 absl::Status KvCacheAppend(const KvCacheAppendArgs& args, Stream& stream);
 
+namespace cpu {
+absl::Status KvCacheAppend(const KvCacheAppendArgs& args, CpuStream& stream);
+}  // namespace cpu
+
 }  // namespace moe

@@ -18,4 +18,8 @@ struct LayerNormArgs {
 };
 absl::Status LayerNorm(const LayerNormArgs& args, Stream& stream);
 
+namespace cpu {
+absl::Status LayerNorm(const LayerNormArgs& args, CpuStream& stream);
+}  // namespace cpu
+
 }  // namespace moe

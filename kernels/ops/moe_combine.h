@@ -24,4 +24,8 @@ struct MoeCombineArgs {
 };
 absl::Status MoeCombine(const MoeCombineArgs& args, Stream& stream);
 
+namespace cpu {
+absl::Status MoeCombine(const MoeCombineArgs& args, CpuStream& stream);
+}  // namespace cpu
+
 }  // namespace moe

@@ -26,4 +26,8 @@ struct MoeGatingArgs {
 };
 absl::Status MoeGating(const MoeGatingArgs& args, Stream& stream);
 
+namespace cpu {
+absl::Status MoeGating(const MoeGatingArgs& args, CpuStream& stream);
+}  // namespace cpu
+
 }  // namespace moe

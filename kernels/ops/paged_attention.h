@@ -33,4 +33,8 @@ struct PagedAttentionArgs {
 };
 absl::Status PagedAttention(const PagedAttentionArgs& args, Stream& stream);
 
+namespace cpu {
+absl::Status PagedAttention(const PagedAttentionArgs& args, CpuStream& stream);
+}  // namespace cpu
+
 }  // namespace moe

@@ -16,4 +16,8 @@ struct RmsNormArgs {
 };
 absl::Status RmsNorm(const RmsNormArgs& args, Stream& stream);
 
+namespace cpu {
+absl::Status RmsNorm(const RmsNormArgs& args, CpuStream& stream);
+}  // namespace cpu
+
 }  // namespace moe

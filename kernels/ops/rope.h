@@ -29,4 +29,8 @@ absl::Status FillRopeTables(float theta, int64_t rotary_dim,
                             bool double_cos_quirk, const TensorView& cos,
                             const TensorView& sin);
 
+namespace cpu {
+absl::Status Rope(const RopeArgs& args, CpuStream& stream);
+}  // namespace cpu
+
 }  // namespace moe

@@ -13,4 +13,8 @@ struct SiluAndMulArgs {
 };
 absl::Status SiluAndMul(const SiluAndMulArgs& args, Stream& stream);
 
+namespace cpu {
+absl::Status SiluAndMul(const SiluAndMulArgs& args, CpuStream& stream);
+}  // namespace cpu
+
 }  // namespace moe
