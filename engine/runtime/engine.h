@@ -64,8 +64,9 @@ struct EngineLoad {
 struct EngineOptions {
   int64_t num_blocks = 0;
   int64_t block_size = 16;
-  int64_t max_step_tokens = 512;     // rows of one step
-  int64_t prefill_chunk_tokens = 0;  // prompt rows of one step; 0: all that fit
+  int64_t max_step_tokens = 512;  // rows of one step
+  int64_t prefill_chunk_tokens =
+      0;  // longest piece of a prompt; 0: all that fits
   int64_t max_running_sequences = 64;
   int64_t max_waiting_requests = 256;
   // A step that takes longer makes the engine count as stalled.

@@ -67,18 +67,15 @@ bool Scheduler::CancelAnswer(int64_t request_key, int32_t answer_index) {
   Sequence& sequence = request.answers[answer_index];
   if (sequence.state == Sequence::State::kFinished) return false;
   FinishSequence(&sequence);
-  if (request.num_unfinished > 0) return false;
-  Forget(&request);
-  return true;
+  return request.num_unfinished == 0;
 }
 
-std::vector<int64_t> Scheduler::TakeExpired(absl::Time now) {
+std::vector<int64_t> Scheduler::Expired(absl::Time now) const {
   std::vector<int64_t> expired;
   for (const auto& [key, request] : requests_) {
     if (request->request.deadline < now) expired.push_back(key);
   }
   std::sort(expired.begin(), expired.end());
-  for (int64_t key : expired) Cancel(key);
   return expired;
 }
 
@@ -88,9 +85,6 @@ ScheduledStep Scheduler::NextBatch() {
   tasks_.clear();
   step_.batch.step_id = num_steps_++;
   rows_left_ = options_.max_step_tokens;
-  prefill_rows_left_ = options_.prefill_chunk_tokens > 0
-                           ? options_.prefill_chunk_tokens
-                           : std::numeric_limits<int64_t>::max();
   prompt_logprob_rows_left_ = options_.max_prompt_logprob_rows;
   preempted_ = false;
 
@@ -164,7 +158,7 @@ void Scheduler::Admit() {
   for (; i < waiting_.size(); ++i) {
     if (static_cast<int64_t>(running_.size()) >=
             options_.max_running_sequences ||
-        rows_left_ == 0 || prefill_rows_left_ == 0) {
+        rows_left_ == 0) {
       break;
     }
     Sequence* sequence = waiting_[i];
@@ -216,8 +210,10 @@ bool Scheduler::TryAdmit(Sequence* sequence) {
 }
 
 int64_t Scheduler::PrefillShare(const Sequence& sequence) const {
-  const int64_t share =
-      std::min({sequence.num_pending(), rows_left_, prefill_rows_left_});
+  int64_t share = std::min(sequence.num_pending(), rows_left_);
+  if (options_.prefill_chunk_tokens > 0) {
+    share = std::min(share, options_.prefill_chunk_tokens);
+  }
   const RequestState& request = *sequence.request;
   if (!request.scores_prompt()) return share;
   // Row p scores token p + 1. Rows before the first unscored token are free;
@@ -276,8 +272,6 @@ void Scheduler::AddSlice(Sequence* sequence, int64_t num_tokens) {
     tasks_.push_back({sequence, task.kind});
   }
   rows_left_ -= num_tokens;
-  // A sequence in decode has one pending token; all else is prompt work.
-  if (sequence->num_pending() > 1) prefill_rows_left_ -= num_tokens;
   if (!request.started) {
     request.started = true;
     step_.started.push_back(request.request.key);
@@ -300,7 +294,8 @@ std::vector<SchedulerEvent> Scheduler::Commit(
     if (sequence->state != Sequence::State::kRunning) continue;
     if (!results[i].ok()) {
       FinishAll(&request);
-      events.push_back({request.request.key, results[i].status()});
+      events.push_back({request.request.key,
+                        RequestEnd{results[i].status(), request.preemptions}});
       ended.push_back(&request);
       continue;
     }
@@ -310,7 +305,8 @@ std::vector<SchedulerEvent> Scheduler::Commit(
     }
     CommitSample(sequence, *std::move(results[i]), &events);
     if (request.num_unfinished == 0) {
-      events.push_back({request.request.key, absl::OkStatus()});
+      events.push_back({request.request.key,
+                        RequestEnd{absl::OkStatus(), request.preemptions}});
       ended.push_back(&request);
     }
   }

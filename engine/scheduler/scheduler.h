@@ -21,7 +21,8 @@ namespace moe {
 
 struct SchedulerOptions {
   int64_t max_step_tokens = 512;
-  int64_t prefill_chunk_tokens = 0;  // prompt rows of one step; 0: all that fit
+  // Longest piece of one prompt in a step; 0: all that fits.
+  int64_t prefill_chunk_tokens = 0;
   int64_t max_running_sequences = 64;  // <= max_step_tokens
   // Rows of one step whose logits only serve prompt logprobs: bounds the memory
   // of the logits.
@@ -49,10 +50,16 @@ struct ScheduledStep {
   std::vector<int64_t> started;        // requests that run for the first time
 };
 
-// Something that became of a request: a status is the last, OK or an error.
+// The last event of a request: OK after every answer has finished, or an error.
+struct RequestEnd {
+  absl::Status status;
+  int64_t preemptions = 0;
+};
+
+// Something that became of a request.
 struct SchedulerEvent {
   int64_t request_key = 0;
-  std::variant<PromptEvent, TokenEvent, absl::Status> what;
+  std::variant<PromptEvent, TokenEvent, RequestEnd> what;
 };
 
 struct SchedulerLoad {
@@ -66,7 +73,7 @@ struct SchedulerLoad {
 // computed, and keeps the books of what they produce. It never sees a model.
 //
 //   Add(request)...; while (has_work()) { step = NextBatch(); <compute>;
-//   events = Commit(results); }     Cancel, CancelAnswer, TakeExpired: between
+//   events = Commit(results); }     Cancel, CancelAnswer: between
 //   Commit and NextBatch.
 //
 // Order of service: requests that have waited max_waiting_steps first, then by
@@ -94,11 +101,12 @@ class Scheduler {
 
   // Forgets the request and frees its blocks; unknown keys are ignored.
   void Cancel(int64_t request_key);
-  // The same for one answer. True if none of the request is left: it is then
-  // forgotten.
+  // Ends one answer. True if the request has no unfinished answer left: the
+  // caller then has to Cancel it.
   bool CancelAnswer(int64_t request_key, int32_t answer_index);
-  // Forgets the requests whose deadline is before `now`, and returns them.
-  std::vector<int64_t> TakeExpired(absl::Time now);
+
+  // The requests whose deadline is before `now`, for the caller to Cancel.
+  std::vector<int64_t> Expired(absl::Time now) const;
 
   bool has_work() const { return !requests_.empty(); }
 
@@ -157,7 +165,6 @@ class Scheduler {
   std::vector<Slice> slices_;
   std::vector<Task> tasks_;  // one per logit task
   int64_t rows_left_ = 0;
-  int64_t prefill_rows_left_ = 0;
   int64_t prompt_logprob_rows_left_ = 0;
   bool preempted_ = false;
 };

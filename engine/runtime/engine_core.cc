@@ -1,0 +1,216 @@
+#include "engine/runtime/engine_core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/runtime/engine_log.h"
+#include "engine/runtime/request_validation.h"
+#include "kernels/core/status_macros.h"
+
+namespace moe {
+namespace {
+
+SchedulerOptions ToSchedulerOptions(const EngineOptions& options) {
+  SchedulerOptions result;
+  result.max_step_tokens = options.max_step_tokens;
+  result.prefill_chunk_tokens = options.prefill_chunk_tokens;
+  result.max_running_sequences = options.max_running_sequences;
+  return result;
+}
+
+// A condition variable's clock does not reach absl::InfiniteFuture().
+template <typename Condition>
+bool WaitUntil(std::condition_variable& variable,
+               std::unique_lock<std::mutex>& lock, absl::Time deadline,
+               Condition condition) {
+  if (deadline > absl::Now() + absl::Hours(24 * 365)) {
+    variable.wait(lock, condition);
+    return true;
+  }
+  return variable.wait_until(lock, absl::ToChronoTime(deadline), condition);
+}
+
+}  // namespace
+
+EngineCore::EngineCore(EngineParts parts, const EngineOptions& options,
+                       KvCache cache)
+    : parts_(std::move(parts)),
+      options_(options),
+      cache_(std::move(cache)),
+      blocks_(options.num_blocks, options.block_size),
+      scheduler_(ToSchedulerOptions(options), &blocks_) {}
+
+absl::StatusOr<std::shared_ptr<EngineCore>> EngineCore::Create(
+    EngineParts parts, const EngineOptions& options) {
+  const ModelConfig& model = parts.model->config();
+  RETURN_IF_ERROR(ValidateEngineOptions(options, model));
+  ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(model, options.num_blocks,
+                                                  options.block_size));
+  // Not make_shared: the constructor is private.
+  std::shared_ptr<EngineCore> core(
+      new EngineCore(std::move(parts), options, std::move(cache)));
+  const int64_t max_logit_rows =
+      options.max_running_sequences +
+      ToSchedulerOptions(options).max_prompt_logprob_rows;
+  ASSIGN_OR_RETURN(
+      core->runner_,
+      StepRunner::Create(core->parts_.model.get(), &core->cache_,
+                         core->parts_.threads.get(), max_logit_rows));
+  core->PublishLoad();
+  return core;
+}
+
+absl::Status EngineCore::Submit(Request request,
+                                std::shared_ptr<RequestObserver> observer) {
+  RETURN_IF_ERROR(ValidateRequest(request, model_config()));
+  RETURN_IF_ERROR(
+      scheduler_.CheckFits(static_cast<int64_t>(request.prompt.size()),
+                           request.stopping.max_new_tokens));
+  LiveRequest live;
+  live.observer = std::move(observer);
+  live.timing.submitted = parts_.clock();
+
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (stop_status_.has_value()) {
+    return absl::UnavailableError("the engine has been shut down");
+  }
+  if (!failure_.ok()) return failure_;
+  if (draining_) {
+    return absl::UnavailableError(
+        "the engine is draining and takes no new requests");
+  }
+  if (num_queued_ >= options_.max_waiting_requests) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the queue is full: ", num_queued_,
+                     " requests are waiting; max_waiting_requests is ",
+                     options_.max_waiting_requests));
+  }
+  if (!live_ids_.emplace(request.id, next_key_).second) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("a request with id '", request.id, "' has not ended yet"));
+  }
+  live.key = next_key_++;
+  live.request = std::move(request);
+  ++num_live_;
+  ++num_queued_;
+  inbox_.requests.push_back(std::move(live));
+  work_.notify_one();
+  return absl::OkStatus();
+}
+
+void EngineCore::Cancel(const std::string& request_id,
+                        std::optional<int32_t> answer) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto it = live_ids_.find(request_id);
+  if (it == live_ids_.end()) return;
+  inbox_.cancels.push_back({it->second, answer});
+  work_.notify_one();
+}
+
+EngineLoad EngineCore::GetLoad() const {
+  const absl::Time now = parts_.clock();
+  std::lock_guard<std::mutex> lock(mutex_);
+  EngineLoad load = load_;
+  load.waiting += static_cast<int64_t>(inbox_.requests.size());
+  for (const LiveRequest& live : inbox_.requests) {
+    load.waiting_tokens += static_cast<int64_t>(live.request.prompt.size()) *
+                           live.request.num_answers;
+  }
+  load.tokens_per_second = token_rate_.PerSecond(now);
+  return load;
+}
+
+absl::Status EngineCore::CheckHealth() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (stop_status_.has_value()) {
+      return absl::UnavailableError("the engine has been shut down");
+    }
+    if (!failure_.ok()) return failure_;
+  }
+  absl::Status status =
+      step_clock_.Check(options_.stall_timeout, parts_.clock());
+  if (!status.ok() && step_clock_.ShouldReportStall()) {
+    LogEngineEvent(EngineLogLevel::kError, "engine_stalled",
+                   {{"error", std::string(status.message())}});
+  }
+  return status;
+}
+
+void EngineCore::SetDraining(bool draining) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  draining_ = draining;
+}
+
+bool EngineCore::WaitIdle(absl::Time deadline) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  return WaitUntil(done_, lock, deadline, [&] { return num_live_ == 0; });
+}
+
+bool EngineCore::Stop(const absl::Status& status) {
+  std::vector<LiveRequest> left;
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    if (!stop_status_.has_value()) stop_status_ = status;
+    work_.notify_one();
+    const auto stopped = [&] { return stopped_ || abandoned_; };
+    const absl::Time deadline = absl::Now() + options_.stall_timeout;
+    if (!WaitUntil(done_, lock, deadline, stopped)) {
+      // Outside the model the thread needs only a moment more.
+      done_.wait(lock, [&] { return stopped() || computing_; });
+    }
+    if (stopped_) return true;
+    if (abandoned_) return false;  // by another caller
+    abandoned_ = true;
+    done_.notify_all();
+    left = std::move(inbox_.requests);
+    // The step reads requests_, so they are copied, not moved.
+    for (const auto& [key, live] : requests_) left.push_back(live);
+    live_ids_.clear();
+    num_queued_ = 0;
+  }
+  std::sort(
+      left.begin(), left.end(),
+      [](const LiveRequest& a, const LiveRequest& b) { return a.key < b.key; });
+  LogEngineEvent(EngineLogLevel::kError, "engine_abandoned",
+                 {{"requests", absl::StrCat(left.size())},
+                  {"error", "a step did not return within stall_timeout"}});
+  for (LiveRequest& live : left) {
+    live.timing.finished = parts_.clock();
+    live.timing.preemptions = scheduler_.preemptions(live.key);
+    live.observer->OnDone(status, live.timing);
+  }
+  std::lock_guard<std::mutex> lock(mutex_);
+  num_live_ = 0;
+  done_.notify_all();
+  return false;
+}
+
+void EngineCore::Run() {
+  while (true) {
+    Inbox inbox;
+    absl::Status end;
+    bool stopping = false;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      work_.wait(lock, [&] {
+        return stop_status_.has_value() || !inbox_.empty() ||
+               scheduler_.has_work();
+      });
+      inbox = std::exchange(inbox_, Inbox());
+      stopping = stop_status_.has_value();
+      end = stopping ? *stop_status_ : failure_;
+    }
+    Accept(std::move(inbox));
+    if (stopping || !end.ok()) EndAll(end);
+    if (stopping) break;
+    EndExpired();
+    if (scheduler_.has_work() && !Step()) return;
+  }
+  std::lock_guard<std::mutex> lock(mutex_);
+  stopped_ = true;
+  done_.notify_all();
+}
+
+}  // namespace moe

@@ -1,0 +1,118 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "engine/cache/block_manager.h"
+#include "engine/cache/kv_cache.h"
+#include "engine/models/model.h"
+#include "engine/runtime/engine.h"
+#include "engine/runtime/engine_parts.h"
+#include "engine/runtime/rate_meter.h"
+#include "engine/runtime/step_clock.h"
+#include "engine/runtime/step_runner.h"
+#include "engine/scheduler/scheduler.h"
+#include "kernels/core/thread_pool.h"
+
+namespace moe {
+
+// What an Engine shares with its thread: requests come in through an inbox,
+// steps run one after another, events go out to observers. Thread-safe but for
+// Run. The members below the mutex are the engine thread's own.
+class EngineCore {
+ public:
+  static absl::StatusOr<std::shared_ptr<EngineCore>> Create(
+      EngineParts parts, const EngineOptions& options);
+
+  const ModelConfig& model_config() const { return parts_.model->config(); }
+  const EngineOptions& options() const { return options_; }
+
+  absl::Status Submit(Request request,
+                      std::shared_ptr<RequestObserver> observer);
+  void Cancel(const std::string& request_id, std::optional<int32_t> answer);
+  EngineLoad GetLoad() const;
+  absl::Status CheckHealth();
+  void SetDraining(bool draining);
+  bool WaitIdle(absl::Time deadline);
+
+  // Has Run return, after all requests have ended with `status`. If it hangs in
+  // a step for stall_timeout, ends the requests from here and gives it up: true
+  // if Run has returned, false if it was given up.
+  bool Stop(const absl::Status& status);
+
+  // The engine thread: returns after Stop.
+  void Run();
+
+ private:
+  struct LiveRequest {
+    int64_t key = 0;
+    Request request;
+    std::shared_ptr<RequestObserver> observer;  // shared with the caller
+    RequestTiming timing;
+  };
+  struct CancelOrder {
+    int64_t key = 0;
+    std::optional<int32_t> answer;  // none: the whole request
+  };
+  struct Inbox {
+    std::vector<LiveRequest> requests;
+    std::vector<CancelOrder> cancels;
+    bool empty() const { return requests.empty() && cancels.empty(); }
+  };
+
+  EngineCore(EngineParts parts, const EngineOptions& options, KvCache cache);
+
+  // Everything below runs on the engine thread.
+  void Accept(Inbox inbox);
+  void EndExpired();
+  // False if the step was given up: the thread must touch nothing more.
+  bool Step();
+  void MarkStarted(const std::vector<int64_t>& keys);
+  void Deliver(SchedulerEvent event);
+  void Finish(int64_t key, const absl::Status& status, int64_t preemptions);
+  void EndRequest(int64_t key, const absl::Status& status);
+  void EndAll(const absl::Status& status);
+  void Fail(const absl::Status& status, const Batch& batch);
+  void PublishLoad();
+
+  EngineParts parts_;
+  const EngineOptions options_;
+  StepClock step_clock_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable work_;  // the engine thread waits
+  std::condition_variable done_;  // WaitIdle and Stop wait
+  // Guarded by mutex_ from here
+  Inbox inbox_;
+  absl::flat_hash_map<std::string, int64_t> live_ids_;
+  int64_t next_key_ = 0;
+  int64_t num_live_ = 0;    // submitted and OnDone has not returned
+  int64_t num_queued_ = 0;  // not yet in any step
+  bool draining_ = false;
+  absl::Status failure_;                     // why no step will run again
+  std::optional<absl::Status> stop_status_;  // what Stop was called with
+  bool stopped_ = false;                     // Run has returned
+  bool computing_ = false;                   // a step is in the model
+  bool abandoned_ = false;                   // Stop gave that step up
+  EngineLoad load_;
+  RateMeter token_rate_;
+  // to here.
+
+  KvCache cache_;
+  BlockManager blocks_;
+  Scheduler scheduler_;
+  std::optional<StepRunner> runner_;
+  absl::flat_hash_map<int64_t, LiveRequest> requests_;
+};
+
+}  // namespace moe

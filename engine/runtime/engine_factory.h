@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/config/model_config.h"
+#include "engine/runtime/engine.h"
+#include "kernels/core/dtype.h"
+
+namespace moe {
+
+struct LoadEngineOptions {
+  std::string checkpoint_path;
+  CheckpointOptions checkpoint;
+  DType weight_dtype = DType::kBf16;  // kBf16, kF16 or kF32
+  int num_threads = 0;                // 0: one per CPU the process may use
+  bool pin_threads = false;
+  // Memory for keys and values. It counts where engine.num_blocks is 0; if both
+  // are 0: kAutomaticKvFraction of the memory that is available once the
+  // weights are in place, and not more than max_running_sequences full
+  // contexts.
+  int64_t kv_cache_bytes = 0;
+  EngineOptions engine;
+};
+
+inline constexpr double kAutomaticKvFraction = 0.6;
+
+// What was loaded, for logs and the GetServerInfo call.
+struct EngineInfo {
+  ModelConfig model;
+  ParameterCount parameters;
+  int64_t weight_bytes = 0;    // packed, as the steps read them
+  int64_t kv_cache_bytes = 0;  // of all blocks
+  int64_t num_blocks = 0;
+  int64_t block_size = 0;
+  bool kv_cache_automatic = false;
+  DType weight_dtype = DType::kBf16;
+  int num_threads = 0;
+  std::string isa;  // "AVX2", "AVX3", ...: what the matrix kernels chose
+  std::string checkpoint_description;
+  std::vector<std::string> checkpoint_warnings;
+  absl::Duration load_time;
+};
+
+struct LoadedEngine {
+  std::unique_ptr<Engine> engine;  // running
+  EngineInfo info;
+};
+
+// Called while weights are packed, on the thread that loads.
+using LoadProgress =
+    std::function<void(int64_t done_bytes, int64_t total_bytes)>;
+
+// Opens the checkpoint, packs its weights, makes the KV cache and starts the
+// engine. The errors of OpenCheckpoint and LoadModel; kInvalidArgument naming
+// an option; kResourceExhausted where memory is short.
+absl::StatusOr<LoadedEngine> LoadEngine(const LoadEngineOptions& options,
+                                        const LoadProgress& progress = {});
+
+}  // namespace moe

@@ -1,0 +1,189 @@
+// The part of EngineCore that runs on the engine thread.
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "engine/runtime/engine_core.h"
+#include "engine/runtime/engine_log.h"
+
+namespace moe {
+namespace {
+
+ScheduledRequest ToScheduled(int64_t key, const Request& request,
+                             const std::vector<int32_t>& eos_token_ids) {
+  ScheduledRequest result;
+  result.key = key;
+  result.prompt = request.prompt;
+  result.stopping = request.stopping;
+  if (!request.stopping.ignore_eos) {
+    result.stopping.stop_token_ids.insert(result.stopping.stop_token_ids.end(),
+                                          eos_token_ids.begin(),
+                                          eos_token_ids.end());
+  }
+  result.num_answers = request.num_answers;
+  result.priority = request.priority;
+  result.deadline = request.deadline;
+  result.prompt_logprobs = request.sampling.num_prompt_logprobs >= 0;
+  return result;
+}
+
+}  // namespace
+
+void EngineCore::Accept(Inbox inbox) {
+  for (LiveRequest& live : inbox.requests) {
+    scheduler_.Add(ToScheduled(live.key, live.request, options_.eos_token_ids));
+    const int64_t key = live.key;
+    requests_.emplace(key, std::move(live));
+  }
+  for (const CancelOrder& order : inbox.cancels) {
+    if (!requests_.contains(order.key)) continue;  // it has just ended
+    if (!order.answer.has_value()) {
+      EndRequest(order.key, absl::CancelledError("the request was cancelled"));
+    } else if (scheduler_.CancelAnswer(order.key, *order.answer)) {
+      EndRequest(order.key, absl::OkStatus());
+    }
+  }
+}
+
+void EngineCore::EndExpired() {
+  for (int64_t key : scheduler_.Expired(parts_.clock())) {
+    EndRequest(key, absl::DeadlineExceededError(
+                        "the request's deadline passed before it was done"));
+  }
+}
+
+bool EngineCore::Step() {
+  const ScheduledStep step = scheduler_.NextBatch();
+  MarkStarted(step.started);
+  PublishLoad();
+  if (step.batch.num_rows() == 0) {
+    Fail(absl::InternalError("the scheduler found nothing to run"), step.batch);
+    return true;
+  }
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    computing_ = true;
+  }
+  step_clock_.Begin(step.batch.step_id, step.batch.num_rows(), parts_.clock());
+  absl::StatusOr<StepRunner::Results> results =
+      runner_->Run(step, [&](int64_t key) -> const SamplingParams& {
+        return requests_.find(key)->second.request.sampling;
+      });
+  const absl::Duration step_time = step_clock_.End(parts_.clock());
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    computing_ = false;
+    if (abandoned_) return false;
+    ++load_.steps;
+    load_.last_step_time = step_time;
+  }
+  if (!results.ok()) {
+    Fail(results.status(), step.batch);
+    return true;
+  }
+  for (size_t i = 0; i < results->size(); ++i) {
+    absl::Status status = (*results)[i].status();
+    if (status.ok()) continue;
+    const LiveRequest& live = requests_.at(step.logit_tasks[i].request_key);
+    (*results)[i] = absl::Status(
+        status.code(),
+        absl::StrCat("request '", live.request.id, "': ", status.message()));
+  }
+  for (SchedulerEvent& event : scheduler_.Commit(*std::move(results))) {
+    Deliver(std::move(event));
+  }
+  PublishLoad();
+  return true;
+}
+
+void EngineCore::MarkStarted(const std::vector<int64_t>& keys) {
+  if (keys.empty()) return;
+  const absl::Time now = parts_.clock();
+  for (int64_t key : keys) requests_.at(key).timing.scheduled = now;
+  std::lock_guard<std::mutex> lock(mutex_);
+  num_queued_ -= static_cast<int64_t>(keys.size());
+}
+
+void EngineCore::Deliver(SchedulerEvent event) {
+  LiveRequest& live = requests_.at(event.request_key);
+  if (const auto* prompt = std::get_if<PromptEvent>(&event.what)) {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      load_.prompt_tokens += static_cast<int64_t>(live.request.prompt.size());
+    }
+    live.observer->OnPrompt(*prompt);
+  } else if (const auto* token = std::get_if<TokenEvent>(&event.what)) {
+    const absl::Time now = parts_.clock();
+    if (live.timing.first_token == absl::Time()) live.timing.first_token = now;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      ++load_.generated_tokens;
+      token_rate_.Add(1, now);
+    }
+    live.observer->OnToken(*token);
+  } else {
+    const auto& end = std::get<RequestEnd>(event.what);
+    Finish(event.request_key, end.status, end.preemptions);
+  }
+}
+
+void EngineCore::EndRequest(int64_t key, const absl::Status& status) {
+  const int64_t preemptions = scheduler_.preemptions(key);
+  scheduler_.Cancel(key);
+  Finish(key, status, preemptions);
+}
+
+void EngineCore::Finish(int64_t key, const absl::Status& status,
+                        int64_t preemptions) {
+  auto it = requests_.find(key);
+  LiveRequest live = std::move(it->second);
+  requests_.erase(it);
+  live.timing.finished = parts_.clock();
+  live.timing.preemptions = preemptions;
+  {
+    // From here on the caller may use the id again.
+    std::lock_guard<std::mutex> lock(mutex_);
+    live_ids_.erase(live.request.id);
+    if (live.timing.scheduled == absl::Time()) --num_queued_;
+  }
+  live.observer->OnDone(status, live.timing);
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (--num_live_ == 0) done_.notify_all();
+}
+
+void EngineCore::EndAll(const absl::Status& status) {
+  std::vector<int64_t> keys;
+  for (const auto& [key, live] : requests_) keys.push_back(key);
+  std::sort(keys.begin(), keys.end());
+  for (int64_t key : keys) EndRequest(key, status);
+  PublishLoad();
+}
+
+void EngineCore::Fail(const absl::Status& status, const Batch& batch) {
+  const absl::Status failure = absl::UnavailableError(
+      absl::StrCat("the engine failed in step ", batch.step_id, " with ",
+                   batch.num_rows(), " rows: ", status.ToString()));
+  LogEngineEvent(EngineLogLevel::kError, "engine_failed",
+                 {{"step", absl::StrCat(batch.step_id)},
+                  {"rows", absl::StrCat(batch.num_rows())},
+                  {"error", status.ToString()}});
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    failure_ = failure;
+  }
+  EndAll(failure);
+}
+
+void EngineCore::PublishLoad() {
+  const SchedulerLoad scheduled = scheduler_.load();
+  std::lock_guard<std::mutex> lock(mutex_);
+  load_.running = scheduled.running_sequences;
+  load_.waiting = scheduled.waiting_requests;
+  load_.waiting_tokens = scheduled.waiting_tokens;
+  load_.preemptions = scheduled.preemptions;
+  load_.free_blocks = blocks_.num_free();
+  load_.total_blocks = blocks_.num_blocks();
+}
+
+}  // namespace moe

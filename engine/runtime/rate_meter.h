@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <utility>
+
+#include "absl/time/time.h"
+
+namespace moe {
+
+// Events per second over the last seconds. Not thread-safe.
+class RateMeter {
+ public:
+  static constexpr absl::Duration kWindow = absl::Seconds(5);
+
+  void Add(int64_t count, absl::Time now);
+
+  // Over the window, or over the time since the first event if that is less
+  // (but a tenth of a second at least).
+  double PerSecond(absl::Time now) const;
+
+ private:
+  // Counts of tenths of a second, oldest first.
+  std::deque<std::pair<absl::Time, int64_t>> buckets_;
+  absl::Time first_ = absl::InfiniteFuture();
+};
+
+}  // namespace moe

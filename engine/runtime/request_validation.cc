@@ -1,0 +1,102 @@
+#include "engine/runtime/request_validation.h"
+
+#include <cstdint>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "kernels/core/status_macros.h"
+
+namespace moe {
+namespace {
+
+// More answers to one prompt are a mistake, not a wish.
+constexpr int32_t kMaxAnswers = 1024;
+
+absl::Status CheckIds(absl::string_view field, const std::vector<int32_t>& ids,
+                      int64_t vocab_size) {
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] < 0 || ids[i] >= vocab_size) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(field, "[", i, "] is ", ids[i],
+                       "; the model's token ids are in [0, ", vocab_size, ")"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckAtLeast(absl::string_view field, int64_t value,
+                          int64_t least) {
+  if (value >= least) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(field, " is ", value, "; it must be at least ", least));
+}
+
+absl::Status CheckLengths(const Request& request, const ModelConfig& model) {
+  const int64_t prompt_size = static_cast<int64_t>(request.prompt.size());
+  if (prompt_size == 0) {
+    return absl::InvalidArgumentError("prompt is empty; it needs a token");
+  }
+  if (prompt_size >= model.max_positions) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "prompt has ", prompt_size, " tokens; the model's context of ",
+        model.max_positions, " tokens must hold it and an answer"));
+  }
+  const StoppingParams& stopping = request.stopping;
+  RETURN_IF_ERROR(CheckAtLeast("max_new_tokens", stopping.max_new_tokens, 1));
+  if (stopping.max_new_tokens > model.max_positions - prompt_size) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "max_new_tokens is ", stopping.max_new_tokens, "; after a prompt of ",
+        prompt_size, " tokens the model's context of ", model.max_positions,
+        " has room for ", model.max_positions - prompt_size));
+  }
+  RETURN_IF_ERROR(CheckAtLeast("min_new_tokens", stopping.min_new_tokens, 0));
+  if (stopping.min_new_tokens > stopping.max_new_tokens) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("min_new_tokens is ", stopping.min_new_tokens,
+                     ", above max_new_tokens ", stopping.max_new_tokens));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ValidateRequest(const Request& request, const ModelConfig& model) {
+  if (request.id.empty()) return absl::InvalidArgumentError("id is empty");
+  RETURN_IF_ERROR(CheckLengths(request, model));
+  RETURN_IF_ERROR(CheckIds("prompt", request.prompt, model.vocab_size));
+  RETURN_IF_ERROR(request.sampling.Validate(model.vocab_size));
+  RETURN_IF_ERROR(CheckIds("stop_token_ids", request.stopping.stop_token_ids,
+                           model.vocab_size));
+  if (request.num_answers < 1 || request.num_answers > kMaxAnswers) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("n (num_answers) is ", request.num_answers,
+                     "; it must be in [1, ", kMaxAnswers, "]"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateEngineOptions(const EngineOptions& options,
+                                   const ModelConfig& model) {
+  RETURN_IF_ERROR(CheckAtLeast("num_blocks", options.num_blocks, 1));
+  RETURN_IF_ERROR(CheckAtLeast("block_size", options.block_size, 1));
+  RETURN_IF_ERROR(
+      CheckAtLeast("prefill_chunk_tokens", options.prefill_chunk_tokens, 0));
+  RETURN_IF_ERROR(
+      CheckAtLeast("max_running_sequences", options.max_running_sequences, 1));
+  RETURN_IF_ERROR(
+      CheckAtLeast("max_waiting_requests", options.max_waiting_requests, 1));
+  if (options.max_step_tokens < options.max_running_sequences) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "max_step_tokens is ", options.max_step_tokens,
+        ", below max_running_sequences ", options.max_running_sequences,
+        ": a step must have a row for each"));
+  }
+  if (options.stall_timeout <= absl::ZeroDuration()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "stall_timeout is ", absl::FormatDuration(options.stall_timeout),
+        "; it must be above 0"));
+  }
+  return CheckIds("eos_token_ids", options.eos_token_ids, model.vocab_size);
+}
+
+}  // namespace moe
