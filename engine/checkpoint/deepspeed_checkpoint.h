@@ -1,0 +1,46 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/torch_file.h"
+#include "engine/checkpoint/weight_merge.h"
+
+namespace moe {
+
+// Everything that was found in the files of a checkpoint.
+struct DeepSpeedContents {
+  ModelConfig config;
+  FusedRows fused;
+  std::vector<std::unique_ptr<TorchFile>> files;
+  // By canonical name; the parts point into `files`.
+  absl::flat_hash_map<std::string, WeightSource> weights;
+  std::vector<std::string> warnings;
+  std::string description;
+};
+
+// A checkpoint that DeepSpeed wrote of a Megatron-DeepSpeed GPT, of any tensor
+// and expert degree.
+class DeepSpeedCheckpoint : public Checkpoint {
+ public:
+  explicit DeepSpeedCheckpoint(DeepSpeedContents contents)
+      : contents_(std::move(contents)) {}
+
+  const ModelConfig& config() const override { return contents_.config; }
+  absl::StatusOr<HostWeight> Get(absl::string_view name) const override;
+  bool Has(absl::string_view name) const override;
+  const std::vector<std::string>& warnings() const override {
+    return contents_.warnings;
+  }
+  std::string Description() const override { return contents_.description; }
+
+ private:
+  DeepSpeedContents contents_;
+};
+
+}  // namespace moe

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/mapped_file.h"
+#include "engine/checkpoint/pickle_value.h"
+
+namespace moe {
+
+// A file that torch.save wrote, in today's zip form or in the one of PyTorch
+// before 1.6: the object as a description (nothing in it is executed) and its
+// tensors as views into the mapped file. Opening reads the metadata only.
+// Thread-safe after opening.
+class TorchFile {
+ public:
+  // kNotFound if there is no such file, kDataLoss if it is damaged or not
+  // PyTorch's, kResourceExhausted if its metadata is absurdly large.
+  static absl::StatusOr<std::unique_ptr<TorchFile>> Open(
+      const std::string& path);
+
+  const std::string& path() const { return file_.path(); }
+  size_t num_bytes() const { return file_.bytes().size(); }
+  // The saved object.
+  const PickleValue& root() const { return *root_; }
+
+  // Tells that `tensor` (a kTensor below root()) will be read. A storage of
+  // which little is read is not worth its checksum. Not thread-safe.
+  void Announce(const PickleValue& tensor);
+
+  // The values of `tensor`, row-major: a view into the file where it can be,
+  // else a copy (strides, odd alignment, big endian). Checks the bounds and, on
+  // the first use of a storage, its checksum, so that damage to the weights is
+  // found. kDataLoss names the file, `name` and what is wrong.
+  absl::StatusOr<HostWeight> Read(const PickleValue& tensor,
+                                  absl::string_view name) const;
+
+ private:
+  enum class Checksum : uint8_t { kUnknown, kGood, kBad };
+  struct Storage {
+    absl::string_view bytes;
+    uint32_t crc = 0;  // 0: none
+    size_t used_bytes = 0;
+    mutable std::atomic<Checksum> checksum{Checksum::kUnknown};
+  };
+
+  explicit TorchFile(MappedFile file) : file_(std::move(file)) {}
+  absl::Status ParseZip();
+  absl::Status ParseLegacy();
+  absl::Status AddStorage(absl::string_view key, absl::string_view bytes,
+                          uint32_t crc);
+  absl::Status Damaged(absl::string_view name, absl::string_view what) const;
+  absl::StatusOr<const Storage*> FindStorage(const PickleValue& tensor,
+                                             absl::string_view name) const;
+  absl::Status Verify(const Storage& storage, absl::string_view name) const;
+
+  MappedFile file_;
+  PickleArena arena_;
+  const PickleValue* root_ = nullptr;
+  bool big_endian_ = false;
+  absl::flat_hash_map<absl::string_view, Storage*> storage_of_;
+  std::deque<Storage> storages_;
+};
+
+}  // namespace moe

@@ -1,0 +1,511 @@
+#include "engine/checkpoint/unpickler.h"
+
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "engine/checkpoint/byte_reader.h"
+#include "engine/checkpoint/pickle_calls.h"
+#include "kernels/core/status_macros.h"
+
+namespace moe {
+namespace {
+
+using Kind = PickleValue::Kind;
+
+// Python's names and numbers (Lib/pickletools.py).
+enum Opcode : uint8_t {
+  kMark = '(',
+  kStop = '.',
+  kPop = '0',
+  kPopMark = '1',
+  kDup = '2',
+  kBinFloat = 'G',
+  kBinInt = 'J',
+  kBinInt1 = 'K',
+  kBinInt2 = 'M',
+  kNoneOp = 'N',
+  kBinPersId = 'Q',
+  kReduce = 'R',
+  kShortBinString = 'U',
+  kBinString = 'T',
+  kBinUnicode = 'X',
+  kAppend = 'a',
+  kBuild = 'b',
+  kGlobalOp = 'c',
+  kDictOp = 'd',
+  kAppends = 'e',
+  kBinGet = 'h',
+  kLongBinGet = 'j',
+  kListOp = 'l',
+  kBinPut = 'q',
+  kLongBinPut = 'r',
+  kSetItem = 's',
+  kTupleOp = 't',
+  kSetItems = 'u',
+  kEmptyDict = '}',
+  kEmptyList = ']',
+  kEmptyTuple = ')',
+  kBinBytes = 'B',
+  kShortBinBytes = 'C',
+  kProto = 0x80,
+  kNewObj = 0x81,
+  kTuple1 = 0x85,
+  kTuple2 = 0x86,
+  kTuple3 = 0x87,
+  kNewTrue = 0x88,
+  kNewFalse = 0x89,
+  kLong1 = 0x8a,
+  kLong4 = 0x8b,
+  kShortBinUnicode = 0x8c,
+  kBinUnicode8 = 0x8d,
+  kBinBytes8 = 0x8e,
+  kEmptySet = 0x8f,
+  kAddItems = 0x90,
+  kFrozenSet = 0x91,
+  kNewObjEx = 0x92,
+  kStackGlobal = 0x93,
+  kMemoize = 0x94,
+  kFrame = 0x95,
+  kByteArray8 = 0x96,
+};
+
+constexpr int kMaxProtocol = 5;
+
+class Unpickler {
+ public:
+  Unpickler(absl::string_view bytes, const std::string& source,
+            PickleArena& arena, const UnpicklerLimits& limits)
+      : reader_(bytes), source_(source), arena_(arena), limits_(limits) {}
+
+  absl::StatusOr<Unpickled> Run() {
+    while (true) {
+      at_ = reader_.offset();
+      if (!reader_.Read(&opcode_)) {
+        opcode_ = 0;
+        return Error("it ends before its STOP");
+      }
+      if (opcode_ == kStop) break;
+      RETURN_IF_ERROR(Step());
+      if (values_ > limits_.max_values || stack_.size() > limits_.max_values ||
+          memo_.size() > limits_.max_values || items_ > limits_.max_items) {
+        return absl::ResourceExhaustedError(absl::StrFormat(
+            "%s: pickle byte %d: more than %d values or %d items", source_, at_,
+            limits_.max_values, limits_.max_items));
+      }
+    }
+    PickleValue* top;
+    RETURN_IF_ERROR(Pop(&top));
+    return Unpickled{top, reader_.offset()};
+  }
+
+ private:
+  absl::Status Error(absl::string_view what) const {
+    return absl::DataLossError(
+        absl::StrFormat("%s: damaged pickle, byte %d (opcode 0x%02x): %s",
+                        source_, at_, opcode_, what));
+  }
+
+  PickleValue* New(Kind kind) {
+    ++values_;
+    PickleValue& value = arena_.values.emplace_back();
+    value.kind = kind;
+    return &value;
+  }
+
+  // The part of the stack above the last mark.
+  size_t Floor() const { return marks_.empty() ? 0 : marks_.back(); }
+
+  absl::Status Push(PickleValue* value) {
+    stack_.push_back(value);
+    return absl::OkStatus();
+  }
+
+  absl::Status Pop(PickleValue** value) {
+    if (stack_.size() <= Floor()) return Error("the stack is empty");
+    *value = stack_.back();
+    stack_.pop_back();
+    return absl::OkStatus();
+  }
+
+  absl::Status Top(PickleValue** value) {
+    if (stack_.size() <= Floor()) return Error("the stack is empty");
+    *value = stack_.back();
+    return absl::OkStatus();
+  }
+
+  absl::Status PushInt(int64_t integer) {
+    PickleValue* value = New(Kind::kInt);
+    value->integer = integer;
+    return Push(value);
+  }
+
+  absl::Status PushBool(bool truth) {
+    PickleValue* value = New(Kind::kBool);
+    value->integer = truth ? 1 : 0;
+    return Push(value);
+  }
+
+  template <typename Integer>
+  absl::Status ReadInt() {
+    Integer integer;
+    if (!reader_.Read(&integer)) return Error("cut short");
+    return PushInt(integer);
+  }
+
+  // A string or bytes, after its length of type Length.
+  template <typename Length>
+  absl::Status ReadText(Kind kind) {
+    Length length;
+    absl::string_view text;
+    if (!reader_.Read(&length) || !reader_.ReadBytes(length, &text)) {
+      return Error("a string is longer than the file");
+    }
+    PickleValue* value = New(kind);
+    value->text = text;
+    return Push(value);
+  }
+
+  template <typename Length>
+  absl::Status ReadLong() {
+    Length length;
+    absl::string_view digits;
+    if (!reader_.Read(&length) || !reader_.ReadBytes(length, &digits)) {
+      return Error("an integer is longer than the file");
+    }
+    if (digits.size() > sizeof(int64_t)) {
+      PickleValue* value = New(Kind::kBigInt);
+      value->text = digits;
+      return Push(value);
+    }
+    uint64_t bits = 0;
+    if (!digits.empty() && (digits.back() & 0x80) != 0) bits = ~uint64_t{0};
+    for (size_t i = digits.size(); i > 0; --i) {
+      bits = (bits << 8) | static_cast<uint8_t>(digits[i - 1]);
+    }
+    return PushInt(static_cast<int64_t>(bits));
+  }
+
+  absl::Status ReadFloat() {
+    absl::string_view bytes;
+    if (!reader_.ReadBytes(sizeof(double), &bytes)) return Error("cut short");
+    uint64_t bits = 0;  // big endian, unlike the rest
+    for (char byte : bytes) bits = (bits << 8) | static_cast<uint8_t>(byte);
+    PickleValue* value = New(Kind::kFloat);
+    std::memcpy(&value->real, &bits, sizeof(bits));
+    return Push(value);
+  }
+
+  template <typename Index>
+  absl::Status Get() {
+    Index index;
+    if (!reader_.Read(&index)) return Error("cut short");
+    const auto found = memo_.find(index);
+    if (found == memo_.end()) {
+      return Error(absl::StrCat("nothing is memorised as ", index));
+    }
+    return Push(found->second);
+  }
+
+  absl::Status Put(uint32_t index) {
+    PickleValue* top;
+    RETURN_IF_ERROR(Top(&top));
+    memo_[index] = top;
+    return absl::OkStatus();
+  }
+
+  template <typename Index>
+  absl::Status ReadPut() {
+    Index index;
+    if (!reader_.Read(&index)) return Error("cut short");
+    return Put(index);
+  }
+
+  // Moves the stack above the last mark to `items`.
+  absl::Status PopItems(std::vector<const PickleValue*>* items) {
+    if (marks_.empty()) return Error("no mark");
+    const size_t floor = marks_.back();
+    marks_.pop_back();
+    items->insert(items->end(), stack_.begin() + floor, stack_.end());
+    items_ += stack_.size() - floor;
+    stack_.resize(floor);
+    return absl::OkStatus();
+  }
+
+  absl::Status MakeFromItems(Kind kind) {
+    PickleValue* value = New(kind);
+    RETURN_IF_ERROR(PopItems(&value->items));
+    if (kind == Kind::kDict && value->items.size() % 2 != 0) {
+      return Error("a dict has a key without a value");
+    }
+    return Push(value);
+  }
+
+  absl::Status MakeTuple(size_t count) {
+    if (stack_.size() - Floor() < count) return Error("the stack is empty");
+    PickleValue* tuple = New(Kind::kTuple);
+    tuple->items.assign(stack_.end() - count, stack_.end());
+    items_ += count;
+    stack_.resize(stack_.size() - count);
+    return Push(tuple);
+  }
+
+  // Adds `items` to the collection on top, which is of that kind or an object
+  // that we do not look into.
+  absl::Status AddToTop(Kind kind,
+                        const std::vector<const PickleValue*>& items) {
+    PickleValue* top;
+    RETURN_IF_ERROR(Top(&top));
+    if (top->is(Kind::kObject)) return absl::OkStatus();
+    if (!top->is(kind)) {
+      return Error(absl::StrCat("cannot add items to a ", top->ToString()));
+    }
+    if (kind == Kind::kDict && items.size() % 2 != 0) {
+      return Error("a dict has a key without a value");
+    }
+    top->items.insert(top->items.end(), items.begin(), items.end());
+    return absl::OkStatus();
+  }
+
+  absl::Status AddMarked(Kind kind) {
+    std::vector<const PickleValue*> items;
+    RETURN_IF_ERROR(PopItems(&items));
+    return AddToTop(kind, items);
+  }
+
+  absl::Status AddPopped(Kind kind, size_t count) {
+    if (stack_.size() - Floor() < count) return Error("the stack is empty");
+    const std::vector<const PickleValue*> items(stack_.end() - count,
+                                                stack_.end());
+    items_ += count;
+    stack_.resize(stack_.size() - count);
+    return AddToTop(kind, items);
+  }
+
+  absl::Status ReadGlobal() {
+    absl::string_view module, name;
+    if (!reader_.ReadLine(&module) || !reader_.ReadLine(&name)) {
+      return Error("a global has no end of line");
+    }
+    PickleValue* global = New(Kind::kGlobal);
+    global->text = module;
+    global->name = name;
+    return Push(global);
+  }
+
+  absl::Status StackGlobal() {
+    PickleValue *name, *module;
+    RETURN_IF_ERROR(Pop(&name));
+    RETURN_IF_ERROR(Pop(&module));
+    if (!name->is(Kind::kString) || !module->is(Kind::kString)) {
+      return Error("a global's name is not a string");
+    }
+    PickleValue* global = New(Kind::kGlobal);
+    global->text = module->text;
+    global->name = name->text;
+    return Push(global);
+  }
+
+  absl::Status PersistentId() {
+    PickleValue* id;
+    RETURN_IF_ERROR(Pop(&id));
+    absl::StatusOr<PickleValue> storage = DescribeStorage(*id);
+    if (!storage.ok()) return Error(storage.status().message());
+    PickleValue* value = New(Kind::kStorage);
+    *value = *std::move(storage);
+    return Push(value);
+  }
+
+  // callable(*arguments), or class.__new__(class, *arguments).
+  absl::Status Call() {
+    PickleValue *arguments, *callable;
+    RETURN_IF_ERROR(Pop(&arguments));
+    RETURN_IF_ERROR(Pop(&callable));
+    // What a call copies is bounded by its arguments (a dict's pairs have two).
+    items_ += 3;
+    if (!arguments->items.empty()) {
+      items_ += 2 * arguments->items[0]->items.size();
+      if (items_ > limits_.max_items) return absl::OkStatus();  // Run() refuses
+    }
+    absl::StatusOr<PickleValue> result =
+        DescribeCall(*callable, *arguments, limits_.max_rank);
+    if (!result.ok()) return Error(result.status().message());
+    PickleValue* value = New(Kind::kNone);
+    *value = *std::move(result);
+    return Push(value);
+  }
+
+  absl::Status Build() {
+    PickleValue *state, *object;
+    RETURN_IF_ERROR(Pop(&state));
+    RETURN_IF_ERROR(Top(&object));
+    // The state of dicts (OrderedDict's _metadata) and tensors says nothing.
+    if (object->is(Kind::kObject)) object->items[2] = state;
+    return absl::OkStatus();
+  }
+
+  absl::Status Step();
+
+  ByteReader reader_;
+  const std::string& source_;
+  PickleArena& arena_;
+  const UnpicklerLimits& limits_;
+  std::vector<PickleValue*> stack_;
+  std::vector<size_t> marks_;  // sizes of the stack when they were set
+  absl::flat_hash_map<uint32_t, PickleValue*> memo_;
+  size_t values_ = 0;
+  size_t items_ = 0;
+  size_t at_ = 0;  // where the current opcode begins
+  uint8_t opcode_ = 0;
+};
+
+absl::Status Unpickler::Step() {
+  PickleValue* value;
+  switch (opcode_) {
+    case kProto: {
+      uint8_t protocol;
+      if (!reader_.Read(&protocol)) return Error("cut short");
+      if (protocol > kMaxProtocol) {
+        return Error(absl::StrCat("unknown protocol ", protocol));
+      }
+      return absl::OkStatus();
+    }
+    case kFrame: {
+      uint64_t length;
+      if (!reader_.Read(&length) || length > reader_.remaining()) {
+        return Error("a frame is longer than the file");
+      }
+      return absl::OkStatus();
+    }
+    case kMark:
+      if (marks_.size() >= limits_.max_values) return Error("too many marks");
+      marks_.push_back(stack_.size());
+      return absl::OkStatus();
+    case kPop:
+      if (!marks_.empty() && marks_.back() == stack_.size()) {
+        marks_.pop_back();
+        return absl::OkStatus();
+      }
+      return Pop(&value);
+    case kPopMark: {
+      std::vector<const PickleValue*> dropped;
+      return PopItems(&dropped);
+    }
+    case kDup:
+      RETURN_IF_ERROR(Top(&value));
+      return Push(value);
+    case kNoneOp:
+      return Push(New(Kind::kNone));
+    case kNewTrue:
+      return PushBool(true);
+    case kNewFalse:
+      return PushBool(false);
+    case kBinInt:
+      return ReadInt<int32_t>();
+    case kBinInt1:
+      return ReadInt<uint8_t>();
+    case kBinInt2:
+      return ReadInt<uint16_t>();
+    case kLong1:
+      return ReadLong<uint8_t>();
+    case kLong4:
+      return ReadLong<uint32_t>();
+    case kBinFloat:
+      return ReadFloat();
+    case kShortBinUnicode:
+      return ReadText<uint8_t>(Kind::kString);
+    case kBinUnicode:
+      return ReadText<uint32_t>(Kind::kString);
+    case kBinUnicode8:
+      return ReadText<uint64_t>(Kind::kString);
+    case kShortBinString:  // Python 2's str
+      return ReadText<uint8_t>(Kind::kString);
+    case kBinString:
+      return ReadText<uint32_t>(Kind::kString);
+    case kShortBinBytes:
+      return ReadText<uint8_t>(Kind::kBytes);
+    case kBinBytes:
+      return ReadText<uint32_t>(Kind::kBytes);
+    case kBinBytes8:
+    case kByteArray8:
+      return ReadText<uint64_t>(Kind::kBytes);
+    case kEmptyDict:
+      return Push(New(Kind::kDict));
+    case kEmptyList:
+      return Push(New(Kind::kList));
+    case kEmptyTuple:
+      return Push(New(Kind::kTuple));
+    case kEmptySet:
+      return Push(New(Kind::kSet));
+    case kTuple1:
+      return MakeTuple(1);
+    case kTuple2:
+      return MakeTuple(2);
+    case kTuple3:
+      return MakeTuple(3);
+    case kTupleOp:
+      return MakeFromItems(Kind::kTuple);
+    case kListOp:
+      return MakeFromItems(Kind::kList);
+    case kDictOp:
+      return MakeFromItems(Kind::kDict);
+    case kFrozenSet:
+      return MakeFromItems(Kind::kSet);
+    case kAppend:
+      return AddPopped(Kind::kList, 1);
+    case kSetItem:
+      return AddPopped(Kind::kDict, 2);
+    case kAppends:
+      return AddMarked(Kind::kList);
+    case kSetItems:
+      return AddMarked(Kind::kDict);
+    case kAddItems:
+      return AddMarked(Kind::kSet);
+    case kBinGet:
+      return Get<uint8_t>();
+    case kLongBinGet:
+      return Get<uint32_t>();
+    case kBinPut:
+      return ReadPut<uint8_t>();
+    case kLongBinPut:
+      return ReadPut<uint32_t>();
+    case kMemoize:
+      return Put(static_cast<uint32_t>(memo_.size()));
+    case kGlobalOp:
+      return ReadGlobal();
+    case kStackGlobal:
+      return StackGlobal();
+    case kBinPersId:
+      return PersistentId();
+    case kReduce:
+    case kNewObj:
+      return Call();
+    case kNewObjEx:  // class, arguments, keyword arguments
+      RETURN_IF_ERROR(Pop(&value));
+      return Call();
+    case kBuild:
+      return Build();
+    default:
+      return Error("an opcode that PyTorch does not write");
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<Unpickled> Unpickle(absl::string_view bytes,
+                                   const std::string& source,
+                                   PickleArena& arena,
+                                   const UnpicklerLimits& limits) {
+  if (bytes.size() > limits.max_bytes) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(source, ": a pickle of ", bytes.size(), " bytes; at most ",
+                     limits.max_bytes, " are read"));
+  }
+  return Unpickler(bytes, source, arena, limits).Run();
+}
+
+}  // namespace moe

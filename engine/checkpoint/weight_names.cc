@@ -1,0 +1,225 @@
+#include "engine/checkpoint/weight_names.h"
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+
+namespace moe {
+namespace {
+
+// Weights of one decoder, collected in order.
+class WeightList {
+ public:
+  explicit WeightList(const ModelConfig& config) : config_(config) {}
+
+  void Add(const std::string& name, std::vector<int64_t> dims) {
+    weights_.push_back({name, std::move(dims)});
+  }
+
+  void AddNorm(const std::string& name) {
+    Add(name + ".weight", {config_.hidden_size});
+    if (config_.norm == NormKind::kLayerNorm) {
+      Add(name + ".bias", {config_.hidden_size});
+    }
+  }
+
+  void AddLinear(const std::string& name, int64_t out, int64_t in) {
+    Add(name + ".weight", {out, in});
+    if (config_.linear_bias) Add(name + ".bias", {out});
+  }
+
+  void AddMlp(const std::string& prefix) {
+    const bool gated = config_.activation == ActivationKind::kSwiGlu;
+    AddLinear(prefix + "up", config_.ffn_hidden_size * (gated ? 2 : 1),
+              config_.hidden_size);
+    AddLinear(prefix + "down", config_.hidden_size, config_.ffn_hidden_size);
+  }
+
+  std::vector<WeightSpec> Take() { return std::move(weights_); }
+
+ private:
+  const ModelConfig& config_;
+  std::vector<WeightSpec> weights_;
+};
+
+void AddMoe(const ModelConfig& config, int64_t layer, WeightList& weights) {
+  const int64_t experts = config.experts_per_layer[layer];
+  const std::string prefix = LayerPrefix(layer);
+  weights.Add(prefix + "moe.gate.weight", {experts, config.hidden_size});
+  if (config.residual_moe != ResidualMoeKind::kNone) {
+    weights.Add(prefix + "moe.coefficient.weight", {2, config.hidden_size});
+    if (config.residual_moe != ResidualMoeKind::kA) {
+      weights.Add(prefix + "moe.coefficient.bias", {2});
+    }
+  }
+  for (int64_t expert = 0; expert < experts; ++expert) {
+    weights.AddMlp(ExpertPrefix(layer, expert));
+  }
+}
+
+bool ConsumeIndex(absl::string_view* text, int64_t* index) {
+  const size_t dot = text->find('.');
+  constexpr size_t kMaxDigits = 9;
+  if (dot == absl::string_view::npos || dot == 0 || dot > kMaxDigits) {
+    return false;
+  }
+  for (char c : text->substr(0, dot)) {
+    if (!absl::ascii_isdigit(c)) return false;
+  }
+  if (!absl::SimpleAtoi(text->substr(0, dot), index)) return false;
+  text->remove_prefix(dot + 1);
+  return true;
+}
+
+struct Rename {
+  absl::string_view from;
+  absl::string_view to;
+  WeightSplit split;
+};
+
+constexpr Rename kModelNames[] = {
+    {"embedding.word_embeddings.weight", "embedding.weight",
+     WeightSplit::kRows},
+    {"embedding.position_embeddings.weight", "position_embedding.weight",
+     WeightSplit::kReplicated},
+    {"output_layer.weight", "output.weight", WeightSplit::kRows},
+    {"encoder.final_layernorm.weight", "final_norm.weight",
+     WeightSplit::kReplicated},
+    {"encoder.final_layernorm.bias", "final_norm.bias",
+     WeightSplit::kReplicated},
+};
+
+constexpr Rename kLayerNames[] = {
+    {"input_layernorm.weight", "attention_norm.weight",
+     WeightSplit::kReplicated},
+    {"input_layernorm.bias", "attention_norm.bias", WeightSplit::kReplicated},
+    {"post_attention_layernorm.weight", "mlp_norm.weight",
+     WeightSplit::kReplicated},
+    {"post_attention_layernorm.bias", "mlp_norm.bias",
+     WeightSplit::kReplicated},
+};
+
+constexpr Rename kAttentionNames[] = {
+    {"query_key_value.weight", "attention.qkv.weight", WeightSplit::kQkv},
+    {"query_key_value.bias", "attention.qkv.bias", WeightSplit::kQkv},
+    {"query.weight", "attention.query.weight", WeightSplit::kQuery},
+    {"query.bias", "attention.query.bias", WeightSplit::kQuery},
+    {"key_value.weight", "attention.key_value.weight", WeightSplit::kKeyValue},
+    {"key_value.bias", "attention.key_value.bias", WeightSplit::kKeyValue},
+    {"dense.weight", "attention.out.weight", WeightSplit::kColumns},
+    {"dense.bias", "attention.out.bias", WeightSplit::kReplicated},
+};
+
+constexpr Rename kMlpNames[] = {
+    {"dense_h_to_4h.weight", "up.weight", WeightSplit::kUp},
+    {"dense_h_to_4h.bias", "up.bias", WeightSplit::kUp},
+    {"dense_4h_to_h.weight", "down.weight", WeightSplit::kColumns},
+    {"dense_4h_to_h.bias", "down.bias", WeightSplit::kReplicated},
+};
+
+constexpr Rename kMoeNames[] = {
+    {"gate.wg.weight", "moe.gate.weight", WeightSplit::kReplicated},
+    {"coefficient.weight", "moe.coefficient.weight", WeightSplit::kReplicated},
+    {"coefficient.bias", "moe.coefficient.bias", WeightSplit::kReplicated},
+};
+
+template <size_t N>
+bool Find(const Rename (&names)[N], absl::string_view key,
+          const std::string& prefix, MegatronKey* parsed) {
+  for (const Rename& rename : names) {
+    if (rename.from == key) {
+      parsed->name = absl::StrCat(prefix, rename.to);
+      parsed->split = rename.split;
+      return true;
+    }
+  }
+  return false;
+}
+
+// The part after "layers.{i}.mlp.".
+bool ParseMlpKey(absl::string_view key, MegatronKey* parsed) {
+  const std::string prefix = LayerPrefix(parsed->layer);
+  const std::string mlp = prefix + "mlp.";
+  if (Find(kMlpNames, key, mlp, parsed)) return true;     // a dense layer
+  if (Find(kMoeNames, key, prefix, parsed)) return true;  // the coefficient
+  absl::string_view rest = key;
+  if (absl::ConsumePrefix(&rest, "mlp.")) {  // the residual MLP
+    return Find(kMlpNames, rest, mlp, parsed);
+  }
+  parsed->is_local_moe = absl::ConsumePrefix(&rest, "moe.");
+  if (!absl::ConsumePrefix(&rest, "deepspeed_moe.")) return false;
+  if (!absl::ConsumePrefix(&rest, "experts.deepspeed_experts.")) {
+    return Find(kMoeNames, rest, prefix, parsed);
+  }
+  return ConsumeIndex(&rest, &parsed->expert) &&
+         Find(kMlpNames, rest, ExpertPrefix(parsed->layer, parsed->expert),
+              parsed);
+}
+
+}  // namespace
+
+std::string LayerPrefix(int64_t layer) {
+  return absl::StrCat("layers.", layer, ".");
+}
+
+std::string ExpertPrefix(int64_t layer, int64_t expert) {
+  return absl::StrCat("layers.", layer, ".experts.", expert, ".");
+}
+
+std::vector<WeightSpec> ListWeights(const ModelConfig& config) {
+  const int64_t hidden = config.hidden_size;
+  WeightList weights(config);
+  weights.Add("embedding.weight", {config.padded_vocab_size, hidden});
+  if (config.position == PositionKind::kLearned) {
+    weights.Add("position_embedding.weight", {config.max_positions, hidden});
+  }
+  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    const std::string prefix = LayerPrefix(layer);
+    weights.AddNorm(prefix + "attention_norm");
+    weights.AddLinear(
+        prefix + "attention.qkv",
+        (config.num_heads + 2 * config.num_kv_heads) * config.head_dim, hidden);
+    weights.AddLinear(prefix + "attention.out", hidden,
+                      config.num_heads * config.head_dim);
+    weights.AddNorm(prefix + "mlp_norm");
+    const bool is_moe = config.is_moe_layer(layer);
+    if (!is_moe || config.residual_moe != ResidualMoeKind::kNone) {
+      weights.AddMlp(prefix + "mlp.");
+    }
+    if (is_moe) AddMoe(config, layer, weights);
+  }
+  weights.AddNorm("final_norm");
+  if (!config.tied_embeddings) {
+    weights.Add("output.weight", {config.padded_vocab_size, hidden});
+  }
+  return weights.Take();
+}
+
+bool ParseMegatronKey(absl::string_view key, MegatronKey* parsed) {
+  *parsed = MegatronKey();
+  while (absl::ConsumePrefix(&key, "module.")) {
+  }
+  absl::ConsumePrefix(&key, "language_model.");
+  std::string renamed;
+  if (absl::ConsumePrefix(&key, "transformer.") ||
+      absl::ConsumePrefix(&key, "transformer")) {
+    renamed = absl::StrCat("encoder.", key);
+    key = renamed;
+  }
+  if (Find(kModelNames, key, "", parsed)) return true;
+  if (!absl::ConsumePrefix(&key, "encoder.layers.") &&
+      !absl::ConsumePrefix(&key, "encoderlayers.")) {
+    return false;
+  }
+  if (!ConsumeIndex(&key, &parsed->layer)) return false;
+  const std::string prefix = LayerPrefix(parsed->layer);
+  if (Find(kLayerNames, key, prefix, parsed)) return true;
+  if (absl::ConsumePrefix(&key, "self_attention.") ||
+      absl::ConsumePrefix(&key, "attention.")) {
+    return Find(kAttentionNames, key, prefix, parsed);
+  }
+  return absl::ConsumePrefix(&key, "mlp.") && ParseMlpKey(key, parsed);
+}
+
+}  // namespace moe

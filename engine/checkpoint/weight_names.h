@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "engine/config/model_config.h"
+
+namespace moe {
+
+// A weight of a model under the canonical name of checkpoint.h.
+struct WeightSpec {
+  std::string name;
+  std::vector<int64_t> dims;
+};
+
+// Every weight that a model of this (valid) configuration has, layer by layer.
+// The coefficient's bias is listed for kB1 and kB2.
+std::vector<WeightSpec> ListWeights(const ModelConfig& config);
+
+// "layers.3.experts.7."
+std::string ExpertPrefix(int64_t layer, int64_t expert);
+// "layers.3."
+std::string LayerPrefix(int64_t layer);
+
+// How tensor parallelism splits a weight among its ranks.
+enum class WeightSplit {
+  kReplicated,  // every rank has all of it
+  kRows,        // the first dimension, in rank order
+  kColumns,     // the second dimension, in rank order
+  kUp,          // rows; each rank has its part of both SwiGLU halves
+  kQkv,         // rows; each rank has whole heads, in the writer's order
+  kQuery,       // the query rows alone
+  kKeyValue,    // the key and value rows alone
+};
+
+// A weight's place as Megatron-DeepSpeed's key tells it.
+struct MegatronKey {
+  // Canonical, but "layers.{l}.attention.{query,key_value}.*" for the separate
+  // tensors that some versions wrote.
+  std::string name;
+  WeightSplit split = WeightSplit::kReplicated;
+  int64_t layer = -1;
+  int64_t expert = -1;        // as in the key: global in an expert's file
+  bool is_local_moe = false;  // below `mlp.moe.`: residual variant A
+};
+
+// Reads a key such as
+// "language_model.encoder.layers.1.mlp.deepspeed_moe.gate.wg.weight" of any
+// version: `module.` in front, `transformer` for `encoder`, `attention` for
+// `self_attention`, and the glued "encoderlayers.1." of old expert files.
+// False if it is none of the decoder's weights.
+bool ParseMegatronKey(absl::string_view key, MegatronKey* parsed);
+
+}  // namespace moe
