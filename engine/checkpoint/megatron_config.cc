@@ -279,8 +279,9 @@ class ConfigReader {
             "], but the gates have [", absl::StrJoin(counts, ", "), "]"));
       }
     }
-    if (counts.empty()) return absl::OkStatus();
-    ASSIGN_OR_RETURN(c_.top_k, args_.Int("topk", 1));
+    if (!counts.empty()) {
+      ASSIGN_OR_RETURN(c_.top_k, args_.Int("topk", 1));
+    }
     c_.normalize_top_k = c_.top_k > 1;
     return absl::OkStatus();
   }
