@@ -63,10 +63,15 @@ absl::Status BpeTokenizer::AddTokens(const BpeTokenizerSpec& spec) {
       return absl::InvalidArgumentError(absl::StrCat(
           name, " has id ", token.id, "; ids go from 0 to ", kMaxVocab - 1));
     }
+    const int32_t model_id = model_.FindEntry(token.content);
+    if (model_id >= 0 && model_id != token.id) {
+      return absl::InvalidArgumentError(absl::StrCat(name, " has id ", token.id,
+                                                     ", but id ", model_id,
+                                                     " in the vocabulary"));
+    }
     if (token.id >= vocab_size()) tokens_.resize(token.id + 1);
     Token& entry = tokens_[token.id];
-    if (entry.exists && model_.FindEntry(token.content) != token.id &&
-        entry.bytes != token.content) {
+    if (entry.exists && model_id != token.id && entry.bytes != token.content) {
       return absl::InvalidArgumentError(
           absl::StrCat(name, " has id ", token.id, ", which is \"",
                        absl::CEscape(entry.bytes), "\" already"));

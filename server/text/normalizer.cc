@@ -43,6 +43,10 @@ ByteSpan NormalizedText::ToSource(ByteSpan span) const {
   int64_t begin = span.begin;
   if (change != changes_.begin()) {
     --change;
+    if (span.begin == span.end && change->target.begin < span.begin &&
+        span.begin < change->target.end) {
+      return {change->source.end, change->source.end};
+    }
     begin = span.begin < change->target.end
                 ? change->source.begin
                 : span.begin - change->target.end + change->source.end;
@@ -77,7 +81,7 @@ absl::StatusOr<NormalizedText> Normalize(absl::string_view source,
         sink, &edits, error);
   }
   if (U_SUCCESS(error)) {
-    icu::Edits::Iterator edit = edits.getCoarseChangesIterator();
+    icu::Edits::Iterator edit = edits.getFineChangesIterator();
     while (edit.next(error)) {
       const int64_t from = edit.sourceIndex();
       const int64_t to = edit.destinationIndex();

@@ -1,0 +1,228 @@
+#include "server/text/bpe_tokenizer.h"
+
+#include <chrono>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "gtest/gtest.h"
+#include "tests/server/text/tokenizer_cases.h"
+
+namespace moe {
+namespace {
+
+constexpr EncodeOptions kPlain = {.add_special_tokens = false,
+                                  .parse_special_tokens = true,
+                                  .return_offsets = true};
+
+// Widens a span to whole characters, as Hugging Face's offsets are.
+ByteSpan WholeCharacters(const std::string& text, ByteSpan span) {
+  const auto inside = [&text](int64_t at) {
+    return at > 0 && at < static_cast<int64_t>(text.size()) &&
+           (static_cast<uint8_t>(text[at]) & 0xC0) == 0x80;
+  };
+  while (inside(span.begin)) --span.begin;
+  while (inside(span.end)) ++span.end;
+  return span;
+}
+
+class GoldenTokenizerTest : public testing::TestWithParam<std::string> {
+ protected:
+  std::unique_ptr<Tokenizer> tokenizer_ = LoadGoldenTokenizer(GetParam());
+  TokenizerGoldens goldens_ = LoadTokenizerGoldens(GetParam());
+};
+
+TEST_P(GoldenTokenizerTest, EncodesAsHuggingFaceDoes) {
+  ASSERT_GT(goldens_.cases.size(), 200u);
+  for (const TokenizerCase& golden : goldens_.cases) {
+    SCOPED_TRACE(testing::PrintToString(golden.text));
+    const auto encoding = tokenizer_->Encode(golden.text, kPlain);
+    ASSERT_TRUE(encoding.ok()) << encoding.status();
+    EXPECT_EQ(encoding->ids, golden.ids);
+    const auto with_special = tokenizer_->Encode(golden.text, {});
+    ASSERT_TRUE(with_special.ok()) << with_special.status();
+    EXPECT_EQ(with_special->ids, golden.ids_with_special);
+    EXPECT_TRUE(with_special->offsets.empty());
+  }
+}
+
+TEST_P(GoldenTokenizerTest, OffsetsAreHuggingFacesToTheByte) {
+  for (const TokenizerCase& golden : goldens_.cases) {
+    SCOPED_TRACE(testing::PrintToString(golden.text));
+    const auto encoding = tokenizer_->Encode(golden.text, kPlain);
+    ASSERT_TRUE(encoding.ok()) << encoding.status();
+    ASSERT_EQ(encoding->offsets.size(), encoding->ids.size());
+    int64_t end = 0;
+    for (size_t i = 0; i < encoding->ids.size(); ++i) {
+      const ByteSpan span = encoding->offsets[i];
+      EXPECT_LE(span.begin, span.end);
+      EXPECT_LE(span.end, static_cast<int64_t>(golden.text.size()));
+      EXPECT_GE(span.end, end);
+      end = span.end;
+      if (!golden.has_offsets || span.begin == span.end) continue;
+      EXPECT_EQ(WholeCharacters(golden.text, span), golden.offsets[i])
+          << "token " << i << " [" << span.begin << ", " << span.end
+          << "), golden [" << golden.offsets[i].begin << ", "
+          << golden.offsets[i].end << ")";
+    }
+  }
+}
+
+TEST_P(GoldenTokenizerTest, DecodesAsHuggingFaceDoes) {
+  ASSERT_GE(goldens_.decodings.size(), 40u);
+  for (const DecodingCase& golden : goldens_.decodings) {
+    const auto text = tokenizer_->Decode(golden.ids, false);
+    ASSERT_TRUE(text.ok()) << text.status();
+    EXPECT_EQ(*text, golden.text);
+    const auto without_special = tokenizer_->Decode(golden.ids, true);
+    ASSERT_TRUE(without_special.ok()) << without_special.status();
+    EXPECT_EQ(*without_special, golden.text_without_special);
+  }
+}
+
+TEST_P(GoldenTokenizerTest, EveryTokenHasBytesAndDecodes) {
+  int64_t num_tokens = 0;
+  for (int32_t id = 0; id < tokenizer_->vocab_size(); ++id) {
+    if (!tokenizer_->IsToken(id)) continue;
+    ++num_tokens;
+    EXPECT_FALSE(tokenizer_->TokenBytes(id).empty()) << id;
+  }
+  EXPECT_GE(num_tokens, 600);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GoldenTokenizerTest,
+                         testing::ValuesIn(GoldenTokenizerNames()),
+                         [](const auto& info) { return info.param; });
+
+TEST(BpeTokenizerTest, ByteLevelTextDecodesToItself) {
+  const auto tokenizer = LoadGoldenTokenizer("gpt2");
+  for (const TokenizerCase& golden : LoadTokenizerGoldens("gpt2").cases) {
+    const auto encoding = tokenizer->Encode(golden.text, kPlain);
+    ASSERT_TRUE(encoding.ok());
+    EXPECT_EQ(*tokenizer->Decode(encoding->ids, false), golden.text);
+    int64_t at = 0;  // offsets tile the text
+    for (const ByteSpan& span : encoding->offsets) {
+      EXPECT_EQ(span.begin, at);
+      at = span.end;
+    }
+    EXPECT_EQ(at, static_cast<int64_t>(golden.text.size()));
+  }
+}
+
+TEST(BpeTokenizerTest, SpecialTokensInTextCanBeTakenAsText) {
+  const auto tokenizer = LoadGoldenTokenizer("gpt2");
+  const std::string text = "a<|endoftext|>b";
+  const auto parsed = tokenizer->Encode(text, {});
+  ASSERT_TRUE(parsed.ok());
+  EXPECT_EQ(parsed->ids, (std::vector<int32_t>{64, 50256, 65}));
+  const auto taken_as_text =
+      tokenizer->Encode(text, {.parse_special_tokens = false});
+  ASSERT_TRUE(taken_as_text.ok());
+  for (const int32_t id : taken_as_text->ids) {
+    EXPECT_FALSE(tokenizer->IsSpecial(id));
+  }
+  EXPECT_EQ(*tokenizer->Decode(taken_as_text->ids, true), text);
+}
+
+TEST(BpeTokenizerTest, InvalidUtf8IsRefusedNamingTheByte) {
+  const auto tokenizer = LoadGoldenTokenizer("small");
+  for (const std::string bad : {"abc\xFF", "abc\xC3", "abc\xED\xA0\x80",
+                                "abc\xC0\x80", "abc\xF4\x90\x80\x80"}) {
+    const auto encoding = tokenizer->Encode(bad, {});
+    ASSERT_FALSE(encoding.ok());
+    EXPECT_EQ(encoding.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_NE(encoding.status().message().find("byte 3"),
+              absl::string_view::npos);
+  }
+}
+
+TEST(BpeTokenizerTest, DecodeRefusesIdsThatAreNoTokens) {
+  const auto tokenizer = LoadGoldenTokenizer("small");
+  for (const int32_t bad : {-1, 600, 1 << 30}) {
+    const auto text = tokenizer->Decode({5, bad}, false);
+    ASSERT_FALSE(text.ok());
+    EXPECT_EQ(text.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_NE(text.status().message().find("token_ids[1]"),
+              absl::string_view::npos);
+    EXPECT_EQ(tokenizer->TokenBytes(bad), "");
+    EXPECT_FALSE(tokenizer->IsSpecial(bad));
+  }
+}
+
+TEST(BpeTokenizerTest, HostileTextsTakeSeconds) {
+  // Each is a single word, or whitespace that patterns try in many ways; an
+  // algorithm that is quadratic in it would run for minutes.
+  std::vector<std::string> texts = {std::string(1 << 18, 'a'),
+                                    std::string(1 << 18, ' '),
+                                    std::string(1 << 18, '\n'), ""};
+  for (int i = 0; i < 1 << 17; ++i) texts.back() += i % 3 ? " \n" : "'s";
+  for (const char* name : {"gpt2", "llama3_like", "deepseek_like"}) {
+    const auto tokenizer = LoadGoldenTokenizer(name);
+    for (const std::string& text : texts) {
+      const auto start = std::chrono::steady_clock::now();
+      const auto encoding = tokenizer->Encode(text, kPlain);
+      const std::chrono::duration<double> seconds =
+          std::chrono::steady_clock::now() - start;
+      EXPECT_LT(seconds.count(), 20.0) << name;
+      ASSERT_TRUE(encoding.ok()) << name << ": " << encoding.status();
+      // Not EXPECT_EQ: printing a difference would take minutes.
+      EXPECT_TRUE(*tokenizer->Decode(encoding->ids, true) == text) << name;
+    }
+  }
+}
+
+TEST(BpeTokenizerTest, ThreadsShareOneTokenizer) {
+  const auto tokenizer = LoadGoldenTokenizer("qwen2_like");
+  const TokenizerGoldens goldens = LoadTokenizerGoldens("qwen2_like");
+  std::vector<int> num_wrong(4);
+  std::vector<std::thread> threads;
+  for (int& wrong : num_wrong) {
+    threads.emplace_back([&] {
+      for (const TokenizerCase& golden : goldens.cases) {
+        const auto encoding = tokenizer->Encode(golden.text, kPlain);
+        wrong += !encoding.ok() || encoding->ids != golden.ids;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(num_wrong, std::vector<int>(4, 0));
+}
+
+// The vocabulary of single bytes 'a' to 'd', ids 0 to 3.
+BpeTokenizerSpec TinySpec() {
+  BpeTokenizerSpec spec;
+  spec.model.vocab = {{"a", 0}, {"b", 1}, {"c", 2}, {"d", 3}};
+  return spec;
+}
+
+TEST(BpeTokenizerTest, ContradictoryTokensAreRefused) {
+  BpeTokenizerSpec taken = TinySpec();
+  taken.added_tokens = {{.content = "<x>", .id = 2}};
+  BpeTokenizerSpec empty = TinySpec();
+  empty.added_tokens = {{.content = "", .id = 9}};
+  BpeTokenizerSpec huge = TinySpec();
+  huge.added_tokens = {{.content = "<x>", .id = 1 << 30}};
+  BpeTokenizerSpec negative = TinySpec();
+  negative.added_tokens = {{.content = "<x>", .id = -1}};
+  BpeTokenizerSpec prefix = TinySpec();
+  prefix.prefix_ids = {4};
+  BpeTokenizerSpec eos = TinySpec();
+  eos.eos_ids = {-7};
+  for (BpeTokenizerSpec* spec :
+       {&taken, &empty, &huge, &negative, &prefix, &eos}) {
+    EXPECT_EQ(BpeTokenizer::Create(*spec).status().code(),
+              absl::StatusCode::kInvalidArgument);
+  }
+}
+
+TEST(BpeTokenizerTest, ByteOutsideTheVocabularyIsAnErrorThatNamesIt) {
+  const auto tokenizer = BpeTokenizer::Create(TinySpec());
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  const auto encoding = (*tokenizer)->Encode("abe", {});
+  EXPECT_EQ(encoding.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(encoding.status().message().find("0x65"), absl::string_view::npos);
+}
+
+}  // namespace
+}  // namespace moe
