@@ -1,0 +1,92 @@
+#include "engine/layers/attention.h"
+
+#include <cmath>
+
+#include "kernels/core/status_macros.h"
+#include "kernels/ops/kv_cache_append.h"
+#include "kernels/ops/rope.h"
+
+namespace moe {
+namespace {
+
+// Heads [first, first + count) of the rows of a [rows, all heads * head_dim]
+// matrix, as [rows, count, head_dim].
+TensorView Heads(const TensorView& matrix, int64_t first, int64_t count,
+                 int64_t head_dim) {
+  TensorView view = matrix;
+  view.data = matrix.ptr<float>() + first * head_dim;
+  view.rank = 3;
+  view.dims = {matrix.dims[0], count, head_dim};
+  view.strides = {matrix.strides[0], head_dim, 1};
+  return view;
+}
+
+}  // namespace
+
+absl::StatusOr<AttentionScratch> AttentionScratch::Create(
+    const ModelConfig& config, int64_t max_rows) {
+  AttentionScratch scratch;
+  const int64_t all_heads = config.num_heads + 2 * config.num_kv_heads;
+  ASSIGN_OR_RETURN(
+      scratch.qkv,
+      Tensor::Allocate(DType::kF32, {max_rows, all_heads * config.head_dim}));
+  ASSIGN_OR_RETURN(
+      scratch.context,
+      Tensor::Allocate(DType::kF32,
+                       {max_rows, config.num_heads * config.head_dim}));
+  return scratch;
+}
+
+absl::StatusOr<RopeTables> RopeTables::Create(const ModelConfig& config) {
+  RopeTables tables;
+  if (config.position != PositionKind::kRotary) return tables;
+  const int64_t half = config.rotary_dim / 2;
+  ASSIGN_OR_RETURN(tables.cos,
+                   Tensor::Allocate(DType::kF32, {config.max_positions, half}));
+  ASSIGN_OR_RETURN(tables.sin,
+                   Tensor::Allocate(DType::kF32, {config.max_positions, half}));
+  RETURN_IF_ERROR(FillRopeTables(config.rope_theta, config.rotary_dim,
+                                 config.rope_double_cos_quirk,
+                                 tables.cos.view(), tables.sin.view()));
+  return tables;
+}
+
+Attention::Attention(const ModelConfig& config, LinearWeights qkv,
+                     LinearWeights out, const RopeTables* rope)
+    : heads_(config.num_heads),
+      kv_heads_(config.num_kv_heads),
+      head_dim_(config.head_dim),
+      qkv_(std::move(qkv)),
+      out_(std::move(out)),
+      rope_(rope) {}
+
+absl::Status Attention::Forward(const TensorView& x, const TensorView& residual,
+                                const TensorView& y, const StepRows& rows,
+                                KvCache& cache, int64_t layer,
+                                AttentionScratch& scratch,
+                                Stream& stream) const {
+  const TensorView qkv = scratch.qkv.view().Rows(0, x.dims[0]);
+  const TensorView context = scratch.context.view().Rows(0, x.dims[0]);
+  RETURN_IF_ERROR(Linear(qkv_.Group(x, qkv), stream));
+  if (rope_ != nullptr) {
+    // Query and key heads lie side by side: one call rotates both.
+    RETURN_IF_ERROR(Rope({Heads(qkv, 0, heads_ + kv_heads_, head_dim_),
+                          rows.positions, rope_->cos.view(), rope_->sin.view()},
+                         stream));
+  }
+  RETURN_IF_ERROR(
+      KvCacheAppend({Heads(qkv, heads_, kv_heads_, head_dim_),
+                     Heads(qkv, heads_ + kv_heads_, kv_heads_, head_dim_),
+                     rows.slots, cache.keys(layer), cache.values(layer)},
+                    stream));
+  RETURN_IF_ERROR(PagedAttention(
+      {Heads(qkv, 0, heads_, head_dim_), cache.keys(layer), cache.values(layer),
+       rows.sequences, 1.0f / std::sqrt(static_cast<float>(head_dim_)),
+       Heads(context, 0, heads_, head_dim_)},
+      stream));
+  LinearGroup out = out_.Group(context, y);
+  out.residual = residual;
+  return Linear(out, stream);
+}
+
+}  // namespace moe

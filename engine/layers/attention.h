@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "engine/cache/kv_cache.h"
+#include "engine/config/model_config.h"
+#include "engine/layers/linear_weights.h"
+#include "kernels/core/stream.h"
+#include "kernels/core/tensor.h"
+#include "kernels/ops/paged_attention.h"
+
+namespace moe {
+
+// What all layers of a step need to know of its rows. Borrowed.
+struct StepRows {
+  absl::Span<const int32_t> positions;  // [rows]
+  absl::Span<const int64_t> slots;      // [rows], see KvCacheAppend
+  absl::Span<const AttentionSequence> sequences;
+};
+
+struct AttentionScratch {
+  static absl::StatusOr<AttentionScratch> Create(const ModelConfig& config,
+                                                 int64_t max_rows);
+  Tensor qkv;      // [max_rows, (heads + 2 kv_heads) * head_dim]
+  Tensor context;  // [max_rows, heads * head_dim]
+};
+
+// Rotation angles of all positions, shared by the layers; empty where positions
+// are learned.
+struct RopeTables {
+  static absl::StatusOr<RopeTables> Create(const ModelConfig& config);
+  Tensor cos;  // [max_positions, rotary_dim / 2]
+  Tensor sin;
+};
+
+// Causal self-attention over the paged cache:
+//   q, k, v = split(x Wqkv^T + b);  rotate q and k;  append k and v;
+//   y = residual + attention(q, cache) Wout^T + b.
+// Immutable, so thread-safe (the scratch and the cache are the caller's).
+class Attention {
+ public:
+  // qkv [(heads + 2 kv_heads) * head_dim, hidden], out [hidden, heads *
+  // head_dim]. `rope` is borrowed, null where positions are learned.
+  Attention(const ModelConfig& config, LinearWeights qkv, LinearWeights out,
+            const RopeTables* rope);
+
+  // x, residual, y [rows, hidden] f32; y may alias residual, not x.
+  absl::Status Forward(const TensorView& x, const TensorView& residual,
+                       const TensorView& y, const StepRows& rows,
+                       KvCache& cache, int64_t layer, AttentionScratch& scratch,
+                       Stream& stream) const;
+
+ private:
+  int64_t heads_;
+  int64_t kv_heads_;
+  int64_t head_dim_;
+  LinearWeights qkv_;
+  LinearWeights out_;
+  const RopeTables* rope_;
+};
+
+}  // namespace moe

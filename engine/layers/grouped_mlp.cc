@@ -1,0 +1,76 @@
+#include "engine/layers/grouped_mlp.h"
+
+#include "absl/container/inlined_vector.h"
+#include "kernels/core/status_macros.h"
+#include "kernels/ops/silu_and_mul.h"
+
+namespace moe {
+namespace {
+
+// Without heap memory up to the experts that a small decode step touches.
+using Groups = absl::InlinedVector<LinearGroup, 16>;
+
+Epilogue EpilogueOf(ActivationKind activation) {
+  switch (activation) {
+    case ActivationKind::kGeluTanh:
+      return Epilogue::kGeluTanh;
+    case ActivationKind::kGeluErf:
+      return Epilogue::kGeluErf;
+    case ActivationKind::kSquaredRelu:
+      return Epilogue::kSquaredRelu;
+    case ActivationKind::kSwiGlu:
+      return Epilogue::kNone;
+  }
+  return Epilogue::kNone;
+}
+
+}  // namespace
+
+absl::StatusOr<MlpScratch> MlpScratch::Create(const ModelConfig& config,
+                                              int64_t max_rows) {
+  MlpScratch scratch;
+  const int64_t ffn = config.ffn_hidden_size;
+  const bool gated = config.activation == ActivationKind::kSwiGlu;
+  ASSIGN_OR_RETURN(
+      scratch.up,
+      Tensor::Allocate(DType::kF32, {max_rows, gated ? 2 * ffn : ffn}));
+  if (gated) {
+    ASSIGN_OR_RETURN(scratch.activated,
+                     Tensor::Allocate(DType::kF32, {max_rows, ffn}));
+  }
+  return scratch;
+}
+
+void UseScratch(const MlpScratch& scratch, int64_t begin, int64_t end,
+                MlpJob& job) {
+  job.up = scratch.up.view().Rows(begin, end);
+  if (!scratch.activated.view().empty()) {
+    job.activated = scratch.activated.view().Rows(begin, end);
+  }
+}
+
+absl::Status RunMlps(absl::Span<const MlpJob> jobs, ActivationKind activation,
+                     Stream& stream) {
+  const bool gated = activation == ActivationKind::kSwiGlu;
+  Groups groups;
+  for (const MlpJob& job : jobs) {
+    LinearGroup group = job.weights->up.Group(job.x, job.up);
+    group.x_rows = job.x_rows;
+    group.epilogue = EpilogueOf(activation);
+    groups.push_back(group);
+  }
+  RETURN_IF_ERROR(GroupedLinear(groups, stream));
+  groups.clear();
+  for (const MlpJob& job : jobs) {
+    if (gated) {
+      RETURN_IF_ERROR(SiluAndMul({job.up, job.activated}, stream));
+    }
+    LinearGroup group =
+        job.weights->down.Group(gated ? job.activated : job.up, job.y);
+    group.residual = job.residual;
+    groups.push_back(group);
+  }
+  return GroupedLinear(groups, stream);
+}
+
+}  // namespace moe

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "engine/config/model_config.h"
+#include "engine/layers/linear_weights.h"
+#include "kernels/core/stream.h"
+#include "kernels/core/tensor.h"
+
+namespace moe {
+
+// down(activation(up(x))). Immutable after loading.
+struct MlpWeights {
+  LinearWeights up;  // [ffn, hidden]; SwiGLU: [2 ffn, hidden], gate rows first
+  LinearWeights down;  // [hidden, ffn]
+};
+
+// Activations between up and down, sized once for the largest step.
+struct MlpScratch {
+  static absl::StatusOr<MlpScratch> Create(const ModelConfig& config,
+                                           int64_t max_rows);
+  Tensor up;         // [max_rows, ffn or 2 ffn]
+  Tensor activated;  // [max_rows, ffn] with SwiGLU, else empty
+};
+
+// One MLP of a grouped run: y[r, :] = mlp(x[row(r), :]) (+ residual[r, :]),
+// row(r) being x_rows[r] if given, else r.
+struct MlpJob {
+  const MlpWeights* weights = nullptr;
+  TensorView x;                     // [any, hidden]
+  const int32_t* x_rows = nullptr;  // [rows], or null
+  TensorView residual;              // [rows, hidden], or empty; may alias y
+  TensorView y;                     // [rows, hidden]
+  TensorView up;                    // scratch [rows, up features]
+  TensorView activated;             // scratch [rows, ffn] with SwiGLU
+};
+
+// Gives `job` rows [begin, end) of `scratch`.
+void UseScratch(const MlpScratch& scratch, int64_t begin, int64_t end,
+                MlpJob& job);
+
+// Runs all jobs as two grouped products, so that the weights of many small
+// experts are read as one stream. A row's result does not depend on the jobs
+// beside it.
+absl::Status RunMlps(absl::Span<const MlpJob> jobs, ActivationKind activation,
+                     Stream& stream);
+
+}  // namespace moe

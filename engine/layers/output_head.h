@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "engine/layers/linear_weights.h"
+#include "engine/layers/norm.h"
+#include "kernels/core/stream.h"
+#include "kernels/core/tensor.h"
+
+namespace moe {
+
+// The last norm and the projection to logits, for the rows that are asked for
+// only. Immutable, so thread-safe.
+class OutputHead {
+ public:
+  // weight [vocab_size, hidden]: without the rows that pad the vocabulary.
+  OutputHead(Norm norm, LinearWeights weight)
+      : norm_(std::move(norm)), weight_(std::move(weight)) {}
+
+  // logits[i, :] = norm(hidden[rows[i], :]) W^T. hidden [any, hidden], logits
+  // [rows, vocab_size], scratch [>= rows, hidden]; all f32 and apart.
+  absl::Status Forward(const TensorView& hidden, absl::Span<const int32_t> rows,
+                       const TensorView& scratch, const TensorView& logits,
+                       Stream& stream) const;
+
+ private:
+  Norm norm_;
+  LinearWeights weight_;
+};
+
+}  // namespace moe

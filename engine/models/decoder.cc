@@ -1,0 +1,95 @@
+#include "engine/models/decoder.h"
+
+#include "absl/strings/str_cat.h"
+#include "engine/models/step_checks.h"
+#include "kernels/core/status_macros.h"
+
+namespace moe {
+
+absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
+    const ModelConfig& config, DecoderWeights weights, int64_t max_rows,
+    Stream& stream) {
+  std::unique_ptr<Decoder> decoder(
+      new Decoder(config, std::move(weights), max_rows, stream));
+  const int64_t hidden = config.hidden_size;
+  ASSIGN_OR_RETURN(decoder->hidden_,
+                   Tensor::Allocate(DType::kF32, {max_rows, hidden}));
+  ASSIGN_OR_RETURN(decoder->normed_,
+                   Tensor::Allocate(DType::kF32, {max_rows, hidden}));
+  ASSIGN_OR_RETURN(decoder->attention_scratch_,
+                   AttentionScratch::Create(config, max_rows));
+  ASSIGN_OR_RETURN(decoder->mlp_scratch_, MlpScratch::Create(config, max_rows));
+  ASSIGN_OR_RETURN(decoder->moe_scratch_, MoeScratch::Create(config, max_rows));
+  decoder->slots_.reserve(max_rows);
+  decoder->sequences_.reserve(max_rows);
+  return decoder;
+}
+
+absl::Status Decoder::Forward(const Batch& batch, KvCache& cache,
+                              const TensorView& logits, RoutingTrace* trace) {
+  RETURN_IF_ERROR(CheckStep(batch, config_, max_rows_, cache, logits));
+  LayOutStep(batch, cache.block_size(), slots_, sequences_);
+  const StepRows rows = {batch.positions, slots_, sequences_};
+  const int64_t num_rows = batch.num_rows();
+  if (trace != nullptr) {
+    trace->expert_ids.assign(config_.num_layers, {});
+    trace->weights.assign(config_.num_layers, {});
+  }
+  RETURN_IF_ERROR(weights_.embedding.Forward(batch.token_ids, batch.positions,
+                                             hidden_.view().Rows(0, num_rows),
+                                             stream_));
+  for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
+    const absl::Status status = RunLayer(layer, num_rows, rows, cache, trace);
+    if (!status.ok()) {
+      return absl::Status(
+          status.code(), absl::StrCat("layer ", layer, ": ", status.message()));
+    }
+  }
+  return weights_.head.Forward(hidden_.view(), batch.logit_rows, normed_.view(),
+                               logits, stream_);
+}
+
+absl::Status Decoder::RunLayer(int64_t layer, int64_t num_rows,
+                               const StepRows& rows, KvCache& cache,
+                               RoutingTrace* trace) {
+  const DecoderLayer& weights = weights_.layers[layer];
+  const TensorView hidden = hidden_.view().Rows(0, num_rows);
+  const TensorView normed = normed_.view().Rows(0, num_rows);
+  const TensorView& residual = config_.residual_post_norm ? normed : hidden;
+
+  RETURN_IF_ERROR(weights.attention_norm.Forward(hidden, normed, stream_));
+  RETURN_IF_ERROR(weights.attention.Forward(normed, residual, hidden, rows,
+                                            cache, layer, attention_scratch_,
+                                            stream_));
+  RETURN_IF_ERROR(weights.mlp_norm.Forward(hidden, normed, stream_));
+  if (weights.mlp.has_value()) {
+    MlpJob job;
+    job.weights = &*weights.mlp;
+    job.x = normed;
+    job.residual = residual;
+    job.y = hidden;
+    UseScratch(mlp_scratch_, 0, num_rows, job);
+    return RunMlps(absl::MakeConstSpan(&job, 1), config_.activation, stream_);
+  }
+  ASSIGN_OR_RETURN(
+      const GatingResult gating,
+      weights.moe->Forward(normed, residual, hidden, moe_scratch_, stream_));
+  if (trace != nullptr) {
+    const int64_t n = gating.expert_ids.num_elements();
+    const int32_t* ids = gating.expert_ids.ptr<int32_t>();
+    const float* shares = gating.weights.ptr<float>();
+    trace->expert_ids[layer].assign(ids, ids + n);
+    trace->weights[layer].assign(shares, shares + n);
+  }
+  return absl::OkStatus();
+}
+
+int64_t Decoder::weight_bytes_touched(int64_t num_rows) const {
+  int64_t bytes = weights_.packed_bytes;
+  for (const DecoderLayer& layer : weights_.layers) {
+    if (layer.moe.has_value()) bytes -= layer.moe->untouched_bytes(num_rows);
+  }
+  return bytes;
+}
+
+}  // namespace moe

@@ -1,0 +1,151 @@
+#include "engine/models/decoder_loader.h"
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "engine/models/decoder.h"
+#include "engine/models/weight_loader.h"
+#include "engine/moe/local_dispatcher.h"
+#include "kernels/core/status_macros.h"
+
+namespace moe {
+namespace {
+
+absl::StatusOr<Attention> LoadAttention(WeightLoader& loader,
+                                        const std::string& prefix,
+                                        const RopeTables* rope) {
+  const ModelConfig& config = loader.config();
+  const int64_t q_rows = config.num_heads * config.head_dim;
+  const int64_t kv_rows = config.num_kv_heads * config.head_dim;
+  ASSIGN_OR_RETURN(LinearWeights qkv,
+                   loader.Linear(absl::StrCat(prefix, "attention.qkv"),
+                                 q_rows + 2 * kv_rows, config.hidden_size));
+  ASSIGN_OR_RETURN(LinearWeights out,
+                   loader.Linear(absl::StrCat(prefix, "attention.out"),
+                                 config.hidden_size, q_rows));
+  return Attention(config, std::move(qkv), std::move(out), rope);
+}
+
+absl::StatusOr<ResidualMlp> LoadResidualMlp(WeightLoader& loader,
+                                            const std::string& prefix) {
+  ResidualMlp residual;
+  residual.kind = loader.config().residual_moe;
+  ASSIGN_OR_RETURN(residual.mlp, loader.Mlp(absl::StrCat(prefix, "mlp")));
+  // B1 adds the branches whatever its coefficients are.
+  if (residual.kind == ResidualMoeKind::kB1) return residual;
+  const std::string name = absl::StrCat(prefix, "moe.coefficient");
+  ASSIGN_OR_RETURN(residual.coefficient.weight,
+                   loader.Matrix(absl::StrCat(name, ".weight"), 2,
+                                 loader.config().hidden_size, DType::kF32));
+  const std::string bias = absl::StrCat(name, ".bias");
+  if (residual.kind == ResidualMoeKind::kB2 && loader.checkpoint().Has(bias)) {
+    ASSIGN_OR_RETURN(residual.coefficient.bias, loader.Vector(bias, 2));
+  }
+  return residual;
+}
+
+absl::StatusOr<MoeLayer> LoadMoeLayer(WeightLoader& loader,
+                                      const std::string& prefix,
+                                      int64_t num_experts,
+                                      TokenDispatcher* dispatcher) {
+  const ModelConfig& config = loader.config();
+  ASSIGN_OR_RETURN(WeightMatrix gate,
+                   loader.Matrix(absl::StrCat(prefix, "moe.gate.weight"),
+                                 num_experts, config.hidden_size, DType::kF32));
+  std::vector<MlpWeights> experts;
+  for (int64_t e = 0; e < num_experts; ++e) {
+    ASSIGN_OR_RETURN(MlpWeights expert,
+                     loader.Mlp(absl::StrCat(prefix, "experts.", e)));
+    experts.push_back(std::move(expert));
+  }
+  std::optional<ResidualMlp> residual;
+  if (config.residual_moe != ResidualMoeKind::kNone) {
+    ASSIGN_OR_RETURN(residual, LoadResidualMlp(loader, prefix));
+  }
+  return MoeLayer(config, Gate(config, std::move(gate)),
+                  Experts(std::move(experts)), std::move(residual), dispatcher);
+}
+
+absl::StatusOr<DecoderLayer> LoadLayer(WeightLoader& loader, int64_t layer,
+                                       const RopeTables* rope,
+                                       TokenDispatcher* dispatcher) {
+  const ModelConfig& config = loader.config();
+  const std::string prefix = absl::StrCat("layers.", layer, ".");
+  ASSIGN_OR_RETURN(Norm attention_norm,
+                   loader.LoadNorm(absl::StrCat(prefix, "attention_norm")));
+  ASSIGN_OR_RETURN(Attention attention, LoadAttention(loader, prefix, rope));
+  ASSIGN_OR_RETURN(Norm mlp_norm,
+                   loader.LoadNorm(absl::StrCat(prefix, "mlp_norm")));
+  std::optional<MlpWeights> mlp;
+  std::optional<MoeLayer> moe;
+  if (config.is_moe_layer(layer)) {
+    ASSIGN_OR_RETURN(
+        moe, LoadMoeLayer(loader, prefix, config.experts_per_layer[layer],
+                          dispatcher));
+  } else {
+    ASSIGN_OR_RETURN(mlp, loader.Mlp(absl::StrCat(prefix, "mlp")));
+  }
+  return DecoderLayer{std::move(attention_norm), std::move(attention),
+                      std::move(mlp_norm), std::move(mlp), std::move(moe)};
+}
+
+absl::StatusOr<OutputHead> LoadHead(WeightLoader& loader) {
+  const ModelConfig& config = loader.config();
+  ASSIGN_OR_RETURN(Norm norm, loader.LoadNorm("final_norm"));
+  LinearWeights weight;
+  ASSIGN_OR_RETURN(
+      weight.weight,
+      loader.LeadingRows(
+          config.tied_embeddings ? "embedding.weight" : "output.weight",
+          config.vocab_size, config.padded_vocab_size, config.hidden_size));
+  return OutputHead(std::move(norm), std::move(weight));
+}
+
+absl::StatusOr<TokenEmbedding> LoadEmbedding(WeightLoader& loader) {
+  const ModelConfig& config = loader.config();
+  ASSIGN_OR_RETURN(Tensor table,
+                   loader.Table("embedding.weight", config.padded_vocab_size,
+                                config.hidden_size));
+  Tensor positions;
+  if (config.position == PositionKind::kLearned) {
+    ASSIGN_OR_RETURN(positions,
+                     loader.Table("position_embedding.weight",
+                                  config.max_positions, config.hidden_size));
+  }
+  return TokenEmbedding(std::move(table), std::move(positions));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Model>> LoadDecoder(
+    const Checkpoint& checkpoint, const ModelOptions& options, Stream& stream,
+    absl::FunctionRef<void(int64_t, int64_t)> progress) {
+  const ModelConfig& config = checkpoint.config();
+  WeightLoader loader(checkpoint, options.weight_dtype, stream, progress);
+  ASSIGN_OR_RETURN(TokenEmbedding embedding, LoadEmbedding(loader));
+  auto rope = std::make_unique<RopeTables>();
+  ASSIGN_OR_RETURN(*rope, RopeTables::Create(config));
+  auto dispatcher = std::make_unique<LocalDispatcher>();
+  std::vector<DecoderLayer> layers;
+  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    ASSIGN_OR_RETURN(
+        DecoderLayer loaded,
+        LoadLayer(
+            loader, layer,
+            config.position == PositionKind::kRotary ? rope.get() : nullptr,
+            dispatcher.get()));
+    layers.push_back(std::move(loaded));
+  }
+  ASSIGN_OR_RETURN(OutputHead head, LoadHead(loader));
+  return Decoder::Create(
+      config,
+      DecoderWeights{std::move(embedding), std::move(rope),
+                     std::move(dispatcher), std::move(layers), std::move(head),
+                     loader.packed_bytes()},
+      options.max_rows, stream);
+}
+
+}  // namespace moe

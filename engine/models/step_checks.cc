@@ -1,0 +1,117 @@
+#include "engine/models/step_checks.h"
+
+#include "absl/strings/str_cat.h"
+#include "kernels/core/status_macros.h"
+
+namespace moe {
+namespace {
+
+template <typename... Parts>
+absl::Status Invalid(const Batch& batch, const Parts&... parts) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("step ", batch.step_id, ": ", parts...));
+}
+
+absl::Status CheckSequence(const Batch& batch, const SequenceSlice& sequence,
+                           const ModelConfig& config, const KvCache& cache) {
+  const int64_t end = int64_t{sequence.start_position} + sequence.num_tokens;
+  if (sequence.start_position < 0 || end > config.max_positions) {
+    return Invalid(batch, "sequence ", sequence.sequence_id, " has positions ",
+                   sequence.start_position, " to ", end,
+                   ", the model has max_positions ", config.max_positions);
+  }
+  for (int32_t i = 0; i < sequence.num_tokens; ++i) {
+    const int32_t row = sequence.first_row + i;
+    if (batch.positions[row] != sequence.start_position + i) {
+      return Invalid(batch, "row ", row, " of sequence ", sequence.sequence_id,
+                     " has position ", batch.positions[row], ", must be ",
+                     sequence.start_position + i);
+    }
+  }
+  const int64_t needed = (end + cache.block_size() - 1) / cache.block_size();
+  if (static_cast<int64_t>(sequence.block_ids.size()) < needed) {
+    return Invalid(batch, "sequence ", sequence.sequence_id, " of ", end,
+                   " tokens has ", sequence.block_ids.size(), " blocks of ",
+                   cache.block_size(), ", needs ", needed);
+  }
+  for (int64_t b = 0; b < needed; ++b) {
+    if (sequence.block_ids[b] < 0 ||
+        sequence.block_ids[b] >= cache.num_blocks()) {
+      return Invalid(batch, "block ", sequence.block_ids[b], " of sequence ",
+                     sequence.sequence_id, " is outside [0, ",
+                     cache.num_blocks(), ")");
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckStep(const Batch& batch, const ModelConfig& config,
+                       int64_t max_rows, const KvCache& cache,
+                       const TensorView& logits) {
+  const int64_t rows = batch.num_rows();
+  if (rows < 1 || rows > max_rows) {
+    return Invalid(batch, rows, " rows, must be in [1, ", max_rows, "]");
+  }
+  if (batch.positions.size() != batch.token_ids.size()) {
+    return Invalid(batch, batch.positions.size(), " positions for ", rows,
+                   " rows");
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    if (batch.token_ids[r] < 0 || batch.token_ids[r] >= config.vocab_size) {
+      return Invalid(batch, "token id ", batch.token_ids[r], " of row ", r,
+                     " is outside [0, ", config.vocab_size, ")");
+    }
+  }
+  int64_t next_row = 0;
+  for (const SequenceSlice& sequence : batch.sequences) {
+    if (sequence.first_row != next_row || sequence.num_tokens < 1 ||
+        next_row + sequence.num_tokens > rows) {
+      return Invalid(batch, "sequence ", sequence.sequence_id, " has rows ",
+                     sequence.first_row, " + ", sequence.num_tokens,
+                     ", must begin at ", next_row, " and end by ", rows);
+    }
+    next_row += sequence.num_tokens;
+    RETURN_IF_ERROR(CheckSequence(batch, sequence, config, cache));
+  }
+  if (next_row != rows) {
+    return Invalid(batch, "the sequences cover ", next_row, " of ", rows,
+                   " rows");
+  }
+  int64_t least = 0;
+  for (int32_t row : batch.logit_rows) {
+    if (row < least || row >= rows) {
+      return Invalid(batch, "logit row ", row, " is outside [", least, ", ",
+                     rows, "), or not ascending");
+    }
+    least = row + 1;
+  }
+  const int64_t wanted = static_cast<int64_t>(batch.logit_rows.size());
+  if (wanted > 0 &&
+      (logits.empty() || logits.dtype != DType::kF32 || logits.rank != 2 ||
+       logits.dims[0] != wanted || logits.dims[1] != config.vocab_size)) {
+    return Invalid(batch, "logits are ",
+                   logits.empty() ? "absent" : logits.ShapeString(),
+                   ", must be f32 [", wanted, ", ", config.vocab_size, "]");
+  }
+  return absl::OkStatus();
+}
+
+void LayOutStep(const Batch& batch, int64_t block_size,
+                std::vector<int64_t>& slots,
+                std::vector<AttentionSequence>& sequences) {
+  slots.clear();
+  sequences.clear();
+  for (const SequenceSlice& sequence : batch.sequences) {
+    for (int32_t i = 0; i < sequence.num_tokens; ++i) {
+      const int64_t position = sequence.start_position + i;
+      slots.push_back(sequence.block_ids[position / block_size] * block_size +
+                      position % block_size);
+    }
+    sequences.push_back({sequence.first_row, sequence.num_tokens,
+                         sequence.start_position, sequence.block_ids});
+  }
+}
+
+}  // namespace moe

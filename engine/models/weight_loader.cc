@@ -1,0 +1,182 @@
+#include "engine/models/weight_loader.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "kernels/core/status_macros.h"
+
+namespace moe {
+namespace {
+
+absl::Status Named(const absl::Status& status, const std::string& name) {
+  return absl::Status(status.code(),
+                      absl::StrCat("tensor ", name, ": ", status.message()));
+}
+
+float ReadFloat(const TensorView& source, int64_t offset) {
+  switch (source.dtype) {
+    case DType::kF16:
+      return HalfToFloat(source.ptr<uint16_t>()[offset]);
+    case DType::kBf16:
+      return Bf16ToFloat(source.ptr<uint16_t>()[offset]);
+    default:
+      return source.ptr<float>()[offset];
+  }
+}
+
+void WriteFloat(float value, const TensorView& target, int64_t offset) {
+  switch (target.dtype) {
+    case DType::kF16:
+      target.ptr<uint16_t>()[offset] = FloatToHalf(value);
+      break;
+    case DType::kBf16:
+      target.ptr<uint16_t>()[offset] = FloatToBf16(value);
+      break;
+    default:
+      target.ptr<float>()[offset] = value;
+  }
+}
+
+}  // namespace
+
+WeightLoader::WeightLoader(const Checkpoint& checkpoint, DType dtype,
+                           Stream& stream,
+                           absl::FunctionRef<void(int64_t, int64_t)> progress)
+    : checkpoint_(checkpoint),
+      dtype_(dtype),
+      stream_(stream),
+      progress_(progress),
+      total_bytes_(CountParameters(checkpoint.config()).total *
+                   static_cast<int64_t>(SizeOf(dtype))) {}
+
+void WeightLoader::Report(int64_t elements) {
+  // In bytes of the packed type, whatever small vectors are kept as.
+  done_bytes_ =
+      std::min(total_bytes_,
+               done_bytes_ + elements * static_cast<int64_t>(SizeOf(dtype_)));
+  progress_(done_bytes_, total_bytes_);
+}
+
+absl::StatusOr<HostWeight> WeightLoader::Get(const std::string& name,
+                                             absl::Span<const int64_t> dims) {
+  ASSIGN_OR_RETURN(HostWeight weight, checkpoint_.Get(name));
+  const TensorView& view = weight.view;
+  bool fits = view.rank == static_cast<int>(dims.size());
+  for (size_t i = 0; fits && i < dims.size(); ++i) {
+    fits = view.dims[i] == dims[i];
+  }
+  if (!fits) {
+    return absl::DataLossError(
+        absl::StrCat("tensor ", name, " is ", view.ShapeString(),
+                     ", but the model's configuration asks for [",
+                     absl::StrJoin(dims, ", "), "]"));
+  }
+  if (view.dtype != DType::kF32 && view.dtype != DType::kF16 &&
+      view.dtype != DType::kBf16) {
+    return absl::DataLossError(absl::StrCat("tensor ", name, " is ",
+                                            view.ShapeString(),
+                                            ", must be f32, f16 or bf16"));
+  }
+  return weight;
+}
+
+absl::StatusOr<WeightMatrix> WeightLoader::Pack(const std::string& name,
+                                                const TensorView& source,
+                                                DType as) {
+  absl::StatusOr<WeightMatrix> matrix = PackWeight(source, as, stream_);
+  if (!matrix.ok()) return Named(matrix.status(), name);
+  packed_bytes_ += matrix->num_bytes();
+  Report(source.num_elements());
+  return matrix;
+}
+
+absl::StatusOr<WeightMatrix> WeightLoader::Matrix(const std::string& name,
+                                                  int64_t out, int64_t in) {
+  return Matrix(name, out, in, dtype_);
+}
+
+absl::StatusOr<WeightMatrix> WeightLoader::Matrix(const std::string& name,
+                                                  int64_t out, int64_t in,
+                                                  DType as) {
+  ASSIGN_OR_RETURN(const HostWeight weight, Get(name, {out, in}));
+  return Pack(name, weight.view, as);
+}
+
+absl::StatusOr<WeightMatrix> WeightLoader::LeadingRows(const std::string& name,
+                                                       int64_t out,
+                                                       int64_t all_rows,
+                                                       int64_t in) {
+  ASSIGN_OR_RETURN(const HostWeight weight, Get(name, {all_rows, in}));
+  return Pack(name, weight.view.Rows(0, out), dtype_);
+}
+
+absl::StatusOr<Tensor> WeightLoader::Convert(const std::string& name,
+                                             const TensorView& source,
+                                             DType as) {
+  const int64_t rows = source.dims[0];
+  const int64_t columns = source.rank == 2 ? source.dims[1] : 1;
+  absl::StatusOr<Tensor> tensor =
+      Tensor::Allocate(as, absl::MakeConstSpan(source.dims).first(source.rank));
+  if (!tensor.ok()) return Named(tensor.status(), name);
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < columns; ++c) {
+      const int64_t from = r * source.strides[0] +
+                           (source.rank == 2 ? c * source.strides[1] : 0);
+      WriteFloat(ReadFloat(source, from), tensor->view(), r * columns + c);
+    }
+  }
+  Report(source.num_elements());
+  return tensor;
+}
+
+absl::StatusOr<Tensor> WeightLoader::Vector(const std::string& name,
+                                            int64_t size) {
+  ASSIGN_OR_RETURN(const HostWeight weight, Get(name, {size}));
+  return Convert(name, weight.view, DType::kF32);
+}
+
+absl::StatusOr<Tensor> WeightLoader::Table(const std::string& name,
+                                           int64_t rows, int64_t columns) {
+  ASSIGN_OR_RETURN(const HostWeight weight, Get(name, {rows, columns}));
+  return Convert(name, weight.view, dtype_);
+}
+
+absl::StatusOr<LinearWeights> WeightLoader::Linear(const std::string& name,
+                                                   int64_t out, int64_t in) {
+  LinearWeights weights;
+  ASSIGN_OR_RETURN(weights.weight,
+                   Matrix(absl::StrCat(name, ".weight"), out, in));
+  if (config().linear_bias) {
+    ASSIGN_OR_RETURN(weights.bias, Vector(absl::StrCat(name, ".bias"), out));
+  }
+  return weights;
+}
+
+absl::StatusOr<MlpWeights> WeightLoader::Mlp(const std::string& name) {
+  const int64_t ffn = config().ffn_hidden_size, hidden = config().hidden_size;
+  const bool gated = config().activation == ActivationKind::kSwiGlu;
+  MlpWeights weights;
+  ASSIGN_OR_RETURN(weights.up, Linear(absl::StrCat(name, ".up"),
+                                      gated ? 2 * ffn : ffn, hidden));
+  ASSIGN_OR_RETURN(weights.down,
+                   Linear(absl::StrCat(name, ".down"), hidden, ffn));
+  return weights;
+}
+
+absl::StatusOr<Norm> WeightLoader::LoadNorm(const std::string& name) {
+  const int64_t hidden = config().hidden_size;
+  ASSIGN_OR_RETURN(Tensor weight,
+                   Vector(absl::StrCat(name, ".weight"), hidden));
+  if (config().norm_weight_plus_one) {
+    for (int64_t i = 0; i < hidden; ++i) weight.ptr<float>()[i] += 1.0f;
+  }
+  Tensor bias;
+  if (config().norm == NormKind::kLayerNorm) {
+    ASSIGN_OR_RETURN(bias, Vector(absl::StrCat(name, ".bias"), hidden));
+  }
+  return Norm(config().norm, config().norm_epsilon, std::move(weight),
+              std::move(bias));
+}
+
+}  // namespace moe

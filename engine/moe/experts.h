@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/layers/grouped_mlp.h"
+#include "engine/moe/token_dispatcher.h"
+#include "kernels/core/tensor.h"
+
+namespace moe {
+
+// This rank's experts of one layer. Immutable, so thread-safe.
+class Experts {
+ public:
+  explicit Experts(std::vector<MlpWeights> experts)
+      : experts_(std::move(experts)) {}
+
+  int64_t num_experts() const { return static_cast<int64_t>(experts_.size()); }
+  // Packed bytes of one expert.
+  int64_t expert_bytes() const;
+
+  // Appends one job for each expert that has rows; each uses its slots' rows of
+  // `scratch` and writes its slots' rows of `expert_out` [slots, hidden].
+  void AppendJobs(const DispatchedTokens& tokens, const MlpScratch& scratch,
+                  const TensorView& expert_out,
+                  std::vector<MlpJob>& jobs) const;
+
+ private:
+  std::vector<MlpWeights> experts_;
+};
+
+}  // namespace moe
