@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "comm/communicator.h"
+#include "comm/pending_operation.h"
+
+namespace moe {
+
+// How many rows go where in an exchange among p ranks.
+struct AllToAllVPlan {
+  std::vector<int64_t> send_rows;     // [p] by destination
+  std::vector<int64_t> receive_rows;  // [p] by source
+
+  // The plan of the way back: what was received returns to its source.
+  AllToAllVPlan Reversed() const { return {receive_rows, send_rows}; }
+};
+
+// Tells every rank how many rows it will get from this one: size - 1 messages
+// of 8 bytes. Blocks.
+absl::StatusOr<AllToAllVPlan> PlanAllToAllV(
+    Communicator& group, absl::Span<const int64_t> send_rows);
+
+// The flat exchange: size - 1 messages, one to each rank with rows for it.
+//   send    [sum(send_rows), row_bytes], grouped by destination rank
+//   receive [sum(receive_rows), row_bytes], comes in order of the source ranks,
+//           within each in its order there; must not overlap `send`
+// Every kind of exchange delivers rows in this order, so that the kind changes
+// no result. Buffers must live until the handle is done; the plan need not.
+absl::StatusOr<std::unique_ptr<PendingOperation>> BeginAllToAllV(
+    Communicator& group, const AllToAllVPlan& plan, const void* send,
+    size_t row_bytes, void* receive);
+
+absl::Status AllToAllV(Communicator& group, const AllToAllVPlan& plan,
+                       const void* send, size_t row_bytes, void* receive);
+
+// kInvalidArgument, starting with `what`, unless rows has one entry, not
+// negative, for each rank of the group.
+absl::Status CheckRows(const Communicator& group,
+                       absl::Span<const int64_t> rows, const char* what);
+
+}  // namespace moe

@@ -1,0 +1,116 @@
+#include "comm/collectives/coordinated_all_to_all_v.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "comm/collectives/all_gather_v.h"
+#include "comm/collectives/phased_operation.h"
+#include "comm/collectives/row_blocks.h"
+#include "kernels/core/status_macros.h"
+
+namespace moe {
+namespace {
+
+// Of [D][L] rows by destination, those for ranks of replica `l`. [D]
+std::vector<int64_t> RowsOfReplica(absl::Span<const int64_t> rows,
+                                   int num_replicas, int l) {
+  std::vector<int64_t> own;
+  for (size_t i = l; i < rows.size(); i += num_replicas) own.push_back(rows[i]);
+  return own;
+}
+
+absl::Status Check(const CoordinatedGroups& groups,
+                   absl::Span<const int64_t> send_rows) {
+  const size_t size = groups.replicas->size() * groups.peers->size();
+  if (send_rows.size() != size) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("coordinated AllToAllV: send_rows has ", send_rows.size(),
+                     " entries; ", groups.peers->Describe(), " and ",
+                     groups.replicas->Describe(), " make ", size));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<CoordinatedAllToAllVPlan> PlanCoordinatedAllToAllV(
+    const CoordinatedGroups& groups, absl::Span<const int64_t> send_rows) {
+  RETURN_IF_ERROR(Check(groups, send_rows));
+  ASSIGN_OR_RETURN(
+      AllToAllVPlan own,
+      PlanAllToAllV(*groups.peers,
+                    RowsOfReplica(send_rows, groups.replicas->size(),
+                                  groups.replicas->rank())));
+  return CoordinatedAllToAllVPlan{{send_rows.begin(), send_rows.end()},
+                                  std::move(own.receive_rows)};
+}
+
+absl::StatusOr<std::unique_ptr<PendingOperation>> BeginCoordinatedAllToAllV(
+    const CoordinatedGroups& groups, const CoordinatedAllToAllVPlan& plan,
+    const void* send, size_t row_bytes, void* receive) {
+  RETURN_IF_ERROR(Check(groups, plan.send_rows));
+  RETURN_IF_ERROR(CheckRows(*groups.peers, plan.receive_rows,
+                            "coordinated AllToAllV: receive_rows"));
+  const int num_replicas = groups.replicas->size();
+  const std::vector<int64_t> send_offsets = RowOffsets(plan.send_rows);
+  const std::vector<int64_t> receive_offsets = RowOffsets(plan.receive_rows);
+  std::vector<SendBuffer> sends;
+  std::vector<ReceiveBuffer> receives;
+  const int own = groups.peers->rank(), size = groups.peers->size();
+  for (int i = 0; i < size; ++i) {
+    const int to = (own + i) % size, from = (own + size - i) % size;
+    const int block = to * num_replicas + groups.replicas->rank();
+    sends.push_back(
+        {to,
+         static_cast<const std::byte*>(send) + send_offsets[block] * row_bytes,
+         static_cast<size_t>(plan.send_rows[block]) * row_bytes});
+    receives.push_back(
+        {from,
+         static_cast<std::byte*>(receive) + receive_offsets[from] * row_bytes,
+         static_cast<size_t>(plan.receive_rows[from]) * row_bytes});
+  }
+  return groups.peers->BeginExchange(sends, receives, "coordinated AllToAllV");
+}
+
+absl::StatusOr<std::unique_ptr<PendingOperation>> BeginCoordinatedReturn(
+    const CoordinatedGroups& groups, const CoordinatedAllToAllVPlan& plan,
+    const void* send, size_t row_bytes, void* receive) {
+  RETURN_IF_ERROR(Check(groups, plan.send_rows));
+  const int num_replicas = groups.replicas->size();
+  const int num_peers = groups.peers->size();
+  const int own = groups.replicas->rank();
+
+  // What the phases below share, for std::function copies them.
+  struct State {
+    std::vector<int64_t> by_replica;    // [L][D] rows
+    std::vector<int64_t> replica_rows;  // [L]
+    std::unique_ptr<std::byte[]> rows;  // [L][D] blocks
+    std::byte* own_rows;                // in `rows`
+  };
+  auto state = std::make_shared<State>();
+  state->by_replica = TransposeRows(plan.send_rows, num_peers, num_replicas);
+  state->replica_rows = SumInner(state->by_replica, num_replicas, num_peers);
+  const std::vector<int64_t> offsets = RowOffsets(state->replica_rows);
+  state->rows.reset(new std::byte[offsets.back() * row_bytes]);  // not zeroed
+  state->own_rows = state->rows.get() + offsets[own] * row_bytes;
+
+  const AllToAllVPlan own_plan = {
+      plan.receive_rows, RowsOfReplica(plan.send_rows, num_replicas, own)};
+  const auto exchange = [=] {
+    return BeginAllToAllV(*groups.peers, own_plan, send, row_bytes,
+                          state->own_rows);
+  };
+  const auto gather = [=] {
+    return BeginAllGatherV(*groups.replicas, state->own_rows,
+                           state->replica_rows, row_bytes, state->rows.get());
+  };
+  const auto order =
+      [=]() -> absl::StatusOr<std::unique_ptr<PendingOperation>> {
+    TransposeBlocks(state->rows.get(), state->by_replica, num_replicas,
+                    num_peers, row_bytes, receive);
+    return nullptr;
+  };
+  return PhasedOperation::Begin({exchange, gather, order});
+}
+
+}  // namespace moe

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "comm/collectives/all_to_all_v.h"
+#include "comm/communicator.h"
+#include "comm/pending_operation.h"
+
+namespace moe {
+
+// The all-to-all coordinated with tensor slicing, among p = D x L ranks where
+// the L ranks of a tensor group hold the same rows: each takes only those for
+// ranks with its own tensor rank, so that the exchange is among the D ranks of
+// equal tensor rank, and the way back ends with an all-gather in the tensor
+// group. D - 1 messages there, (D - 1) + (L - 1) back, instead of p - 1 each.
+// With D = 1 nothing is sent before the experts at all: the path for tokens
+// that every rank has.
+
+// One rank's two groups; its rank in the exchange is peers->rank() * L +
+// replicas->rank(). Borrowed.
+struct CoordinatedGroups {
+  Communicator* replicas = nullptr;  // [L] the same rows
+  Communicator* peers = nullptr;     // [D] equal rank among their replicas
+};
+
+struct CoordinatedAllToAllVPlan {
+  std::vector<int64_t> send_rows;     // [D * L], equal on all replicas
+  std::vector<int64_t> receive_rows;  // [D] by source group
+};
+
+// D - 1 small messages. Blocks. send_rows: [D * L] by destination rank, equal
+// on all replicas.
+absl::StatusOr<CoordinatedAllToAllVPlan> PlanCoordinatedAllToAllV(
+    const CoordinatedGroups& groups, absl::Span<const int64_t> send_rows);
+
+//   send    [sum(send_rows), row_bytes], grouped by destination rank, equal on
+//           all replicas
+//   receive [sum(receive_rows), row_bytes], by source group; as from a flat
+//           exchange in which replica l sends the l-th run of each block
+absl::StatusOr<std::unique_ptr<PendingOperation>> BeginCoordinatedAllToAllV(
+    const CoordinatedGroups& groups, const CoordinatedAllToAllVPlan& plan,
+    const void* send, size_t row_bytes, void* receive);
+
+// The way back under the same plan. One at a time on the same groups.
+//   send    [sum(receive_rows), row_bytes], by source group
+//   receive [sum(send_rows), row_bytes], grouped by destination rank, equal on
+//           all replicas
+absl::StatusOr<std::unique_ptr<PendingOperation>> BeginCoordinatedReturn(
+    const CoordinatedGroups& groups, const CoordinatedAllToAllVPlan& plan,
+    const void* send, size_t row_bytes, void* receive);
+
+}  // namespace moe

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "comm/collectives/all_to_all_v.h"
+#include "comm/communicator.h"
+#include "comm/pending_operation.h"
+
+namespace moe {
+
+// The all-to-all of DeepSpeed-MoE for latency-bound exchanges, among p = N x G
+// ranks on N nodes of G: rows first go to the rank of this node that has the
+// destination's place, then to the destination's node. (G - 1) + (N - 1)
+// messages a rank instead of p - 1; each row may move twice, the second time in
+// messages G times as large between nodes.
+
+// One rank's two groups; its rank in the exchange is cross->rank() * G +
+// node->rank(). Borrowed.
+struct HierarchicalGroups {
+  Communicator* node = nullptr;   // [G] same node
+  Communicator* cross = nullptr;  // [N] same place in their nodes
+};
+
+struct HierarchicalAllToAllVPlan {
+  AllToAllVPlan rows;  // [p], as of the flat exchange
+  // [G, N]: rows of rank g of this node for node n, that pass through here.
+  std::vector<int64_t> transit_rows;
+};
+
+// (G - 1) + (N - 1) small messages. Blocks. send_rows: [N * G].
+absl::StatusOr<HierarchicalAllToAllVPlan> PlanHierarchicalAllToAllV(
+    const HierarchicalGroups& groups, absl::Span<const int64_t> send_rows);
+
+// As BeginAllToAllV with the same send and receive orders:
+//   transform [dst_node][dst_place] -> [dst_place][dst_node], exchange in the
+//   node, transform [src_place][dst_node] -> [dst_node][src_place], exchange
+//   across nodes. The order arrived in is that of the source ranks.
+// One such operation at a time on the same groups. The second exchange starts
+// in Poll or Wait.
+absl::StatusOr<std::unique_ptr<PendingOperation>> BeginHierarchicalAllToAllV(
+    const HierarchicalGroups& groups, const HierarchicalAllToAllVPlan& plan,
+    const void* send, size_t row_bytes, void* receive);
+
+// The way back under the same plan, across nodes first:
+//   send    [sum(receive_rows), row_bytes], grouped by source rank
+//   receive [sum(send_rows), row_bytes], grouped by destination rank
+absl::StatusOr<std::unique_ptr<PendingOperation>> BeginHierarchicalReturn(
+    const HierarchicalGroups& groups, const HierarchicalAllToAllVPlan& plan,
+    const void* send, size_t row_bytes, void* receive);
+
+}  // namespace moe

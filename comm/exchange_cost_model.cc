@@ -1,0 +1,129 @@
+#include "comm/exchange_cost_model.h"
+
+#include <algorithm>
+
+namespace moe {
+namespace {
+
+// One direction of something, as far as one rank sends.
+struct Cost {
+  absl::Duration latency;
+  absl::Duration transfer;
+  int64_t messages = 0;
+  double bytes = 0;
+};
+
+absl::Duration TransferTime(const LinkCost& link, double bytes) {
+  if (bytes <= 0) return absl::ZeroDuration();
+  return absl::Seconds(bytes / link.bytes_per_second);
+}
+
+// `near` peers in the node, `far` elsewhere, `bytes` to each on average.
+Cost ExchangeCost(const ExchangeCosts& costs, int near, int far, double bytes) {
+  Cost cost;
+  if (near + far == 0) return cost;
+  cost.messages = near + far;
+  cost.bytes = bytes * (near + far);
+  cost.latency = std::max(near > 0 ? costs.in_node.base : absl::ZeroDuration(),
+                          far > 0 ? costs.across.base : absl::ZeroDuration()) +
+                 near * costs.in_node.per_message +
+                 far * costs.across.per_message;
+  cost.transfer = std::max(TransferTime(costs.in_node, near * bytes),
+                           TransferTime(costs.across, far * bytes));
+  return cost;
+}
+
+// Of a group's members that are `stride` ranks apart, those in one node.
+int MembersInNode(const ExchangeShape& shape, int stride, int size) {
+  return std::min(size, std::max(1, shape.nodes.ranks_per_node / stride));
+}
+
+void Add(const Cost& cost, ExchangePrediction& sum) {
+  sum.time += cost.latency + cost.transfer;
+  sum.messages += cost.messages;
+  sum.bytes += cost.bytes;
+}
+
+void AddCounts(const Cost& cost, ExchangePrediction& sum) {
+  sum.time += cost.latency;
+  sum.messages += cost.messages;
+}
+
+// The all-gather of `bytes` in all over a run of ranks.
+Cost GatherCost(const ExchangeCosts& costs, const ExchangeShape& shape,
+                int stride, int size, double bytes) {
+  const int in_node = MembersInNode(shape, stride, size);
+  return ExchangeCost(costs, in_node - 1, size - in_node, bytes / size);
+}
+
+}  // namespace
+
+bool ExchangeKindApplies(ExchangeKind kind, const ExchangeShape& shape) {
+  switch (kind) {
+    case ExchangeKind::kHierarchical:
+      return shape.nodes.num_nodes > 1 && shape.nodes.ranks_per_node > 1 &&
+             shape.replication == 1;
+    case ExchangeKind::kCoordinated:
+      return shape.replication > 1;
+    case ExchangeKind::kFlat:
+    case ExchangeKind::kReplicated:
+      return true;
+  }
+  return false;
+}
+
+ExchangePrediction PredictExchange(ExchangeKind kind,
+                                   const ExchangeCosts& costs,
+                                   const ExchangeShape& shape,
+                                   const ExchangeLoad& load) {
+  const int p = shape.num_ranks(), nodes = shape.nodes.num_nodes;
+  const int places = shape.nodes.ranks_per_node, replicas = shape.replication;
+  const int groups = shape.num_groups();
+  const double rows = static_cast<double>(load.tokens * load.top_k);
+  const double tokens_bytes = static_cast<double>(load.tokens) * load.row_bytes;
+  const double result_bytes = rows * load.row_bytes;
+  // What one rank routes, with the rank that gets most deciding the time.
+  const double routed = result_bytes / replicas * costs.imbalance;
+
+  ExchangePrediction sum;
+  sum.kind = kind;
+  const auto there_and_back = [&](const Cost& cost) {
+    AddCounts(cost, sum);
+    Add(cost, sum);
+    Add(cost, sum);
+  };
+  switch (kind) {
+    case ExchangeKind::kFlat:
+      there_and_back(ExchangeCost(costs, places - 1, p - places, routed / p));
+      break;
+    case ExchangeKind::kHierarchical: {
+      there_and_back(ExchangeCost(costs, places - 1, 0, routed / places));
+      there_and_back(ExchangeCost(costs, 0, nodes - 1, routed / nodes));
+      // Two transforms each way, each reads and writes all rows.
+      sum.time +=
+          absl::Seconds(2 * 2 * 2 * routed / costs.copy_bytes_per_second);
+      break;
+    }
+    case ExchangeKind::kCoordinated: {
+      const int in_node = MembersInNode(shape, replicas, groups);
+      there_and_back(
+          ExchangeCost(costs, in_node - 1, groups - in_node, routed / groups));
+      break;
+    }
+    case ExchangeKind::kReplicated: {
+      if (groups > 1) {
+        Add(GatherCost(costs, shape, replicas, groups, groups * tokens_bytes),
+            sum);
+      }
+      Add(GatherCost(costs, shape, 1, p,
+                     groups * result_bytes * costs.imbalance),
+          sum);
+      return sum;
+    }
+  }
+  if (replicas > 1)
+    Add(GatherCost(costs, shape, 1, replicas, result_bytes), sum);
+  return sum;
+}
+
+}  // namespace moe

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace moe {
+
+// A communication under way, so that its caller can compute meanwhile.
+// Destroying it waits for the end. Thread-compatible, with its communicators.
+class PendingOperation {
+ public:
+  virtual ~PendingOperation() = default;
+
+  // Moves the operation on without blocking; true once it is done. Host
+  // transports progress only inside calls: a long computation should poll now
+  // and then.
+  virtual absl::StatusOr<bool> Poll() = 0;
+
+  // Blocks until it is done, no longer than the communicator's timeout (one for
+  // each phase of an operation of several). Repeatable.
+  virtual absl::Status Wait() = 0;
+};
+
+}  // namespace moe

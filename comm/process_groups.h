@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "comm/communicator.h"
+#include "comm/parallel_layout.h"
+#include "comm/topology.h"
+
+namespace moe {
+
+// The groups that one MoE layer communicates in, borrowed from ProcessGroups.
+struct MoeLayerGroups {
+  Communicator* expert = nullptr;       // [ep]
+  Communicator* slice = nullptr;        // [es]
+  Communicator* expert_data = nullptr;  // [edp]
+  // The expert group cut in two ways. Its rank is
+  //   node_of * G + rank in `expert_node` (null, both, if the group is not
+  //   spread evenly over more than one node with more than one rank each), and
+  //   rank in `expert_peers` * L + rank in `expert_replicas`, where the L
+  //   replicas hold the same tokens.
+  Communicator* expert_node = nullptr;      // [G] same node
+  Communicator* expert_cross = nullptr;     // [N] same place in their nodes
+  Communicator* expert_replicas = nullptr;  // [L]
+  Communicator* expert_peers = nullptr;     // [ep / L]
+  NodeShape expert_shape;  // N x G; 1 x ep where the two above are null
+};
+
+// All groups of one rank, made once and owned here; layers with the same
+// degrees share theirs. Thread-compatible, except Abort.
+class ProcessGroups {
+ public:
+  // Collective over `world`, which is kept. All ranks must give equal
+  // arguments.
+  static absl::StatusOr<std::unique_ptr<ProcessGroups>> Create(
+      std::unique_ptr<Communicator> world, const Topology& topology,
+      const ParallelLayout& layout);
+
+  Communicator& world() { return *world_; }
+  Communicator& tensor() { return *tensor_; }  // [tensor_degree]
+  Communicator& data() { return *data_; }      // [data_degree]
+  const MoeLayerGroups& moe_layer(int moe_layer_idx) const {
+    return layers_[moe_layer_idx];
+  }
+
+  // Of all groups, for messages.
+  void SetStep(int64_t step);
+  // Gives all groups up (Communicator::Abort); any thread.
+  void Abort(const absl::Status& reason);
+  // Every group once, the world first; for counters.
+  std::vector<Communicator*> All() const;
+
+ private:
+  ProcessGroups() = default;
+
+  absl::StatusOr<Communicator*> Split(int color, int key,
+                                      const std::string& name);
+  absl::StatusOr<MoeLayerGroups> MakeLayerGroups(
+      const Topology& topology, const ExpertPlacement& placement,
+      int replication);
+
+  std::unique_ptr<Communicator> world_;
+  std::vector<std::unique_ptr<Communicator>> owned_;  // the others
+  Communicator* tensor_ = nullptr;
+  Communicator* data_ = nullptr;
+  std::vector<MoeLayerGroups> layers_;
+};
+
+}  // namespace moe
