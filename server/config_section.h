@@ -1,0 +1,60 @@
+#pragma once
+
+#include <google/protobuf/message.h>
+#include <google/protobuf/text_format.h>
+
+#include <cstdint>
+#include <limits>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace moe {
+
+// A message of a parsed text-format file together with where its fields stood,
+// so that a complaint about a value names file, line and field. Borrows all;
+// fields are given by name and must be singular and in the message.
+class ConfigSection {
+ public:
+  // `tree`: of the parse of `message`; null if the file lacks the message.
+  ConfigSection(const google::protobuf::Message& message,
+                google::protobuf::TextFormat::ParseInfoTree* tree,
+                absl::string_view file, absl::string_view path)
+      : message_(message), tree_(tree), file_(file), path_(path) {}
+
+  bool Has(const std::string& field) const;
+  ConfigSection Nested(const std::string& field) const;
+
+  // The value, or `default_value` if unset. kInvalidArgument if out of
+  // [min, max].
+  absl::StatusOr<int64_t> Integer(
+      const std::string& field, int64_t default_value, int64_t min,
+      int64_t max = std::numeric_limits<int64_t>::max()) const;
+  // NaN is out of every range.
+  absl::StatusOr<float> Float(const std::string& field, float default_value,
+                              float min, float max) const;
+  absl::StatusOr<absl::Duration> Duration(const std::string& field,
+                                          absl::Duration default_value,
+                                          absl::Duration min,
+                                          absl::Duration max) const;
+  std::string String(const std::string& field) const;
+  // A path relative to the file's directory; "" if unset.
+  std::string Path(const std::string& field) const;
+  // Path() of something that exists.
+  absl::StatusOr<std::string> ExistingPath(const std::string& field) const;
+
+  // kInvalidArgument: "FILE:LINE: SECTION.FIELD PROBLEM".
+  absl::Status Error(const std::string& field, absl::string_view problem) const;
+
+ private:
+  const google::protobuf::FieldDescriptor& Find(const std::string& name) const;
+
+  const google::protobuf::Message& message_;
+  google::protobuf::TextFormat::ParseInfoTree* tree_;
+  std::string file_;
+  std::string path_;  // "" or "engine."
+};
+
+}  // namespace moe

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <grpcpp/impl/service_type.h>
+
+#include <memory>
+
+#include "server/inference_core.h"
+
+namespace moe {
+
+// moe.v1.Inference over `core`, which must outlive it.
+std::unique_ptr<grpc::Service> MakeGenerationService(InferenceCore& core);
+
+}  // namespace moe

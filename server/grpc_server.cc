@@ -1,0 +1,176 @@
+#include "server/grpc_server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <fstream>
+#include <mutex>
+#include <sstream>
+#include <string>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "kernels/core/status_macros.h"
+#include "server/control_service.h"
+#include "server/generation_service.h"
+#include "server/health_monitor.h"
+#include "server/log.h"
+
+namespace moe {
+namespace {
+
+constexpr char kHealthServices[][20] = {"", "moe.v1.Inference"};
+
+// Process-wide switches of gRPC, to be set before the first server is built.
+void InitGrpcPlugins() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  });
+}
+
+absl::StatusOr<std::string> ReadPem(const char* field,
+                                    const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  std::ostringstream text;
+  text << stream.rdbuf();
+  if (!stream || !absl::StrContains(text.str(), "-----BEGIN ")) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "server.tls.", field, ": \"", path, "\" is not a readable PEM file"));
+  }
+  return text.str();
+}
+
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(
+    const ListenConfig& config) {
+  if (!config.tls.has_value()) return grpc::InsecureServerCredentials();
+  grpc::SslServerCredentialsOptions options;
+  grpc::SslServerCredentialsOptions::PemKeyCertPair pair;
+  ASSIGN_OR_RETURN(pair.private_key,
+                   ReadPem("private_key", config.tls->private_key));
+  ASSIGN_OR_RETURN(pair.cert_chain,
+                   ReadPem("certificate", config.tls->certificate));
+  options.pem_key_cert_pairs.push_back(std::move(pair));
+  if (!config.tls->client_ca.empty()) {
+    ASSIGN_OR_RETURN(options.pem_root_certs,
+                     ReadPem("client_ca", config.tls->client_ca));
+    options.client_certificate_request =
+        GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
+  }
+  return grpc::SslServerCredentials(options);
+}
+
+// "host:port", IPv6 addresses in brackets.
+std::string HostPort(const std::string& address, int port) {
+  const bool is_ipv6 =
+      absl::StrContains(address, ':') && !absl::StartsWith(address, "[");
+  return is_ipv6 ? absl::StrCat("[", address, "]:", port)
+                 : absl::StrCat(address, ":", port);
+}
+
+void SetOptions(const ListenConfig& config, grpc::ServerBuilder& builder) {
+  const auto milliseconds = [](absl::Duration duration) {
+    return static_cast<int>(absl::ToInt64Milliseconds(duration));
+  };
+  builder.SetMaxReceiveMessageSize(static_cast<int>(config.max_message_bytes));
+  builder.SetMaxSendMessageSize(static_cast<int>(config.max_message_bytes));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                             static_cast<int>(config.max_concurrent_streams));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
+                             milliseconds(config.keepalive_time));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                             milliseconds(config.keepalive_timeout));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // A long prefill sends nothing for a while; clients that ping meanwhile must
+  // not be cut off for it.
+  builder.AddChannelArgument(
+      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+      milliseconds(config.min_client_ping_interval));
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+  // Two servers on one port would share its connections unnoticed.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+}
+
+class GrpcServerImpl : public GrpcServer {
+ public:
+  GrpcServerImpl(const ListenConfig& config, InferenceCore& core)
+      : core_(core),
+        generation_(MakeGenerationService(core)),
+        control_(MakeControlService(core, config.remote_control)) {}
+
+  ~GrpcServerImpl() override { Shutdown(absl::Now()); }
+
+  absl::Status Listen(const ListenConfig& config) {
+    ASSIGN_OR_RETURN(const auto credentials, MakeCredentials(config));
+    const std::string address = HostPort(config.address, config.port);
+    grpc::ServerBuilder builder;
+    SetOptions(config, builder);
+    builder.AddListeningPort(address, credentials, &port_);
+    builder.RegisterService(generation_.get());
+    builder.RegisterService(control_.get());
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr || port_ == 0) {
+      return absl::UnavailableError(absl::StrCat(
+          "cannot listen on ", address,
+          config.tls.has_value()
+              ? ": the address is in use or not of this host, or the TLS "
+                "certificate and key do not work"
+              : ": the address is in use or not of this host"));
+    }
+    // gRPC says SERVING from the start: ask before anybody can.
+    Report(core_.CheckReady());
+    monitor_ = std::make_unique<HealthMonitor>(
+        [this] { return core_.CheckReady(); },
+        [this](const absl::Status& status) {
+          Log(status.ok() ? Severity::kInfo : Severity::kWarning, "health",
+              {{"status", status.ok() ? "SERVING" : "NOT_SERVING"},
+               {"message", std::string(status.message())}});
+          Report(status);
+        },
+        kHealthInterval);
+    return absl::OkStatus();
+  }
+
+  int port() const override { return port_; }
+
+  void Shutdown(absl::Time deadline) override {
+    std::lock_guard lock(shutdown_mutex_);
+    monitor_.reset();
+    if (server_ == nullptr) return;
+    Report(absl::UnavailableError("shutting down"));
+    server_->Shutdown(absl::ToChronoTime(deadline));
+    server_.reset();
+  }
+
+ private:
+  void Report(const absl::Status& status) {
+    for (const char* service : kHealthServices) {
+      server_->GetHealthCheckService()->SetServingStatus(service, status.ok());
+    }
+  }
+
+  InferenceCore& core_;
+  std::unique_ptr<grpc::Service> generation_;
+  std::unique_ptr<grpc::Service> control_;
+  int port_ = 0;
+  std::mutex shutdown_mutex_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<HealthMonitor> monitor_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
+    const ListenConfig& config, InferenceCore& core) {
+  InitGrpcPlugins();
+  auto server = std::make_unique<GrpcServerImpl>(config, core);
+  RETURN_IF_ERROR(server->Listen(config));
+  return server;
+}
+
+}  // namespace moe

@@ -1,0 +1,169 @@
+#include "server/inference_core.h"
+
+#include <random>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "kernels/core/status_macros.h"
+#include "server/grpc_status.h"
+#include "server/log.h"
+#include "server/request_converter.h"
+
+namespace moe {
+namespace {
+
+constexpr size_t kMaxRequestIdBytes = 128;
+
+bool IsPrintable(const std::string& id) {
+  for (const char c : id) {
+    if (!absl::ascii_isgraph(c)) return false;
+  }
+  return true;
+}
+
+std::string RandomId() {
+  std::random_device device;
+  return absl::StrFormat("%08x%08x", device(), device());
+}
+
+absl::Status Draining() {
+  return absl::UnavailableError(
+      "the server is draining and takes no new requests");
+}
+
+}  // namespace
+
+InferenceCore::InferenceCore(ServedModel model)
+    : model_(std::move(model)),
+      live_requests_(model_.limits.max_concurrent_requests) {}
+
+absl::StatusOr<const ServedModel*> InferenceCore::FindModel(
+    const std::string& name) const {
+  if (name.empty() || name == model_.name) return &model_;
+  return ResourceNotFound("model", name,
+                          absl::StrCat("model \"", name, "\" is not served; \"",
+                                       model_.name, "\" is"));
+}
+
+absl::StatusOr<std::string> InferenceCore::MakeRequestId(
+    const std::string& requested, const Call& call) const {
+  const bool own = !requested.empty();
+  const std::string& id = own ? requested : call.metadata_request_id;
+  if (id.empty()) return RandomId();
+  if (id.size() > kMaxRequestIdBytes || !IsPrintable(id)) {
+    return FieldViolation(
+        own ? "request_id" : "x-request-id",
+        absl::StrCat("must be at most ", kMaxRequestIdBytes,
+                     " printable ASCII characters without spaces"));
+  }
+  return id;
+}
+
+absl::StatusOr<std::shared_ptr<GenerationStream>> InferenceCore::Start(
+    const v1::GenerateRequest& request, const std::string& request_id,
+    const Call& call, ChunkWriter& writer) {
+  auto stream = TryStart(request, request_id, call, writer);
+  if (!stream.ok()) {
+    Log(Severity::kInfo, "request_refused",
+        {{"request_id", request_id},
+         {"status", absl::StatusCodeToString(stream.status().code())},
+         {"message", std::string(stream.status().message())}});
+    return WithRetryInfo(stream.status(), model_.limits.retry_delay);
+  }
+  return stream;
+}
+
+absl::StatusOr<std::shared_ptr<GenerationStream>> InferenceCore::TryStart(
+    const v1::GenerateRequest& request, const std::string& request_id,
+    const Call& call, ChunkWriter& writer) {
+  ASSIGN_OR_RETURN(const ServedModel* model, FindModel(request.model()));
+  if (draining_) return Draining();
+  // Counted before the prompt is tokenized, which is what costs.
+  ASSIGN_OR_RETURN(const std::string engine_id, live_requests_.Add(request_id));
+  auto converted = ConvertRequest(request, *model);
+  absl::Status status = converted.status();
+  if (status.ok()) {
+    converted->request.id = engine_id;
+    converted->request.deadline = call.deadline;
+    auto stream = std::make_shared<GenerationStream>(
+        GenerationStream::Options{request_id, engine_id,
+                                  model->limits.retry_delay},
+        *converted, *model, delivery_, writer,
+        [this, engine_id](const GenerationSummary& summary) {
+          live_requests_.Remove(summary.request_id, engine_id);
+          LogEnd(summary);
+        });
+    status = model->engine->Submit(std::move(converted->request), stream);
+    if (status.ok()) return stream;
+  }
+  live_requests_.Remove(request_id, engine_id);
+  return status;
+}
+
+int64_t InferenceCore::Abort(const std::vector<std::string>& request_ids) {
+  int64_t num_aborted = 0;
+  for (const std::string& request_id : request_ids) {
+    for (const std::string& engine_id : live_requests_.Find(request_id)) {
+      model_.engine->Cancel(engine_id);
+      ++num_aborted;
+    }
+  }
+  return num_aborted;
+}
+
+void InferenceCore::StartDrain() {
+  std::lock_guard lock(drain_mutex_);
+  draining_ = true;
+  model_.engine->StartDrain();
+}
+
+absl::Status InferenceCore::Resume() {
+  std::lock_guard lock(drain_mutex_);
+  if (shutting_down_) {
+    return absl::FailedPreconditionError("the server is shutting down");
+  }
+  model_.engine->Resume();
+  draining_ = false;
+  return absl::OkStatus();
+}
+
+void InferenceCore::StartShutdown() {
+  {
+    std::lock_guard lock(drain_mutex_);
+    shutting_down_ = true;
+  }
+  StartDrain();
+}
+
+absl::Status InferenceCore::CheckReady() const {
+  if (draining_) return Draining();
+  return model_.engine->CheckHealth();
+}
+
+void InferenceCore::LogEnd(const GenerationSummary& summary) const {
+  const RequestTiming& timing = summary.timing;
+  const bool has_tokens = summary.num_new_tokens > 0;
+  const absl::Duration first = timing.first_token - timing.submitted;
+  const absl::Duration decode = timing.finished - timing.first_token;
+  const bool as_wanted = summary.status.ok() ||
+                         absl::IsCancelled(summary.status) ||
+                         absl::IsDeadlineExceeded(summary.status);
+  Log(as_wanted ? Severity::kInfo : Severity::kWarning, "request_finished",
+      {{"request_id", summary.request_id},
+       {"status", absl::StatusCodeToString(summary.status.code())},
+       {"message", std::string(summary.status.message())},
+       {"finish", summary.finish},
+       {"prompt_tokens", summary.num_prompt_tokens},
+       {"new_tokens", summary.num_new_tokens},
+       {"ttft_ms", has_tokens ? absl::ToDoubleMilliseconds(first) : 0.0},
+       {"tokens_per_second",
+        has_tokens && decode > absl::ZeroDuration()
+            ? static_cast<double>(summary.num_new_tokens - 1) /
+                  absl::ToDoubleSeconds(decode)
+            : 0.0},
+       {"preemptions", timing.preemptions}});
+}
+
+}  // namespace moe

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "server/delivery_thread.h"
+#include "server/generation_stream.h"
+#include "server/live_requests.h"
+#include "server/served_model.h"
+
+namespace moe {
+
+// What all front ends do with requests, whatever protocol they came by: finds
+// the model, names the request, starts and aborts it, and refuses it while the
+// server drains. Thread-safe. Must outlive every stream it starts, and the
+// model's engine must outlive it.
+class InferenceCore {
+ public:
+  // The identity of a call, as its protocol gives it.
+  struct Call {
+    std::string metadata_request_id;  // "": none
+    absl::Time deadline = absl::InfiniteFuture();
+  };
+
+  explicit InferenceCore(ServedModel model);
+
+  const ServedModel& model() const { return model_; }
+  // "" means the model that is served. kNotFound for any other name.
+  absl::StatusOr<const ServedModel*> FindModel(const std::string& name) const;
+
+  // The id for a request that asks for `requested`, or else the call's, or else
+  // a new one. kInvalidArgument if it cannot be logged on one line.
+  absl::StatusOr<std::string> MakeRequestId(const std::string& requested,
+                                            const Call& call) const;
+
+  // Starts a request; its chunks and its end go to `writer`. If the status is
+  // not OK, `writer` is not called; kUnavailable and kResourceExhausted say
+  // when to try again.
+  absl::StatusOr<std::shared_ptr<GenerationStream>> Start(
+      const v1::GenerateRequest& request, const std::string& request_id,
+      const Call& call, ChunkWriter& writer);
+
+  // Ends the requests of these ids; returns how many there are.
+  int64_t Abort(const std::vector<std::string>& request_ids);
+
+  // Refuses new requests from now on; those that run go on.
+  void StartDrain();
+  // kFailedPrecondition once StartShutdown has been called.
+  absl::Status Resume();
+  // As StartDrain, and for good.
+  void StartShutdown();
+  bool draining() const { return draining_; }
+
+  // OK while the server takes requests and the engine makes progress.
+  absl::Status CheckReady() const;
+
+ private:
+  absl::StatusOr<std::shared_ptr<GenerationStream>> TryStart(
+      const v1::GenerateRequest& request, const std::string& request_id,
+      const Call& call, ChunkWriter& writer);
+  void LogEnd(const GenerationSummary& summary) const;
+
+  const ServedModel model_;
+  std::mutex drain_mutex_;  // held while one of the two changes
+  std::atomic<bool> draining_ = false;
+  bool shutting_down_ = false;  // guarded by drain_mutex_
+  // Streams refer to those below from engine and gRPC threads.
+  LiveRequests live_requests_;
+  DeliveryThread delivery_;
+};
+
+}  // namespace moe

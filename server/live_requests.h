@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace moe {
+
+// The requests that are being served, by the ids that clients gave them. Ids
+// need not be unique: a client may retry, or hedge, under the same one; so each
+// request has an id of its own for the engine. Thread-safe.
+class LiveRequests {
+ public:
+  explicit LiveRequests(int64_t max_requests) : max_requests_(max_requests) {}
+
+  // The engine's id for a new request. kResourceExhausted if there are
+  // max_requests already.
+  absl::StatusOr<std::string> Add(const std::string& request_id);
+  void Remove(const std::string& request_id, const std::string& engine_id);
+
+  // The engine's ids of the live requests under `request_id`.
+  std::vector<std::string> Find(const std::string& request_id) const;
+
+  int64_t size() const;
+
+ private:
+  const int64_t max_requests_;
+  mutable std::mutex mutex_;
+  int64_t num_added_ = 0;  // guarded by mutex_, as are those below
+  int64_t num_live_ = 0;
+  absl::flat_hash_map<std::string, std::vector<std::string>> engine_ids_;
+};
+
+}  // namespace moe

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <google/protobuf/message.h>
+#include <grpcpp/support/byte_buffer.h>
+
+#include "absl/status/status.h"
+
+namespace moe {
+
+// Parses a request. gRPC's own parsing would answer a string that is not UTF-8
+// with INTERNAL and no word of explanation; this returns kInvalidArgument that
+// names the field.
+absl::Status ParseMessage(const grpc::ByteBuffer& bytes,
+                          google::protobuf::Message* message);
+
+grpc::ByteBuffer SerializeMessage(const google::protobuf::Message& message);
+
+}  // namespace moe

@@ -1,0 +1,124 @@
+#include "server/model_loader.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "kernels/core/dtype.h"
+#include "kernels/core/status_macros.h"
+#include "server/log.h"
+#include "server/text/load_tokenizer.h"
+
+namespace moe {
+namespace {
+
+constexpr double kMebibyte = 1 << 20;
+constexpr absl::Duration kProgressInterval = absl::Seconds(2);
+
+absl::Status Annotate(const absl::Status& status, absl::string_view what) {
+  return absl::Status(status.code(),
+                      absl::StrCat(what, ": ", status.message()));
+}
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> OpenTokenizer(
+    const ServerConfig& config) {
+  if (config.tokenizer_path.empty()) return nullptr;
+  auto tokenizer = LoadTokenizer(config.tokenizer_path);
+  if (!tokenizer.ok()) return Annotate(tokenizer.status(), "model.tokenizer");
+  return tokenizer;
+}
+
+// What the tokenizer knows fills in what the configuration leaves open.
+LoadEngineOptions EngineOptionsWith(const ServerConfig& config,
+                                    const Tokenizer* tokenizer) {
+  LoadEngineOptions options = config.engine;
+  if (config.eos_token_ids.has_value()) {
+    options.engine.eos_token_ids = *config.eos_token_ids;
+  } else if (tokenizer != nullptr) {
+    const absl::Span<const int32_t> eos = tokenizer->eos_ids();
+    options.engine.eos_token_ids.assign(eos.begin(), eos.end());
+  }
+  if (tokenizer != nullptr && options.checkpoint.vocab_size == 0) {
+    options.checkpoint.vocab_size = tokenizer->vocab_size();
+  }
+  return options;
+}
+
+// Logs now and then how far the weights are.
+LoadProgress LogProgress() {
+  return [last = absl::Now()](int64_t done, int64_t total) mutable {
+    const absl::Time now = absl::Now();
+    if (now - last < kProgressInterval) return;
+    last = now;
+    Log(Severity::kInfo, "loading",
+        {{"done_mib", done / kMebibyte},
+         {"total_mib", total / kMebibyte},
+         {"percent", total > 0 ? 100.0 * done / total : 100.0}});
+  };
+}
+
+void LogLoaded(const std::string& name, const EngineInfo& info) {
+  for (const std::string& warning : info.checkpoint_warnings) {
+    Log(Severity::kWarning, "checkpoint", {{"message", warning}});
+  }
+  const ModelConfig& model = info.model;
+  Log(Severity::kInfo, "model_loaded",
+      {{"model", name},
+       {"family", model.family},
+       {"checkpoint", info.checkpoint_description},
+       {"parameters", info.parameters.total},
+       {"active_parameters", info.parameters.active},
+       {"layers", model.num_layers},
+       {"hidden", model.hidden_size},
+       {"experts_per_layer", absl::StrJoin(model.experts_per_layer, ",")},
+       {"top_k", model.top_k},
+       {"vocab", model.vocab_size},
+       {"max_positions", model.max_positions},
+       {"load_seconds", absl::ToDoubleSeconds(info.load_time)}});
+  const absl::string_view dtype = DTypeName(info.weight_dtype);
+  Log(Severity::kInfo, "engine_started",
+      {{"isa", info.isa},
+       {"threads", info.num_threads},
+       {"weight_dtype", dtype},
+       {"weights_mib", info.weight_bytes / kMebibyte},
+       {"kv_cache_mib", info.kv_cache_bytes / kMebibyte},
+       {"kv_cache_automatic", info.kv_cache_automatic ? "true" : "false"},
+       {"kv_blocks", info.num_blocks},
+       {"kv_block_tokens", info.block_size}});
+}
+
+}  // namespace
+
+absl::StatusOr<LoadedModel> LoadServedModel(const ServerConfig& config) {
+  LoadedModel loaded;
+  ASSIGN_OR_RETURN(loaded.tokenizer, OpenTokenizer(config));
+  const LoadEngineOptions options =
+      EngineOptionsWith(config, loaded.tokenizer.get());
+  Log(Severity::kInfo, "loading",
+      {{"model", config.model_name}, {"path", options.checkpoint_path}});
+  ASSIGN_OR_RETURN(LoadedEngine engine, LoadEngine(options, LogProgress()));
+  LogLoaded(config.model_name, engine.info);
+  loaded.engine = std::move(engine.engine);
+  loaded.served.name = config.model_name;
+  loaded.served.engine = loaded.engine.get();
+  loaded.served.tokenizer = loaded.tokenizer.get();
+  loaded.served.defaults = config.sampling_defaults;
+  loaded.served.limits = config.limits;
+  loaded.served.info = std::move(engine.info);
+  return loaded;
+}
+
+absl::Status CheckModelFiles(const ServerConfig& config) {
+  ASSIGN_OR_RETURN(const auto tokenizer, OpenTokenizer(config));
+  const LoadEngineOptions options = EngineOptionsWith(config, tokenizer.get());
+  const auto checkpoint =
+      OpenCheckpoint(options.checkpoint_path, options.checkpoint);
+  return checkpoint.status();
+}
+
+}  // namespace moe

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/runtime/engine_factory.h"
+#include "server/served_model.h"
+#include "server/server_config.h"
+#include "server/text/tokenizer.h"
+
+namespace moe {
+
+// A model in memory with what it is made of.
+struct LoadedModel {
+  std::unique_ptr<Tokenizer> tokenizer;  // null: none
+  std::unique_ptr<Engine> engine;        // running
+  ServedModel served;                    // borrows the two
+};
+
+// Reads tokenizer and checkpoint and starts the engine; logs progress and what
+// has been loaded. Errors name the configuration's field or the file.
+absl::StatusOr<LoadedModel> LoadServedModel(const ServerConfig& config);
+
+// Opens tokenizer and checkpoint, without loading the weights.
+absl::Status CheckModelFiles(const ServerConfig& config);
+
+}  // namespace moe

@@ -1,0 +1,41 @@
+#include "server/shutdown_signal.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+namespace moe {
+
+ShutdownSignal::ShutdownSignal() {
+  sigemptyset(&signals_);
+  sigaddset(&signals_, SIGTERM);
+  sigaddset(&signals_, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+  thread_ = std::thread([this] { Run(); });
+}
+
+ShutdownSignal::~ShutdownSignal() {
+  stopping_ = true;
+  pthread_kill(thread_.native_handle(), SIGTERM);  // wakes sigwait
+  thread_.join();
+}
+
+int ShutdownSignal::Wait() {
+  std::unique_lock lock(mutex_);
+  received_.wait(lock, [this] { return signal_ != 0; });
+  return signal_;
+}
+
+void ShutdownSignal::Run() {
+  while (true) {
+    int signal = 0;
+    sigwait(&signals_, &signal);
+    if (stopping_) return;
+    std::lock_guard lock(mutex_);
+    // No destructor runs: they might be what hangs.
+    if (signal_ != 0) _exit(128 + signal);
+    signal_ = signal;
+    received_.notify_all();
+  }
+}
+
+}  // namespace moe
