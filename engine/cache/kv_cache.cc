@@ -17,11 +17,14 @@ absl::StatusOr<KvCache> KvCache::Create(const ModelConfig& config,
   KvCache cache;
   cache.num_blocks_ = num_blocks;
   cache.block_size_ = block_size;
-  const int64_t dims[] = {num_blocks, config.num_kv_heads, block_size,
-                          config.head_dim};
+  const int64_t key_dims[] = {num_blocks, config.num_kv_heads, config.head_dim,
+                              block_size};
+  const int64_t value_dims[] = {num_blocks, config.num_kv_heads, block_size,
+                                config.head_dim};
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     for (std::vector<Tensor>* tensors : {&cache.keys_, &cache.values_}) {
-      absl::StatusOr<Tensor> tensor = Tensor::Allocate(DType::kF32, dims);
+      absl::StatusOr<Tensor> tensor = Tensor::Allocate(
+          DType::kF32, tensors == &cache.keys_ ? key_dims : value_dims);
       if (!tensor.ok()) {
         return absl::Status(
             tensor.status().code(),
