@@ -90,10 +90,10 @@ bool EngineCore::Step() {
         status.code(),
         absl::StrCat("request '", live.request.id, "': ", status.message()));
   }
-  for (SchedulerEvent& event : scheduler_.Commit(*std::move(results))) {
-    Deliver(std::move(event));
-  }
+  std::vector<SchedulerEvent> events = scheduler_.Commit(*std::move(results));
+  // First: who hears of an end may ask for the load.
   PublishLoad();
+  for (SchedulerEvent& event : events) Deliver(std::move(event));
   return true;
 }
 
@@ -131,6 +131,7 @@ void EngineCore::Deliver(SchedulerEvent event) {
 void EngineCore::EndRequest(int64_t key, const absl::Status& status) {
   const int64_t preemptions = scheduler_.preemptions(key);
   scheduler_.Cancel(key);
+  PublishLoad();
   Finish(key, status, preemptions);
 }
 
@@ -157,7 +158,6 @@ void EngineCore::EndAll(const absl::Status& status) {
   for (const auto& [key, live] : requests_) keys.push_back(key);
   std::sort(keys.begin(), keys.end());
   for (int64_t key : keys) EndRequest(key, status);
-  PublishLoad();
 }
 
 void EngineCore::Fail(const absl::Status& status, const Batch& batch) {

@@ -1,0 +1,493 @@
+#include "engine/runtime/engine.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/engine/runtime/engine_fixture.h"
+
+namespace moe {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Holds up the model's steps until it is opened.
+class Gate {
+ public:
+  void Open() { Allow(1000000); }
+  // Lets so many steps pass.
+  void Allow(int count) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    permits_ += count;
+    changed_.notify_all();
+  }
+  // For the step.
+  absl::Status Pass() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    ++arrivals_;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return permits_ > 0; });
+    --permits_;
+    return absl::OkStatus();
+  }
+  // For the test: until `count` steps have begun.
+  void AwaitArrivals(int count) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [&] { return arrivals_ >= count; });
+  }
+  FakeModel::Hooks Hooks() {
+    FakeModel::Hooks hooks;
+    hooks.before_step = [this](const Batch&) { return Pass(); };
+    return hooks;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int permits_ = 0;
+  int arrivals_ = 0;
+};
+
+class FakeClock {
+ public:
+  std::function<absl::Time()> Function() {
+    return [this] {
+      return absl::UnixEpoch() + absl::Milliseconds(millis_.load());
+    };
+  }
+  absl::Time Now() { return Function()(); }
+  void Advance(absl::Duration by) { millis_ += absl::ToInt64Milliseconds(by); }
+
+ private:
+  std::atomic<int64_t> millis_{1000};
+};
+
+std::shared_ptr<RecordingObserver> SubmitOk(Engine& engine,
+                                            const Request& request) {
+  auto observer = std::make_shared<RecordingObserver>();
+  const absl::Status status = engine.Submit(request, observer);
+  EXPECT_TRUE(status.ok()) << status;
+  return observer;
+}
+
+void ExpectIdleAndNothingLeaked(Engine& engine) {
+  ASSERT_TRUE(engine.WaitIdle(absl::Now() + absl::Minutes(1)));
+  const EngineLoad load = engine.GetLoad();
+  EXPECT_EQ(load.running, 0);
+  EXPECT_EQ(load.waiting, 0);
+  EXPECT_EQ(load.waiting_tokens, 0);
+  EXPECT_EQ(load.free_blocks, load.total_blocks);
+}
+
+TEST(EngineTest, GreedyAnswerIsTheModelsArgmaxChain) {
+  std::unique_ptr<Engine> engine = MakeFakeEngine(SmallEngineOptions());
+  const Request request = MakeRequest("a", 10, 6);
+  auto observer = SubmitOk(*engine, request);
+  ASSERT_TRUE(observer->WaitDone().ok());
+  FakeModel model;
+  std::vector<int32_t> tokens = request.prompt;
+  auto answers = observer->answers();
+  for (const SampledToken& token : answers[0].tokens) {
+    const std::vector<float> logits = model.Logits(tokens);
+    EXPECT_EQ(token.token_id,
+              std::max_element(logits.begin(), logits.end()) - logits.begin());
+    tokens.push_back(token.token_id);
+  }
+  EXPECT_EQ(tokens.size(), 16u);
+  EXPECT_EQ(answers[0].finish->reason, FinishReason::kLength);
+  ExpectIdleAndNothingLeaked(*engine);
+  EXPECT_EQ(engine->GetLoad().generated_tokens, 6);
+  EXPECT_EQ(engine->GetLoad().prompt_tokens, 10);
+  EXPECT_EQ(engine->GetLoad().steps, 6);
+}
+
+TEST(EngineTest, PromptLogprobsAreOfThePromptsTokens) {
+  std::unique_ptr<Engine> engine = MakeFakeEngine(SmallEngineOptions());
+  Request request = MakeRequest("a", 200, 1);  // more rows than one step takes
+  request.sampling.num_prompt_logprobs = 2;
+  auto observer = SubmitOk(*engine, request);
+  ASSERT_TRUE(observer->WaitDone().ok());
+  const std::vector<SampledToken> logprobs = observer->prompt()->logprobs;
+  ASSERT_EQ(logprobs.size(), 200u);
+  EXPECT_EQ(logprobs[0].token_id, request.prompt[0]);
+  EXPECT_TRUE(std::isnan(logprobs[0].logprob.logprob));
+  FakeModel model;
+  for (size_t p = 1; p < 200; ++p) {
+    EXPECT_EQ(logprobs[p].token_id, request.prompt[p]);
+    const std::vector<float> logits =
+        model.Logits({request.prompt.begin(), request.prompt.begin() + p});
+    double sum = 0.0;
+    for (float logit : logits) sum += std::exp(static_cast<double>(logit));
+    EXPECT_NEAR(logprobs[p].logprob.logprob,
+                logits[request.prompt[p]] - std::log(sum), 1e-5);
+    EXPECT_EQ(logprobs[p].top.size(), 2u);
+  }
+}
+
+TEST(EngineTest, EosEndsAnAnswerUnlessIgnored) {
+  // The greedy answer's third token is declared end of text.
+  Request request = MakeRequest("a", 5, 8);
+  int32_t eos = 0;
+  {
+    std::unique_ptr<Engine> engine = MakeFakeEngine(SmallEngineOptions());
+    auto observer = SubmitOk(*engine, request);
+    ASSERT_TRUE(observer->WaitDone().ok());
+    eos = observer->answers()[0].tokens[2].token_id;
+  }
+  EngineOptions options = SmallEngineOptions();
+  options.eos_token_ids = {eos};
+  std::unique_ptr<Engine> engine = MakeFakeEngine(options);
+  auto stopped = SubmitOk(*engine, request);
+  ASSERT_TRUE(stopped->WaitDone().ok());
+  auto answer = stopped->answers()[0];
+  ASSERT_LE(answer.tokens.size(), 3u);
+  EXPECT_EQ(answer.tokens.back().token_id, eos);
+  EXPECT_EQ(answer.finish->reason, FinishReason::kStop);
+  EXPECT_EQ(answer.finish->stop_token_id, eos);
+
+  request.stopping.ignore_eos = true;
+  auto ignored = SubmitOk(*engine, request);
+  ASSERT_TRUE(ignored->WaitDone().ok());
+  EXPECT_EQ(ignored->answers()[0].tokens.size(), 8u);
+
+  request.stopping.ignore_eos = false;
+  request.stopping.min_new_tokens = 5;
+  auto later = SubmitOk(*engine, request);
+  ASSERT_TRUE(later->WaitDone().ok());
+  auto tokens = later->answers()[0].tokens;
+  ASSERT_GE(tokens.size(), 5u);
+  for (size_t i = 0; i < 5; ++i) EXPECT_NE(tokens[i].token_id, eos);
+}
+
+TEST(EngineTest, RefusesWhatCanNeverFitTheCache) {
+  EngineOptions options = SmallEngineOptions();
+  options.num_blocks = 4;  // 16 tokens
+  std::unique_ptr<Engine> engine = MakeFakeEngine(options);
+  EXPECT_EQ(MaxSequenceTokens(*engine), 17);
+  auto observer = std::make_shared<RecordingObserver>();
+  const absl::Status status = engine->Submit(MakeRequest("a", 10, 8), observer);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("5 KV cache blocks"));
+  EXPECT_FALSE(observer->done());
+  EXPECT_TRUE(SubmitOk(*engine, MakeRequest("b", 10, 7))->WaitDone().ok());
+  ExpectIdleAndNothingLeaked(*engine);
+}
+
+TEST(EngineTest, QueueFullIsResourceExhausted) {
+  Gate gate;
+  EngineOptions options = SmallEngineOptions();
+  options.max_running_sequences = 1;
+  options.max_waiting_requests = 3;
+  std::unique_ptr<Engine> engine = MakeFakeEngine(options, gate.Hooks());
+  auto running = SubmitOk(*engine, MakeRequest("running", 3, 2));
+  gate.AwaitArrivals(1);
+  std::vector<std::shared_ptr<RecordingObserver>> waiting;
+  for (int i = 0; i < 3; ++i) {
+    waiting.push_back(
+        SubmitOk(*engine, MakeRequest(absl::StrCat("w", i), 4, 2)));
+  }
+  EXPECT_EQ(engine->GetLoad().waiting, 3);
+  EXPECT_EQ(engine->GetLoad().waiting_tokens, 12);
+  auto refused = std::make_shared<RecordingObserver>();
+  const absl::Status status =
+      engine->Submit(MakeRequest("refused", 4, 2), refused);
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("3 requests"));
+  gate.Open();
+  EXPECT_TRUE(running->WaitDone().ok());
+  for (auto& observer : waiting) EXPECT_TRUE(observer->WaitDone().ok());
+  EXPECT_FALSE(refused->done());
+  ExpectIdleAndNothingLeaked(*engine);
+  EXPECT_TRUE(SubmitOk(*engine, MakeRequest("refused", 4, 2))->WaitDone().ok());
+}
+
+TEST(EngineTest, IdOfALiveRequestIsTaken) {
+  Gate gate;
+  std::unique_ptr<Engine> engine =
+      MakeFakeEngine(SmallEngineOptions(), gate.Hooks());
+  auto first = SubmitOk(*engine, MakeRequest("same", 3, 1));
+  EXPECT_EQ(engine->Submit(MakeRequest("same", 3, 1), first).code(),
+            absl::StatusCode::kAlreadyExists);
+  gate.Open();
+  EXPECT_TRUE(first->WaitDone().ok());
+  EXPECT_TRUE(SubmitOk(*engine, MakeRequest("same", 3, 1))->WaitDone().ok());
+}
+
+TEST(EngineTest, CancelInEveryPhase) {
+  Gate gate;
+  EngineOptions options = SmallEngineOptions();
+  options.max_running_sequences = 2;
+  options.prefill_chunk_tokens = 8;
+  std::unique_ptr<Engine> engine = MakeFakeEngine(options, gate.Hooks());
+  auto decoding = SubmitOk(*engine, MakeRequest("decoding", 3, 50));
+  gate.AwaitArrivals(1);
+  auto prefilling = SubmitOk(*engine, MakeRequest("prefilling", 100, 50));
+  auto waiting = SubmitOk(*engine, MakeRequest("waiting", 5, 5));
+  auto survivor = SubmitOk(*engine, MakeRequest("survivor", 6, 9));
+  gate.Allow(2);
+  gate.AwaitArrivals(3);
+  // Now 'decoding' has two tokens, 'prefilling' a chunk, and the others wait.
+  EXPECT_EQ(engine->GetLoad().running, 2);
+  EXPECT_EQ(engine->GetLoad().waiting, 2);
+  engine->Cancel("waiting");
+  engine->Cancel("unknown");
+  engine->Cancel("prefilling");
+  engine->Cancel("decoding");
+  gate.Open();
+  EXPECT_EQ(waiting->WaitDone().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(decoding->WaitDone().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(prefilling->WaitDone().code(), absl::StatusCode::kCancelled);
+  EXPECT_TRUE(survivor->WaitDone().ok());
+  EXPECT_EQ(decoding->answers()[0].tokens.size(), 3u);
+  EXPECT_FALSE(prefilling->prompt().has_value());
+  EXPECT_EQ(waiting->answers().size(), 0u);
+  EXPECT_EQ(waiting->timing().scheduled, absl::Time());
+  for (const auto& observer : {decoding, prefilling, waiting, survivor}) {
+    EXPECT_EQ(observer->violation(), "");
+  }
+  ExpectIdleAndNothingLeaked(*engine);
+}
+
+TEST(EngineTest, CancelTakesEffectWithinOneStep) {
+  Gate gate;
+  std::unique_ptr<Engine> engine =
+      MakeFakeEngine(SmallEngineOptions(), gate.Hooks());
+  auto cancelled = SubmitOk(*engine, MakeRequest("cancelled", 3, 100));
+  gate.AwaitArrivals(1);
+  engine->Cancel("cancelled");
+  gate.Open();
+  EXPECT_EQ(cancelled->WaitDone().code(), absl::StatusCode::kCancelled);
+  // The step that was running may still have given its token, no other may.
+  EXPECT_LE(cancelled->answers()[0].tokens.size(), 1u);
+  ExpectIdleAndNothingLeaked(*engine);
+  EXPECT_EQ(engine->GetLoad().steps, 1);
+}
+
+TEST(EngineTest, CancelledAnswerLeavesTheOthers) {
+  Gate gate;
+  std::unique_ptr<Engine> engine =
+      MakeFakeEngine(SmallEngineOptions(), gate.Hooks());
+  Request request = MakeRequest("a", 9, 10);
+  request.sampling.temperature = 1.0f;
+  request.num_answers = 3;
+  auto observer = SubmitOk(*engine, request);
+  gate.AwaitArrivals(1);
+  engine->CancelAnswer("a", 0);  // the one that computes the prompt
+  engine->CancelAnswer("a", 7);  // there is none
+  gate.Open();
+  ASSERT_TRUE(observer->WaitDone().ok());
+  auto answers = observer->answers();
+  EXPECT_LE(answers[0].tokens.size(), 1u);
+  EXPECT_FALSE(answers[0].finish.has_value());
+  EXPECT_EQ(answers[1].tokens.size(), 10u);
+  EXPECT_EQ(answers[2].tokens.size(), 10u);
+  EXPECT_EQ(observer->violation(), "");
+  ExpectIdleAndNothingLeaked(*engine);
+}
+
+TEST(EngineTest, LastAnswerCancelledIsOk) {
+  Gate gate;
+  std::unique_ptr<Engine> engine =
+      MakeFakeEngine(SmallEngineOptions(), gate.Hooks());
+  auto observer = SubmitOk(*engine, MakeRequest("a", 9, 100));
+  gate.AwaitArrivals(1);
+  engine->CancelAnswer("a", 0);
+  gate.Open();
+  EXPECT_TRUE(observer->WaitDone().ok());
+  EXPECT_LE(observer->answers()[0].tokens.size(), 1u);
+  ExpectIdleAndNothingLeaked(*engine);
+}
+
+TEST(EngineTest, DeadlineEndsQueuedAndRunningRequests) {
+  Gate gate;
+  FakeClock clock;
+  EngineOptions options = SmallEngineOptions();
+  options.max_running_sequences = 1;
+  std::unique_ptr<Engine> engine =
+      MakeFakeEngine(options, gate.Hooks(), 1, clock.Function());
+  Request running = MakeRequest("running", 3, 100);
+  running.deadline = clock.Now() + absl::Seconds(5);
+  Request queued = MakeRequest("queued", 3, 100);
+  queued.deadline = clock.Now() + absl::Seconds(5);
+  auto first = SubmitOk(*engine, running);
+  gate.AwaitArrivals(1);
+  auto second = SubmitOk(*engine, queued);
+  auto third = SubmitOk(*engine, MakeRequest("patient", 3, 2));
+  clock.Advance(absl::Seconds(6));
+  gate.Open();
+  EXPECT_EQ(first->WaitDone().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(second->WaitDone().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(third->WaitDone().ok());
+  EXPECT_EQ(second->answers().size(), 0u);
+  EXPECT_EQ(first->timing().submitted, absl::FromUnixSeconds(1));
+  EXPECT_EQ(first->timing().finished, absl::FromUnixSeconds(7));
+  ExpectIdleAndNothingLeaked(*engine);
+}
+
+TEST(EngineTest, DrainRefusesNewAndFinishesOld) {
+  Gate gate;
+  std::unique_ptr<Engine> engine =
+      MakeFakeEngine(SmallEngineOptions(), gate.Hooks());
+  auto old = SubmitOk(*engine, MakeRequest("old", 3, 4));
+  engine->StartDrain();
+  auto refused = std::make_shared<RecordingObserver>();
+  EXPECT_EQ(engine->Submit(MakeRequest("new", 3, 4), refused).code(),
+            absl::StatusCode::kUnavailable);
+  EXPECT_FALSE(engine->WaitIdle(absl::Now()));
+  EXPECT_TRUE(engine->CheckHealth().ok());
+  gate.Open();
+  EXPECT_TRUE(old->WaitDone().ok());
+  EXPECT_TRUE(engine->WaitIdle(absl::InfiniteFuture()));
+  engine->Resume();
+  EXPECT_TRUE(SubmitOk(*engine, MakeRequest("new", 3, 4))->WaitDone().ok());
+}
+
+TEST(EngineTest, FailedStepEndsAllRequestsAndTurnsHealthBad) {
+  Gate gate;
+  FakeModel::Hooks hooks;
+  hooks.before_step = [&](const Batch& batch) {
+    gate.Pass().IgnoreError();
+    return batch.step_id < 2 ? absl::OkStatus()
+                             : absl::InternalError("the kernel broke");
+  };
+  EngineOptions options = SmallEngineOptions();
+  options.max_running_sequences = 1;
+  std::unique_ptr<Engine> engine = MakeFakeEngine(options, std::move(hooks));
+  auto running = SubmitOk(*engine, MakeRequest("running", 3, 10));
+  auto waiting = SubmitOk(*engine, MakeRequest("waiting", 3, 10));
+  EXPECT_TRUE(engine->CheckHealth().ok());
+  gate.Open();
+  for (const auto& observer : {running, waiting}) {
+    const absl::Status status = observer->WaitDone();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("the kernel broke"));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("step 2"));
+    EXPECT_EQ(observer->violation(), "");
+  }
+  EXPECT_EQ(running->answers()[0].tokens.size(), 2u);
+  EXPECT_EQ(engine->CheckHealth().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(engine->Submit(MakeRequest("new", 3, 1), running).code(),
+            absl::StatusCode::kUnavailable);
+  ExpectIdleAndNothingLeaked(*engine);
+}
+
+TEST(EngineTest, NanLogitsEndTheirRequestAlone) {
+  FakeModel::Hooks hooks;
+  hooks.poisoned_token = 95;  // MakeRequest's prompts have none
+  std::unique_ptr<Engine> engine =
+      MakeFakeEngine(SmallEngineOptions(), std::move(hooks));
+  Request bad = MakeRequest("bad", 8, 5);
+  bad.prompt.back() = 95;
+  Request good = MakeRequest("good", 9, 5);
+  good.sampling.banned_token_ids = {95};
+  auto bad_observer = SubmitOk(*engine, bad);
+  auto good_observer = SubmitOk(*engine, good);
+  const absl::Status status = bad_observer->WaitDone();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("request 'bad'"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("token 48 is nan"));
+  EXPECT_TRUE(good_observer->WaitDone().ok());
+  EXPECT_TRUE(engine->CheckHealth().ok());
+  ExpectIdleAndNothingLeaked(*engine);
+}
+
+TEST(EngineTest, StalledStepTurnsHealthBadUntilItReturns) {
+  Gate gate;
+  FakeClock clock;
+  EngineOptions options = SmallEngineOptions();
+  options.stall_timeout = absl::Seconds(30);
+  std::unique_ptr<Engine> engine =
+      MakeFakeEngine(options, gate.Hooks(), 1, clock.Function());
+  auto observer = SubmitOk(*engine, MakeRequest("a", 3, 2));
+  gate.AwaitArrivals(1);
+  clock.Advance(absl::Seconds(30));
+  EXPECT_TRUE(engine->CheckHealth().ok());
+  clock.Advance(absl::Seconds(1));
+  const absl::Status status = engine->CheckHealth();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("step 0 with 3 rows"));
+  gate.Open();
+  EXPECT_TRUE(observer->WaitDone().ok());
+  EXPECT_TRUE(engine->CheckHealth().ok());
+}
+
+TEST(EngineTest, ShutdownEndsAllRequestsOnce) {
+  Gate gate;
+  EngineOptions options = SmallEngineOptions();
+  options.max_running_sequences = 1;
+  std::unique_ptr<Engine> engine = MakeFakeEngine(options, gate.Hooks());
+  auto running = SubmitOk(*engine, MakeRequest("running", 3, 100));
+  auto waiting = SubmitOk(*engine, MakeRequest("waiting", 3, 100));
+  gate.AwaitArrivals(1);
+  gate.Open();
+  engine->Shutdown(absl::UnavailableError("going down"));
+  engine->Shutdown(absl::UnavailableError("twice"));
+  for (const auto& observer : {running, waiting}) {
+    ASSERT_TRUE(observer->done());
+    EXPECT_EQ(observer->WaitDone(), absl::UnavailableError("going down"));
+    EXPECT_EQ(observer->violation(), "");
+  }
+  EXPECT_EQ(engine->CheckHealth().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(engine->Submit(MakeRequest("new", 3, 1), running).code(),
+            absl::StatusCode::kUnavailable);
+  ExpectIdleAndNothingLeaked(*engine);
+}
+
+TEST(EngineTest, ShutdownGivesUpAStepThatHangs) {
+  Gate gate;
+  Gate destroyed;
+  FakeModel::Hooks hooks = gate.Hooks();
+  hooks.on_destroy = [&] { destroyed.Open(); };
+  EngineOptions options = SmallEngineOptions();
+  options.stall_timeout = absl::Milliseconds(20);
+  std::unique_ptr<Engine> engine = MakeFakeEngine(options, std::move(hooks));
+  auto running = SubmitOk(*engine, MakeRequest("running", 3, 100));
+  gate.AwaitArrivals(1);
+  auto waiting = SubmitOk(*engine, MakeRequest("waiting", 3, 100));
+  engine->Shutdown(absl::UnavailableError("going down"));
+  for (const auto& observer : {running, waiting}) {
+    ASSERT_TRUE(observer->done());
+    EXPECT_EQ(observer->WaitDone(), absl::UnavailableError("going down"));
+  }
+  EXPECT_TRUE(engine->WaitIdle(absl::Now()));
+  engine.reset();
+  // The step returns at last; the engine's memory goes with it.
+  gate.Open();
+  destroyed.Pass().IgnoreError();
+  EXPECT_EQ(running->violation(), "");
+  EXPECT_EQ(running->answers().size(), 0u);
+}
+
+TEST(EngineTest, RequestsAreSubmittedFromManyThreads) {
+  std::unique_ptr<Engine> engine = MakeFakeEngine(SmallEngineOptions());
+  std::vector<std::thread> threads;
+  std::atomic<int> finished{0};
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 10; ++i) {
+        const std::string id = absl::StrCat(t, "-", i);
+        auto observer = SubmitOk(*engine, MakeRequest(id, 3 + i, 5));
+        if (i % 3 == 0) engine->Cancel(id);
+        engine->GetLoad();
+        const absl::Status status = observer->WaitDone();
+        if (status.ok() || absl::IsCancelled(status)) ++finished;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(finished, 40);
+  ExpectIdleAndNothingLeaked(*engine);
+}
+
+}  // namespace
+}  // namespace moe

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "engine/models/model.h"
+
+namespace moe {
+
+// A model whose logits are a hash of all tokens up to the row. It reads those
+// tokens back from the KV cache, where each step leaves them, and fails if what
+// it finds in the sequence's blocks is not what must be there: useful for
+// catching a scheduler that shares, frees or overwrites a block too early, and
+// for comparing answers bit for bit with no kernels involved.
+//
+// Hooks let a test hold up, fail or watch a step, and spoil one row's logits.
+class FakeModel : public Model {
+ public:
+  struct Hooks {
+    // Called at the start of each step; an error is the step's.
+    std::function<absl::Status(const Batch&)> before_step;
+    // Rows of this token get NaN logits.
+    std::optional<int32_t> poisoned_token;
+    // Called when the model is destroyed.
+    std::function<void()> on_destroy;
+  };
+
+  explicit FakeModel(int64_t vocab_size = 97, int64_t max_positions = 256,
+                     Hooks hooks = {});
+  ~FakeModel() override;
+
+  const ModelConfig& config() const override { return config_; }
+  absl::Status Forward(const Batch& batch, KvCache& cache,
+                       const TensorView& logits, RoutingTrace* trace) override;
+  int64_t weight_bytes() const override { return 0; }
+  int64_t weight_bytes_touched(int64_t /*num_rows*/) const override {
+    return 0;
+  }
+
+  // The logits after `tokens`, as Forward computes them. [vocab]
+  std::vector<float> Logits(const std::vector<int32_t>& tokens) const;
+
+ private:
+  absl::Status CheckBatch(const Batch& batch, const KvCache& cache) const;
+
+  ModelConfig config_;
+  Hooks hooks_;
+};
+
+}  // namespace moe
