@@ -67,7 +67,7 @@ class Mlp(nn.Module):
 
 
 def _residual_moe(config, num_experts):
-  """DeepSpeed's residual MoE: top-1, dropless, no noise, no random selection."""
+  """DeepSpeed's residual MoE: top-1, dropless, nothing random in it."""
   return MoE(config.hidden, Mlp(config), num_experts=num_experts, k=1,
              min_capacity=0, use_residual=True, noisy_gate_policy=None,
              drop_tokens=False, use_rts=False)
@@ -137,6 +137,7 @@ class Gpt(nn.Module):
     super().__init__()
     self.config = config
     self.language_model = LanguageModel(config)
+    self.universal_checkpoint_info = universal_checkpoint_info(config)
     self._initialize()
 
   def _initialize(self):
@@ -239,9 +240,13 @@ def client_state(config, iteration, tokens):
       'checkpoint_version': 3.0,
       'iteration': iteration,
       'tokens': tokens,
-      'universal_checkpoint_info': {
-          'universal_checkpoint_version': 0.2,
-          'original_vocab_size': config.vocab,
-          'padded_vocab_size': config.vocab,
-      },
+  }
+
+
+def universal_checkpoint_info(config):
+  """Megatron's vocabulary note; DeepSpeed saves this attribute of a module."""
+  return {
+      'universal_checkpoint_version': 0.2,
+      'original_vocab_size': config.vocab,
+      'padded_vocab_size': config.vocab,
   }

@@ -16,13 +16,21 @@ def _load_file(path):
   return torch.load(path, map_location='cpu', weights_only=False)
 
 
+def _step_dir(checkpoint_dir):
+  root = pathlib.Path(checkpoint_dir)
+  return root / (root / 'latest').read_text().strip()
+
+
+def read_state(checkpoint_dir):
+  """Everything in the mp_rank file: weights, args, iteration, tokens."""
+  return _load_file(_step_dir(checkpoint_dir) / 'mp_rank_00_model_states.pt')
+
+
 def read_weights(checkpoint_dir):
   """Returns (args namespace, {parameter name: tensor as stored})."""
-  root = pathlib.Path(checkpoint_dir)
-  step_dir = root / (root / 'latest').read_text().strip()
-  state = _load_file(step_dir / 'mp_rank_00_model_states.pt')
+  state = read_state(checkpoint_dir)
   weights = dict(state['module'])
-  for path in step_dir.glob('layer_*_expert_*_model_states.pt'):
+  for path in _step_dir(checkpoint_dir).glob('layer_*_expert_*_states.pt'):
     weights.update(_load_file(path))
   return state['args'], weights
 

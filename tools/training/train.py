@@ -7,14 +7,15 @@ CE + KL(teacher || student) until KL_UNTIL of the budget, then CE alone
 """
 
 import argparse
+import dataclasses
 import json
 import math
 import os
 import pathlib
 
 os.environ.setdefault('DS_ACCELERATOR', 'cpu')
-for _name, _value in dict(MASTER_ADDR='127.0.0.1', MASTER_PORT='29511', RANK='0',
-                          WORLD_SIZE='1', LOCAL_RANK='0').items():
+for _name, _value in dict(MASTER_ADDR='127.0.0.1', MASTER_PORT='29511',
+                          RANK='0', WORLD_SIZE='1', LOCAL_RANK='0').items():
   os.environ.setdefault(_name, _value)
 
 # pylint: disable=wrong-import-position
@@ -59,7 +60,7 @@ def parse_args():
 
 def build_model(args):
   config = models.STUDENT if args.teacher else models.TEACHER
-  config = models.dataclasses.replace(config, dropout=args.dropout)
+  config = dataclasses.replace(config, dropout=args.dropout)
   return models.Gpt(config)
 
 
@@ -122,7 +123,7 @@ def train_step(engine, teacher, batch, progress):
   for group in engine.optimizer.param_groups:
     group['lr'] = group['peak_lr'] * schedule.lr_factor(progress)
   engine.step()
-  return ce.item(), float(aux_loss)
+  return ce.item(), aux_loss.item()
 
 
 def save(engine, args, step, seconds):
@@ -141,10 +142,49 @@ def start(engine, args):
   return 0, 0.0
 
 
-def init_student(model, args):
+def init_student(model, teacher_dir):
+  """Starts the student from the layers STUDENT_LAYERS of the teacher."""
   teacher = models.Gpt(models.TEACHER)
-  teacher.load_state_dict(reference.read_weights(args.teacher)[1])
+  teacher.load_state_dict(reference.read_weights(teacher_dir)[1])
   models.init_student_from_teacher(model, teacher, STUDENT_LAYERS)
+
+
+class Log:
+  """Appends JSON records to `log.jsonl` of the run."""
+
+  def __init__(self, output):
+    output.mkdir(parents=True, exist_ok=True)
+    self._file = open(output / 'log.jsonl', 'a', encoding='utf-8')
+
+  def write(self, step, budget, **values):
+    record = dict(step=step, minutes=round(budget.seconds / 60, 2), **values)
+    print(json.dumps(record), file=self._file, flush=True)
+
+
+def run(engine, teacher, stream, held_out, args):
+  """Trains until the budget is spent; saves at intervals and at the end."""
+  step, seconds = start(engine, args)
+  batches = corpus.batches(stream, SEQ, args.batch, args.seed, skip=step)
+  budget = schedule.Budget(args.steps, args.minutes, seconds)
+  log, recent = Log(args.output), []
+  engine.train()
+  while True:
+    progress = budget.progress(step)
+    done = progress >= 1
+    if done or (step and step % args.save_every == 0):
+      log.write(step, budget, held_out=evaluate(engine.module, held_out))
+      save(engine, args, step, budget.seconds)
+    if done:
+      return
+    batch = torch.from_numpy(next(batches))
+    ce, aux_loss = train_step(engine, teacher, batch, progress)
+    if not math.isfinite(ce):
+      raise FloatingPointError(f'loss is {ce} at step {step}')
+    recent.append(ce)
+    step += 1
+    if step % 10 == 0:
+      log.write(step, budget, train=sum(recent) / len(recent), aux=aux_loss)
+      recent.clear()
 
 
 def main():
@@ -153,40 +193,14 @@ def main():
   deepspeed.init_distributed('gloo')
   tokenizer = tokenizers.Tokenizer.from_file(args.tokenizer)
   books = corpus.read_books(args.corpus)
-  streams = corpus.encode_training_books(books, tokenizer)
-  held_out = held_out_sample(books, tokenizer)
   model = build_model(args)
+  teacher = None
   if args.teacher:
-    init_student(model, args)
-  teacher = reference.ReferenceModel(args.teacher) if args.teacher else None
-  engine = build_engine(model, args)
-  step, seconds = start(engine, args)
-  budget = schedule.Budget(args.steps, args.minutes, seconds)
-  args.output.mkdir(parents=True, exist_ok=True)
-  log = open(args.output / 'log.jsonl', 'a', encoding='utf-8')
-  engine.train()
-  recent = []
-  for batch in corpus.batches(streams, SEQ, args.batch, args.seed, skip=step):
-    progress = budget.progress(step)
-    done = progress >= 1
-    if done or (step and step % args.save_every == 0):
-      record = dict(step=step, tokens=step * args.batch * SEQ,
-                    minutes=round(budget.seconds / 60, 2),
-                    held_out=evaluate(engine.module, held_out))
-      print(json.dumps(record), file=log, flush=True)
-      save(engine, args, step, budget.seconds)
-    if done:
-      break
-    ce, aux_loss = train_step(engine, teacher, torch.from_numpy(batch), progress)
-    if not math.isfinite(ce):
-      raise FloatingPointError(f'loss is {ce} at step {step}')
-    recent.append(ce)
-    step += 1
-    if step % 10 == 0:
-      print(json.dumps(dict(step=step, minutes=round(budget.seconds / 60, 2),
-                            train=sum(recent) / len(recent), aux=aux_loss)),
-            file=log, flush=True)
-      recent.clear()
+    init_student(model, args.teacher)
+    teacher = reference.ReferenceModel(args.teacher)
+  run(build_engine(model, args), teacher,
+      corpus.encode_training_books(books, tokenizer),
+      held_out_sample(books, tokenizer), args)
 
 
 if __name__ == '__main__':

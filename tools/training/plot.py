@@ -1,0 +1,50 @@
+"""Draws training and held-out loss of teacher and student against tokens."""
+
+import argparse
+import json
+import pathlib
+
+import matplotlib
+matplotlib.use('Agg')
+from matplotlib import pyplot as plt  # pylint: disable=wrong-import-position
+
+from train import SEQ
+
+
+def read_log(run_dir):
+  with open(pathlib.Path(run_dir) / 'log.jsonl', encoding='utf-8') as file:
+    return [json.loads(line) for line in file]
+
+
+def draw_run(axes, records, label, batch):
+  """Thin line: mean CE of 10 batches; dots: CE on held-out windows."""
+  scale = batch * SEQ / 1e6
+  train = [(r['step'] * scale, r['train']) for r in records if 'train' in r]
+  held_out = [(r['step'] * scale, r['held_out'])
+              for r in records if 'held_out' in r]
+  line, = axes.plot(*zip(*train), linewidth=0.7, alpha=0.7,
+                    label=f'{label}, training')
+  axes.plot(*zip(*held_out), 'o-', markersize=3, color=line.get_color(),
+            label=f'{label}, held out')
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('--teacher', required=True, help='training directory')
+  parser.add_argument('--student', required=True, help='training directory')
+  parser.add_argument('--batch', type=int, default=8)
+  parser.add_argument('--output', required=True)
+  args = parser.parse_args()
+  figure, axes = plt.subplots(figsize=(7, 4))
+  draw_run(axes, read_log(args.teacher), 'PR-MoE teacher', args.batch)
+  draw_run(axes, read_log(args.student), 'MoS student', args.batch)
+  axes.set(xlabel='million tokens seen', ylabel='cross-entropy, nats per token',
+           ylim=(None, 6.5))
+  axes.grid(alpha=0.3)
+  axes.legend()
+  figure.tight_layout()
+  figure.savefig(args.output, dpi=110)
+
+
+if __name__ == '__main__':
+  main()
