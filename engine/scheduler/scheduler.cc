@@ -8,6 +8,27 @@
 #include "absl/strings/str_cat.h"
 
 namespace moe {
+namespace {
+
+// A running answer with the whole prompt in the KV cache, or null.
+const Sequence* FindDonor(const RequestState& request) {
+  for (const Sequence& answer : request.answers) {
+    if (answer.state == Sequence::State::kRunning && !answer.in_prompt()) {
+      return &answer;
+    }
+  }
+  return nullptr;
+}
+
+bool RunsInPrompt(const RequestState& request) {
+  return std::any_of(request.answers.begin(), request.answers.end(),
+                     [](const Sequence& answer) {
+                       return answer.state == Sequence::State::kRunning &&
+                              answer.in_prompt();
+                     });
+}
+
+}  // namespace
 
 Scheduler::Scheduler(const SchedulerOptions& options, BlockManager* blocks)
     : options_(options), blocks_(*blocks) {
@@ -162,42 +183,32 @@ void Scheduler::Admit() {
       break;
     }
     Sequence* sequence = waiting_[i];
+    const Sequence* donor = FindDonor(*sequence->request);
     // The answers of a request wait for the one that computes their prompt.
-    const bool prompt_under_way = std::any_of(
-        sequence->request->answers.begin(), sequence->request->answers.end(),
-        [](const Sequence& other) {
-          return other.state == Sequence::State::kRunning && other.in_prompt();
-        });
-    if (prompt_under_way) {
+    if (donor == nullptr && RunsInPrompt(*sequence->request)) {
       left.push_back(sequence);
       continue;
     }
-    if (!TryAdmit(sequence)) break;
+    if (!TryAdmit(sequence, donor)) break;
   }
   left.insert(left.end(), waiting_.begin() + i, waiting_.end());
   waiting_ = std::move(left);
 }
 
-bool Scheduler::TryAdmit(Sequence* sequence) {
-  RequestState& request = *sequence->request;
-  // The prompt's full blocks, of a running answer that has them all. One token
-  // at least is left to compute: its logits choose the next.
-  int64_t shared = 0;
-  int64_t donor = -1;
-  for (const Sequence& other : request.answers) {
-    if (other.state != Sequence::State::kRunning || other.in_prompt()) continue;
-    donor = other.id;
-    shared = std::min(request.prompt_size(), sequence->num_known() - 1) /
-             blocks_.block_size();
-    break;
-  }
+bool Scheduler::TryAdmit(Sequence* sequence, const Sequence* donor) {
+  // One token at least is left to compute: its logits choose the next.
+  const int64_t shared = donor == nullptr
+                             ? 0
+                             : std::min(sequence->request->prompt_size(),
+                                        sequence->num_known() - 1) /
+                                   blocks_.block_size();
   // Running sequences are about to need a block each: leave them one, or they
   // would preempt the newcomer.
   const int64_t reserve = static_cast<int64_t>(running_.size());
   const int64_t needed = blocks_.BlocksFor(sequence->num_known()) - shared;
   if (!running_.empty() && needed + reserve > blocks_.num_free()) return false;
 
-  if (donor >= 0) blocks_.Share(donor, sequence->id, shared);
+  if (donor != nullptr) blocks_.Share(donor->id, sequence->id, shared);
   if (!blocks_.Reserve(sequence->id, sequence->num_known()).ok()) {
     blocks_.Release(sequence->id);
     return false;
@@ -277,89 +288,6 @@ void Scheduler::AddSlice(Sequence* sequence, int64_t num_tokens) {
     step_.started.push_back(request.request.key);
   }
   slices_.push_back({sequence, num_tokens});
-}
-
-std::vector<SchedulerEvent> Scheduler::Commit(
-    std::vector<absl::StatusOr<SampledToken>> results) {
-  assert(results.size() == tasks_.size());
-  for (const Slice& slice : slices_) {
-    slice.sequence->num_computed += slice.num_tokens;
-  }
-  std::vector<SchedulerEvent> events;
-  std::vector<RequestState*> ended;
-  for (size_t i = 0; i < results.size(); ++i) {
-    Sequence* sequence = tasks_[i].sequence;
-    RequestState& request = *sequence->request;
-    // Its request ended in an earlier row of this step.
-    if (sequence->state != Sequence::State::kRunning) continue;
-    if (!results[i].ok()) {
-      FinishAll(&request);
-      events.push_back({request.request.key,
-                        RequestEnd{results[i].status(), request.preemptions}});
-      ended.push_back(&request);
-      continue;
-    }
-    if (tasks_[i].kind == LogitTask::Kind::kPromptLogprob) {
-      request.prompt_logprobs.push_back(*std::move(results[i]));
-      continue;
-    }
-    CommitSample(sequence, *std::move(results[i]), &events);
-    if (request.num_unfinished == 0) {
-      events.push_back({request.request.key,
-                        RequestEnd{absl::OkStatus(), request.preemptions}});
-      ended.push_back(&request);
-    }
-  }
-  for (RequestState* request : ended) Forget(request);
-  slices_.clear();
-  tasks_.clear();
-  return events;
-}
-
-void Scheduler::CommitSample(Sequence* sequence, SampledToken token,
-                             std::vector<SchedulerEvent>* events) {
-  RequestState& request = *sequence->request;
-  if (!request.prompt_reported) {
-    request.prompt_reported = true;
-    events->push_back(
-        {request.request.key, PromptEvent{std::move(request.prompt_logprobs)}});
-    request.prompt_logprobs.clear();
-  }
-  const StoppingParams& stopping = request.request.stopping;
-  const int32_t id = token.token_id;
-  sequence->answer.push_back(id);
-  TokenEvent event;
-  event.index = sequence->answer_index;
-  event.token = std::move(token);
-  if (std::find(stopping.stop_token_ids.begin(), stopping.stop_token_ids.end(),
-                id) != stopping.stop_token_ids.end()) {
-    event.finish = SequenceFinish{FinishReason::kStop, id};
-  } else if (static_cast<int64_t>(sequence->answer.size()) >=
-             stopping.max_new_tokens) {
-    event.finish = SequenceFinish{FinishReason::kLength, std::nullopt};
-  }
-  if (event.finish.has_value()) FinishSequence(sequence);
-  events->push_back({request.request.key, std::move(event)});
-}
-
-void Scheduler::FinishSequence(Sequence* sequence) {
-  std::vector<Sequence*>& list =
-      sequence->state == Sequence::State::kRunning ? running_ : waiting_;
-  list.erase(std::find(list.begin(), list.end(), sequence));
-  blocks_.Release(sequence->id);
-  sequence->state = Sequence::State::kFinished;
-  --sequence->request->num_unfinished;
-}
-
-void Scheduler::FinishAll(RequestState* request) {
-  for (Sequence& sequence : request->answers) {
-    if (sequence.state != Sequence::State::kFinished) FinishSequence(&sequence);
-  }
-}
-
-void Scheduler::Forget(RequestState* request) {
-  FinishAll(request);
-  requests_.erase(request->request.key);
 }
 
 SchedulerLoad Scheduler::load() const {

@@ -140,7 +140,8 @@ class Scheduler {
   // if it had to be preempted itself.
   bool ReserveOrPreempt(Sequence* sequence);
   void Preempt(Sequence* sequence);
-  bool TryAdmit(Sequence* sequence);
+  // `donor`: an answer to the same prompt to share blocks with, or null.
+  bool TryAdmit(Sequence* sequence, const Sequence* donor);
   // How many of the sequence's pending tokens the step can still take.
   int64_t PrefillShare(const Sequence& sequence) const;
   void AddSlice(Sequence* sequence, int64_t num_tokens);

@@ -29,12 +29,12 @@ float Logit(uint64_t history, int64_t token) {
   return static_cast<float>(bits) * 0x1p-21f - 4.0f;
 }
 
-// The cache has head_dim 2: [token, position].
+// The values have head_dim 2: [token, position].
 float* Entry(const KvCache& cache, const SequenceSlice& slice,
              int64_t position) {
   const int64_t block = slice.block_ids[position / cache.block_size()];
   const int64_t offset = position % cache.block_size();
-  return cache.keys(0).ptr<float>() + (block * cache.block_size() + offset) * 2;
+  return cache.values(0).ptr<float>() + (block * cache.block_size() + offset) * 2;
 }
 
 }  // namespace

@@ -1,0 +1,55 @@
+#include "engine/cache/kv_cache.h"
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "gtest/gtest.h"
+
+namespace moe {
+namespace {
+
+ModelConfig SmallConfig() {
+  ModelConfig config;
+  config.num_layers = 3;
+  config.num_heads = 4;
+  config.num_kv_heads = 2;
+  config.head_dim = 8;
+  return config;
+}
+
+TEST(KvCacheTest, EachLayerHasItsBlocks) {
+  absl::StatusOr<KvCache> cache = KvCache::Create(SmallConfig(), 5, 16);
+  ASSERT_TRUE(cache.ok()) << cache.status();
+  EXPECT_EQ(cache->num_blocks(), 5);
+  EXPECT_EQ(cache->block_size(), 16);
+  for (int64_t layer = 0; layer < 3; ++layer) {
+    const TensorView& keys = cache->keys(layer);
+    const TensorView& values = cache->values(layer);
+    ASSERT_EQ(keys.rank, 4);
+    ASSERT_EQ(values.rank, 4);
+    EXPECT_EQ(keys.dims, (std::array<int64_t, 4>{5, 2, 8, 16}));
+    EXPECT_EQ(values.dims, (std::array<int64_t, 4>{5, 2, 16, 8}));
+    for (const TensorView& view : {keys, values}) {
+      EXPECT_EQ(view.dtype, DType::kF32);
+      EXPECT_TRUE(view.is_contiguous());
+    }
+    EXPECT_NE(cache->keys(layer).data, cache->values(layer).data);
+  }
+  EXPECT_EQ(KvCache::BlockBytes(SmallConfig(), 16), 2 * 3 * 2 * 8 * 16 * 4);
+}
+
+TEST(KvCacheTest, RefusesNoBlocks) {
+  EXPECT_EQ(KvCache::Create(SmallConfig(), 0, 16).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(KvCache::Create(SmallConfig(), 4, 0).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST(KvCacheTest, TooMuchMemoryIsResourceExhausted) {
+  const absl::Status status =
+      KvCache::Create(SmallConfig(), int64_t{1} << 44, 16).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
+}
+
+}  // namespace
+}  // namespace moe
