@@ -137,6 +137,15 @@ bool Find(const Rename (&names)[N], absl::string_view key,
   return false;
 }
 
+// The key of that name, or "".
+template <size_t N>
+absl::string_view FindKey(const Rename (&names)[N], absl::string_view name) {
+  for (const Rename& rename : names) {
+    if (rename.to == name) return rename.from;
+  }
+  return "";
+}
+
 // The part after "layers.{i}.mlp.".
 bool ParseMlpKey(absl::string_view key, MegatronKey* parsed) {
   const std::string prefix = LayerPrefix(parsed->layer);
@@ -220,6 +229,42 @@ bool ParseMegatronKey(absl::string_view key, MegatronKey* parsed) {
     return Find(kAttentionNames, key, prefix, parsed);
   }
   return absl::ConsumePrefix(&key, "mlp.") && ParseMlpKey(key, parsed);
+}
+
+std::string MegatronKeyOf(const std::string& name, bool dense_layer,
+                          bool local_moe) {
+  if (absl::string_view key = FindKey(kModelNames, name); !key.empty()) {
+    return std::string(key);
+  }
+  absl::string_view rest = name;
+  int64_t layer, expert;
+  if (!absl::ConsumePrefix(&rest, "layers.") || !ConsumeIndex(&rest, &layer)) {
+    return "";
+  }
+  const std::string prefix = absl::StrCat("encoder.layers.", layer, ".");
+  if (absl::string_view key = FindKey(kLayerNames, rest); !key.empty()) {
+    return absl::StrCat(prefix, key);
+  }
+  if (absl::string_view key = FindKey(kAttentionNames, rest); !key.empty()) {
+    return absl::StrCat(prefix, "self_attention.", key);
+  }
+  const absl::string_view moe =
+      local_moe ? "mlp.moe.deepspeed_moe." : "mlp.deepspeed_moe.";
+  if (absl::string_view key = FindKey(kMoeNames, rest); !key.empty()) {
+    const bool is_gate = rest == "moe.gate.weight";
+    return absl::StrCat(prefix, is_gate ? moe : "mlp.", key);
+  }
+  std::string middle;
+  if (absl::ConsumePrefix(&rest, "mlp.")) {
+    middle = dense_layer ? "mlp." : "mlp.mlp.";
+  } else if (absl::ConsumePrefix(&rest, "experts.") &&
+             ConsumeIndex(&rest, &expert)) {
+    middle = absl::StrCat(moe, "experts.deepspeed_experts.", expert, ".");
+  } else {
+    return "";
+  }
+  const absl::string_view key = FindKey(kMlpNames, rest);
+  return key.empty() ? "" : absl::StrCat(prefix, middle, key);
 }
 
 }  // namespace moe

@@ -53,4 +53,11 @@ struct MegatronKey {
 // False if it is none of the decoder's weights.
 bool ParseMegatronKey(absl::string_view key, MegatronKey* parsed);
 
+// The key below `language_model.` that Megatron-DeepSpeed of today gives a
+// weight, the inverse of ParseMegatronKey; "" for an unknown name.
+// `dense_layer`: the layer of an "mlp." weight has no experts; `local_moe`: the
+// form of residual variant A.
+std::string MegatronKeyOf(const std::string& name, bool dense_layer,
+                          bool local_moe);
+
 }  // namespace moe

@@ -1,0 +1,189 @@
+#include "tools/checkpoint/inspect_command.h"
+
+#include <cmath>
+#include <map>
+#include <ostream>
+#include <regex>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "engine/checkpoint/weight_names.h"
+#include "kernels/core/status_macros.h"
+
+namespace moe {
+namespace {
+
+std::string Millions(int64_t count) {
+  return absl::StrFormat("%.2f M", static_cast<double>(count) / 1e6);
+}
+
+std::string Mebibytes(uint64_t bytes) {
+  return absl::StrFormat("%.1f MiB", static_cast<double>(bytes) / 1048576.0);
+}
+
+const char* Name(ActivationKind kind) {
+  switch (kind) {
+    case ActivationKind::kGeluTanh:
+      return "gelu_tanh";
+    case ActivationKind::kGeluErf:
+      return "gelu_erf";
+    case ActivationKind::kSquaredRelu:
+      return "squared_relu";
+    case ActivationKind::kSwiGlu:
+      return "swiglu";
+  }
+  return "?";
+}
+
+const char* Name(ResidualMoeKind kind) {
+  switch (kind) {
+    case ResidualMoeKind::kNone:
+      return "none";
+    case ResidualMoeKind::kA:
+      return "a";
+    case ResidualMoeKind::kB1:
+      return "b1";
+    case ResidualMoeKind::kB2:
+      return "b2";
+  }
+  return "?";
+}
+
+void PrintConfig(const ModelConfig& c, std::ostream& out) {
+  out << "family           " << c.family << "\n"
+      << "layers           " << c.num_layers << "\n"
+      << "hidden           " << c.hidden_size << "\n"
+      << "heads            " << c.num_heads << " of " << c.head_dim << ", "
+      << c.num_kv_heads << " for keys and values\n"
+      << "feed-forward     " << c.ffn_hidden_size << ", " << Name(c.activation)
+      << (c.linear_bias ? "" : ", no biases") << "\n"
+      << "vocabulary       " << c.vocab_size << ", padded to "
+      << c.padded_vocab_size << (c.tied_embeddings ? ", tied" : ", untied head")
+      << "\n"
+      << "positions        " << c.max_positions << ", ";
+  if (c.position == PositionKind::kRotary) {
+    out << "rotary over " << c.rotary_dim << " channels, theta " << c.rope_theta
+        << (c.rope_double_cos_quirk ? ", 2025 quirk" : "");
+  } else {
+    out << "learned";
+  }
+  out << "\nnorm             "
+      << (c.norm == NormKind::kRmsNorm ? "RMSNorm" : "LayerNorm")
+      << ", epsilon " << c.norm_epsilon
+      << (c.norm_weight_plus_one ? ", weight + 1" : "") << "\n";
+  if (c.family == "gpt") return;
+  out << "experts          [" << absl::StrJoin(c.experts_per_layer, ", ")
+      << "] by layer, top " << c.top_k << "\n"
+      << "residual MoE     " << Name(c.residual_moe) << "\n";
+}
+
+struct Group {
+  std::string shape;
+  int64_t tensors = 0;
+  uint64_t bytes = 0;
+};
+
+uint64_t NumBytes(const TensorView& view) {
+  return static_cast<uint64_t>(view.num_elements()) * SizeOf(view.dtype);
+}
+
+struct Statistics {
+  int64_t nans = 0;
+  int64_t infinities = 0;
+  float largest = 0;
+};
+
+template <typename T, typename ToFloat>
+void Scan(const TensorView& view, ToFloat to_float, Statistics* statistics) {
+  const T* values = view.ptr<T>();
+  const int64_t count = view.num_elements();
+  for (int64_t i = 0; i < count; ++i) {
+    const float value = to_float(values[i]);
+    if (std::isnan(value)) {
+      ++statistics->nans;
+    } else if (std::isinf(value)) {
+      ++statistics->infinities;
+    } else {
+      statistics->largest = std::max(statistics->largest, std::abs(value));
+    }
+  }
+}
+
+}  // namespace
+
+absl::Status InspectCheckpoint(const Checkpoint& checkpoint, bool all,
+                               std::ostream& out) {
+  const ModelConfig& config = checkpoint.config();
+  out << checkpoint.Description() << "\n";
+  PrintConfig(config, out);
+  const ParameterCount count = CountParameters(config);
+  out << "parameters       " << Millions(count.total) << ", a token passes "
+      << Millions(count.active) << "\n\n";
+  // Tensors that differ only in layer and expert make one line.
+  static const std::regex number("\\.[0-9]+\\.");
+  std::map<std::string, Group> groups;
+  uint64_t bytes = 0;
+  for (const WeightSpec& spec : ListWeights(config)) {
+    if (!checkpoint.Has(spec.name)) continue;
+    ASSIGN_OR_RETURN(const HostWeight weight, checkpoint.Get(spec.name));
+    const std::string shape = weight.view.ShapeString();
+    const std::string name =
+        all ? spec.name : std::regex_replace(spec.name, number, ".*.");
+    Group& group = groups[absl::StrCat(name, " ", shape)];
+    group.shape = shape;
+    ++group.tensors;
+    group.bytes += NumBytes(weight.view);
+    bytes += NumBytes(weight.view);
+  }
+  for (const auto& [name, group] : groups) {
+    out << absl::StrFormat("%6d x %-64s %12s\n", group.tensors, name,
+                           Mebibytes(group.bytes));
+  }
+  out << "total " << Mebibytes(bytes) << "\n";
+  for (const std::string& warning : checkpoint.warnings()) {
+    out << "warning: " << warning << "\n";
+  }
+  return absl::OkStatus();
+}
+
+absl::Status VerifyCheckpoint(const Checkpoint& checkpoint, std::ostream& out) {
+  Statistics statistics;
+  int64_t tensors = 0;
+  uint64_t bytes = 0;
+  for (const WeightSpec& spec : ListWeights(checkpoint.config())) {
+    if (!checkpoint.Has(spec.name)) continue;
+    ASSIGN_OR_RETURN(const HostWeight weight, checkpoint.Get(spec.name));
+    const Statistics before = statistics;
+    switch (weight.view.dtype) {
+      case DType::kF16:
+        Scan<uint16_t>(weight.view, HalfToFloat, &statistics);
+        break;
+      case DType::kBf16:
+        Scan<uint16_t>(weight.view, Bf16ToFloat, &statistics);
+        break;
+      default:
+        Scan<float>(
+            weight.view, [](float value) { return value; }, &statistics);
+    }
+    if (statistics.nans + statistics.infinities >
+        before.nans + before.infinities) {
+      out << spec.name << ": " << statistics.nans - before.nans << " NaN, "
+          << statistics.infinities - before.infinities << " infinite values\n";
+    }
+    ++tensors;
+    bytes += NumBytes(weight.view);
+  }
+  out << absl::StrFormat(
+      "%d tensors, %s, %d NaN, %d infinite, largest magnitude %g\n", tensors,
+      Mebibytes(bytes), statistics.nans, statistics.infinities,
+      statistics.largest);
+  if (statistics.nans + statistics.infinities > 0) {
+    return absl::DataLossError("some weights are not finite");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace moe
