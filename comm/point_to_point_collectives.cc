@@ -148,14 +148,20 @@ absl::Status PointToPointCommunicator::Broadcast(void* data, size_t bytes,
   if (virtual_rank > 0) {
     receives.push_back({real(virtual_rank - bit), data, bytes});
   }
-  RETURN_IF_ERROR(Exchange({}, receives, "Broadcast"));
+  // What one rank receives first another sends second: one number for both.
+  const uint64_t sequence = next_sequence_++;
+  ASSIGN_OR_RETURN(std::unique_ptr<PendingOperation> from_parent,
+                   BeginNumbered({}, receives, "Broadcast", sequence));
+  RETURN_IF_ERROR(from_parent->Wait());
   std::vector<SendBuffer> sends;
   for (bit >>= 1; bit > 0; bit >>= 1) {
     if (virtual_rank + bit < size()) {
       sends.push_back({real(virtual_rank + bit), data, bytes});
     }
   }
-  return Exchange(sends, {}, "Broadcast");
+  ASSIGN_OR_RETURN(std::unique_ptr<PendingOperation> to_children,
+                   BeginNumbered(sends, {}, "Broadcast", sequence));
+  return to_children->Wait();
 }
 
 absl::Status PointToPointCommunicator::Barrier() {

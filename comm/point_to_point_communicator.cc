@@ -107,6 +107,16 @@ absl::StatusOr<std::unique_ptr<PendingOperation>>
 PointToPointCommunicator::BeginExchange(
     absl::Span<const SendBuffer> sends,
     absl::Span<const ReceiveBuffer> receives, const char* operation) {
+  auto begun = BeginNumbered(sends, receives, operation, next_sequence_);
+  if (begun.ok()) ++next_sequence_;  // not for a bad argument: peers wait on
+  return begun;
+}
+
+absl::StatusOr<std::unique_ptr<PendingOperation>>
+PointToPointCommunicator::BeginNumbered(
+    absl::Span<const SendBuffer> sends,
+    absl::Span<const ReceiveBuffer> receives, const char* operation,
+    uint64_t sequence) {
   RETURN_IF_ERROR(status());
   for (const SendBuffer& send : sends) {
     RETURN_IF_ERROR(
@@ -129,7 +139,7 @@ PointToPointCommunicator::BeginExchange(
     counters_.bytes_received += receive.bytes;
   }
   absl::StatusOr<std::unique_ptr<Transfer>> transfer =
-      Start(out, in, next_sequence_++);
+      Start(out, in, sequence);
   if (!transfer.ok()) {
     return Fail(absl::Status(transfer.status().code(),
                              absl::StrCat(operation, " in ", Describe(), ": ",

@@ -90,6 +90,11 @@ class PointToPointCommunicator : public Communicator {
   // Up to this size one round is cheaper than two.
   static constexpr size_t kSmallBytes = 16 << 10;
 
+  // BeginExchange whose messages match those of the same number on the peers.
+  absl::StatusOr<std::unique_ptr<PendingOperation>> BeginNumbered(
+      absl::Span<const SendBuffer> sends,
+      absl::Span<const ReceiveBuffer> receives, const char* operation,
+      uint64_t sequence);
   absl::Status CheckMessage(int peer, const void* data, size_t bytes,
                             const char* what, const char* operation) const;
   // Makes `error` final, unless an earlier one is, and returns the final one.
