@@ -1,0 +1,20 @@
+#pragma once
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace moe::client {
+
+// The channel that --address and the --tls flags describe; connects when first
+// used. kInvalidArgument if a certificate file cannot be read.
+absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel();
+
+// Gives the call --timeout, or `fallback` if that is not set.
+void SetDeadline(absl::Duration fallback, grpc::ClientContext* context);
+
+}  // namespace moe::client

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace moe::client {
+
+// Each takes what stands behind the command's name and returns the exit status.
+
+// client tokenize [TEXT | -]: one line a token, its id and its bytes.
+int RunTokenize(const std::vector<std::string>& arguments);
+// client detokenize ID...
+int RunDetokenize(const std::vector<std::string>& arguments);
+// client models
+int RunModels(const std::vector<std::string>& arguments);
+
+}  // namespace moe::client

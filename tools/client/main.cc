@@ -1,0 +1,81 @@
+// client: talks to a moe_server. `client --help` lists the commands,
+// `client --helpfull` all flags.
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "absl/flags/parse.h"
+#include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
+#include "absl/strings/match.h"
+#include "tools/client/control_commands.h"
+#include "tools/client/generate_command.h"
+#include "tools/client/inference_commands.h"
+
+namespace moe::client {
+namespace {
+
+constexpr char kUsage[] =
+    R"(Talks to a moe_server.
+
+  client generate [PROMPT | -]    answers, streamed as they come
+  client tokenize [TEXT | -]      token ids and their bytes
+  client detokenize ID...         the text of token ids
+  client models                   the models that are served
+  client info                     what the server is and runs on
+  client load                     what it does now
+  client abort REQUEST_ID...      ends requests
+  client drain [--wait=30s]       no new requests; waits for the last to finish
+  client resume                   takes requests again
+  client health [--wait=30s]      exit status 0 once it is SERVING
+
+  client generate --max_new_tokens=64 --temperature=0.8 "Once upon a time"
+  client generate --prompt_file=prompts.txt --lines --json
+
+- is standard input. Flags may stand anywhere; the server is --address.)";
+
+struct Command {
+  const char* name;
+  int (*run)(const std::vector<std::string>& arguments);
+};
+
+constexpr Command kCommands[] = {{"generate", RunGenerate},
+                                 {"tokenize", RunTokenize},
+                                 {"detokenize", RunDetokenize},
+                                 {"models", RunModels},
+                                 {"info", RunInfo},
+                                 {"load", RunLoad},
+                                 {"abort", RunAbort},
+                                 {"drain", RunDrain},
+                                 {"resume", RunResume},
+                                 {"health", RunHealth}};
+
+int Run(const std::vector<char*>& arguments) {
+  if (arguments.size() < 2) {
+    std::fprintf(stderr, "%s\n", kUsage);
+    return 2;
+  }
+  const std::string name = arguments[1];
+  for (const Command& command : kCommands) {
+    if (name != command.name) continue;
+    return command.run({arguments.begin() + 2, arguments.end()});
+  }
+  std::fprintf(stderr, "client: no command \"%s\"; see client --help\n",
+               name.c_str());
+  return 2;
+}
+
+}  // namespace
+}  // namespace moe::client
+
+int main(int argc, char** argv) {
+  absl::SetProgramUsageMessage(moe::client::kUsage);
+  absl::FlagsUsageConfig config;
+  // --help lists the flags of all commands, not those of this file.
+  config.contains_help_flags = [](absl::string_view file) {
+    return absl::StrContains(file, "tools/client/");
+  };
+  absl::SetFlagsUsageConfig(config);
+  return moe::client::Run(absl::ParseCommandLine(argc, argv));
+}

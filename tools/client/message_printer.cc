@@ -1,0 +1,45 @@
+#include "tools/client/message_printer.h"
+
+#include <google/protobuf/text_format.h>
+#include <google/protobuf/util/json_util.h>
+
+#include <cstdio>
+
+#include "absl/flags/flag.h"
+
+ABSL_FLAG(bool, json, false,
+          "Print JSON, one object a line: for generate each chunk as it comes, "
+          "and {\"statistics\": ...} last.");
+
+namespace moe::client {
+
+bool WantsJson() { return absl::GetFlag(FLAGS_json); }
+
+std::string ToJsonLine(const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  std::string json;
+  // Fails only for google.protobuf.Any of unknown types; there is none.
+  const auto status =
+      google::protobuf::util::MessageToJsonString(message, &json, options);
+  return status.ok() ? json : "{}";
+}
+
+void Print(absl::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+void PrintMessage(const google::protobuf::Message& message) {
+  if (WantsJson()) {
+    Print(ToJsonLine(message) + "\n");
+    return;
+  }
+  std::string text;
+  google::protobuf::TextFormat::Printer printer;
+  printer.SetUseUtf8StringEscaping(true);
+  printer.PrintToString(message, &text);
+  Print(text);
+}
+
+}  // namespace moe::client

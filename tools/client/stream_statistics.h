@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace moe::client {
+
+// Times the tokens of one request, or of several one after another, as the
+// client sees them.
+class StreamStatistics {
+ public:
+  void StartRequest(absl::Time now);
+  void AddPrompt(int64_t num_tokens) { prompt_tokens_ += num_tokens; }
+  // `num_tokens` new ones arrived together; they share the time since the last.
+  void AddTokens(int64_t num_tokens, absl::Time now);
+  void EndRequest(absl::Time now);
+
+  int64_t prompt_tokens() const { return prompt_tokens_; }
+  int64_t new_tokens() const { return new_tokens_; }
+  // New tokens after each request's first, by the time from it to its last; 0
+  // if there is none.
+  double tokens_per_second() const;
+  // Zero if nothing arrived.
+  absl::Duration TimeToFirstToken(double percentile) const;
+  absl::Duration InterTokenTime(double percentile) const;
+
+  // One line for people; one object for programs.
+  std::string ToLine() const;
+  std::string ToJson() const;
+
+ private:
+  int64_t num_requests_ = 0;
+  int64_t prompt_tokens_ = 0;
+  int64_t new_tokens_ = 0;
+  int64_t tokens_after_first_ = 0;
+  absl::Time start_;
+  absl::Time last_token_;
+  bool has_token_ = false;  // this request
+  absl::Duration total_;
+  std::vector<double> first_token_seconds_;  // by request
+  std::vector<double> inter_token_seconds_;
+};
+
+}  // namespace moe::client
