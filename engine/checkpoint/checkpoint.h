@@ -61,11 +61,11 @@ class Checkpoint {
 // What the files can't tell or tell wrong; see proto/config.proto.
 struct CheckpointOptions {
   // "": from the file. "head_interleaved", "q_k_v", "version_0", "version_1".
-  std::string qkv_layout;
+  std::string qkv_layout = "";
   // "": from the file. "a", "b1", "b2".
-  std::string residual_moe;
+  std::string residual_moe = "";
   // "": from the file. "gelu_tanh", "gelu_erf".
-  std::string activation;
+  std::string activation = "";
   bool rope_double_cos_quirk = false;
   // 0: from the file, else the padded size.
   int64_t vocab_size = 0;
