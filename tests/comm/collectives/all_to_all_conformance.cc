@@ -155,14 +155,18 @@ TEST_P(AllToAllTest, HierarchicalEqualsFlatWithFewerMessages) {
                  true);
       EXPECT_EQ(received, ExpectedAt(matrix, p, c.rank()));
       EXPECT_LE(messages(), most);
-      if (counts == Counts::kNonZero) EXPECT_EQ(messages(), most);
+      if (counts == Counts::kNonZero) {
+        EXPECT_EQ(messages(), most);
+      }
       std::vector<Row> back(sent.size());
       reset();
       ExpectDone(BeginHierarchicalReturn(groups, *plan, received.data(),
                                          sizeof(Row), back.data()),
                  counts == Counts::kUneven);
       EXPECT_EQ(back, sent);
-      if (counts == Counts::kNonZero) EXPECT_EQ(messages(), most);
+      if (counts == Counts::kNonZero) {
+        EXPECT_EQ(messages(), most);
+      }
     }
   });
 }

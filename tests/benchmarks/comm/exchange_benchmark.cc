@@ -1,0 +1,259 @@
+// Times the exchanges of a MoE layer (row counts, there, back) over MPI, with
+// the cost model's prediction beside each:
+//   mpirun -np 8 exchange_benchmark --shape=2x4 --replication=1
+// The model's costs are measured first, on the groups that the shape makes.
+// Ranks on one machine share its memory whatever the shape: then "across" is no
+// slower than "in the node".
+#include <mpi.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/strings/numbers.h"
+#include "comm/collectives/all_gather_v.h"
+#include "comm/collectives/all_to_all_v.h"
+#include "comm/collectives/coordinated_all_to_all_v.h"
+#include "comm/collectives/hierarchical_all_to_all_v.h"
+#include "comm/collectives/row_blocks.h"
+#include "comm/deadline.h"
+#include "comm/exchange_cost_measurement.h"
+#include "comm/exchange_planner.h"
+#include "comm/mpi_runtime.h"
+#include "comm/mpi_topology.h"
+#include "comm/process_groups.h"
+#include "kernels/core/status_macros.h"
+
+ABSL_FLAG(std::string, shape, "", "nodes x ranks to pretend; empty: real ones");
+ABSL_FLAG(int, replication, 1, "ranks that hold the same tokens");
+ABSL_FLAG(int, hidden, 1024, "float32 numbers in a row");
+ABSL_FLAG(int, repetitions, 30, "of each exchange; the median is reported");
+ABSL_FLAG(std::vector<std::string>, tokens,
+          std::vector<std::string>({"1", "8", "64", "512"}),
+          "tokens on each rank");
+
+namespace moe {
+namespace {
+
+struct Buffers {
+  std::vector<std::byte> send, middle, back;
+};
+
+// Random rows for every destination: the same on all replicas.
+std::vector<int64_t> RandomRows(int tokens, int ranks, int group) {
+  std::mt19937 random(group + 1);
+  std::vector<int64_t> rows(ranks, 0);
+  for (int t = 0; t < tokens; ++t) ++rows[random() % ranks];
+  return rows;
+}
+
+std::byte* Reserve(std::vector<std::byte>& buffer, int64_t rows,
+                   size_t row_bytes) {
+  buffer.resize(std::max(buffer.size(), rows * row_bytes));
+  return buffer.data();
+}
+
+absl::Status WaitFor(absl::StatusOr<std::unique_ptr<PendingOperation>> begun) {
+  RETURN_IF_ERROR(begun.status());
+  return (*begun)->Wait();
+}
+
+absl::Status RunOnce(ExchangeKind kind, const MoeLayerGroups& groups,
+                     const std::vector<int64_t>& send_rows, size_t row_bytes,
+                     Buffers& buffers) {
+  const std::byte* const send = buffers.send.data();
+  std::byte* const back = buffers.back.data();
+  switch (kind) {
+    case ExchangeKind::kFlat: {
+      // Of replicated rows each replica takes a share.
+      std::vector<int64_t> share = send_rows;
+      const int replicas = groups.expert_replicas->size();
+      const int own = groups.expert_replicas->rank();
+      for (int64_t& rows : share) {
+        rows = rows * (own + 1) / replicas - rows * own / replicas;
+      }
+      ASSIGN_OR_RETURN(const AllToAllVPlan plan,
+                       PlanAllToAllV(*groups.expert, share));
+      std::byte* const middle =
+          Reserve(buffers.middle, TotalRows(plan.receive_rows), row_bytes);
+      RETURN_IF_ERROR(AllToAllV(*groups.expert, plan, send, row_bytes, middle));
+      RETURN_IF_ERROR(
+          AllToAllV(*groups.expert, plan.Reversed(), middle, row_bytes, back));
+      if (replicas == 1) return absl::OkStatus();
+      std::vector<int64_t> shares(replicas);
+      for (int l = 0; l < replicas; ++l) {
+        for (int64_t rows : send_rows) {
+          shares[l] += rows * (l + 1) / replicas - rows * l / replicas;
+        }
+      }
+      std::byte* const all =
+          Reserve(buffers.middle, TotalRows(shares), row_bytes);
+      return AllGatherV(*groups.expert_replicas, back, shares, row_bytes, all);
+    }
+    case ExchangeKind::kHierarchical: {
+      const HierarchicalGroups pair = {groups.expert_node, groups.expert_cross};
+      ASSIGN_OR_RETURN(const HierarchicalAllToAllVPlan plan,
+                       PlanHierarchicalAllToAllV(pair, send_rows));
+      std::byte* const middle =
+          Reserve(buffers.middle, TotalRows(plan.rows.receive_rows), row_bytes);
+      RETURN_IF_ERROR(WaitFor(
+          BeginHierarchicalAllToAllV(pair, plan, send, row_bytes, middle)));
+      return WaitFor(
+          BeginHierarchicalReturn(pair, plan, middle, row_bytes, back));
+    }
+    case ExchangeKind::kCoordinated: {
+      const CoordinatedGroups pair = {groups.expert_replicas,
+                                      groups.expert_peers};
+      ASSIGN_OR_RETURN(const CoordinatedAllToAllVPlan plan,
+                       PlanCoordinatedAllToAllV(pair, send_rows));
+      std::byte* const middle =
+          Reserve(buffers.middle, TotalRows(plan.receive_rows), row_bytes);
+      RETURN_IF_ERROR(WaitFor(
+          BeginCoordinatedAllToAllV(pair, plan, send, row_bytes, middle)));
+      return WaitFor(
+          BeginCoordinatedReturn(pair, plan, middle, row_bytes, back));
+    }
+    case ExchangeKind::kReplicated: {
+      const int64_t tokens = TotalRows(send_rows);
+      const std::vector<int64_t> each(groups.expert_peers->size(), tokens);
+      std::byte* const all =
+          Reserve(buffers.middle, TotalRows(each), row_bytes);
+      RETURN_IF_ERROR(
+          AllGatherV(*groups.expert_peers, send, each, row_bytes, all));
+      // What this rank's experts got is taken to be an even share.
+      const int64_t p = groups.expert->size(), total = TotalRows(each);
+      std::vector<int64_t> results(p);
+      for (int64_t r = 0; r < p; ++r) {
+        results[r] = total * (r + 1) / p - total * r / p;
+      }
+      std::byte* const joined = Reserve(buffers.back, total, row_bytes);
+      return AllGatherV(*groups.expert, all, results, row_bytes, joined);
+    }
+  }
+  return absl::OkStatus();
+}
+
+struct Sent {
+  int64_t messages = 0, bytes = 0;
+};
+
+Sent CountSent(const ProcessGroups& groups) {
+  Sent sent;
+  for (Communicator* group : groups.All()) {
+    sent.messages += group->counters().messages_sent;
+    sent.bytes += group->counters().bytes_sent;
+  }
+  return sent;
+}
+
+absl::Status TimeKind(ExchangeKind kind, ProcessGroups& groups, int tokens,
+                      const ExchangePrediction& prediction) {
+  const MoeLayerGroups& layer = groups.moe_layer(0);
+  const size_t row_bytes = absl::GetFlag(FLAGS_hidden) * sizeof(float);
+  const std::vector<int64_t> rows =
+      RandomRows(tokens, layer.expert->size(), layer.expert_peers->rank());
+  Buffers buffers;
+  Reserve(buffers.send, tokens, row_bytes);
+  Reserve(buffers.back, tokens, row_bytes);
+  std::vector<double> seconds;
+  Sent sent;
+  for (int i = 0; i <= absl::GetFlag(FLAGS_repetitions); ++i) {
+    RETURN_IF_ERROR(groups.world().Barrier());
+    const Sent before = CountSent(groups);
+    const Deadline clock(absl::InfiniteDuration());
+    RETURN_IF_ERROR(RunOnce(kind, layer, rows, row_bytes, buffers));
+    const double mine = absl::ToDoubleSeconds(clock.Elapsed());
+    const Sent after = CountSent(groups);
+    sent = {after.messages - before.messages, after.bytes - before.bytes};
+    std::vector<double> all(groups.world().size());
+    RETURN_IF_ERROR(groups.world().AllGather(&mine, sizeof(mine), all.data()));
+    if (i > 0) seconds.push_back(*std::max_element(all.begin(), all.end()));
+  }
+  std::sort(seconds.begin(), seconds.end());
+  if (groups.world().rank() == 0) {
+    std::printf("%8d  %-13s %10.1f %10.1f %9lld %12lld\n", tokens,
+                std::string(ExchangeKindName(kind)).c_str(),
+                seconds[seconds.size() / 2] * 1e6,
+                absl::ToDoubleMicroseconds(prediction.time),
+                static_cast<long long>(sent.messages),
+                static_cast<long long>(sent.bytes));
+    std::fflush(stdout);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Run(MpiRuntime& mpi) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Communicator> world, mpi.MakeWorld());
+  absl::StatusOr<Topology> topology = DetectMpiTopology(MPI_COMM_WORLD, *world);
+  if (!absl::GetFlag(FLAGS_shape).empty()) {
+    ASSIGN_OR_RETURN(const NodeShape shape,
+                     ParseNodeShape(absl::GetFlag(FLAGS_shape)));
+    topology = Topology::FromShape(shape);
+  }
+  RETURN_IF_ERROR(topology.status());
+  const int p = world->size();
+  ASSIGN_OR_RETURN(const ParallelLayout layout,
+                   ParallelLayout::Create(p, absl::GetFlag(FLAGS_replication),
+                                          {MoeLayerDegrees{0, p, p, 1, 0}}));
+  ASSIGN_OR_RETURN(std::unique_ptr<ProcessGroups> groups,
+                   ProcessGroups::Create(std::move(world), *topology, layout));
+  const MoeLayerGroups& layer = groups->moe_layer(0);
+  ExchangeCosts costs;
+  ASSIGN_OR_RETURN(costs.in_node, MeasureLinkCost(layer.expert_node != nullptr
+                                                      ? *layer.expert_node
+                                                      : *layer.expert));
+  costs.across = costs.in_node;
+  if (layer.expert_cross != nullptr) {
+    ASSIGN_OR_RETURN(costs.across, MeasureLinkCost(*layer.expert_cross));
+  }
+  costs.copy_bytes_per_second = MeasureCopyBandwidth();
+  ASSIGN_OR_RETURN(
+      const ExchangePlanner planner,
+      ExchangePlanner::Create(
+          costs, {layer.expert_shape, layer.expert_replicas->size()}));
+  if (mpi.world_rank() == 0) {
+    std::printf(
+        "%s\n%s\nin the node: base %.1f us, message %.2f us, %.2f GB/s; "
+        "across: %.1f us, %.2f us, %.2f GB/s\n"
+        "  tokens  exchange       median us  predicted  messages        "
+        "bytes\n",
+        mpi.versions().library.c_str(), topology->ToString().c_str(),
+        absl::ToDoubleMicroseconds(costs.in_node.base),
+        absl::ToDoubleMicroseconds(costs.in_node.per_message),
+        costs.in_node.bytes_per_second * 1e-9,
+        absl::ToDoubleMicroseconds(costs.across.base),
+        absl::ToDoubleMicroseconds(costs.across.per_message),
+        costs.across.bytes_per_second * 1e-9);
+  }
+  for (const std::string& text : absl::GetFlag(FLAGS_tokens)) {
+    int tokens = 0;
+    if (!absl::SimpleAtoi(text, &tokens) || tokens < 0) {
+      return absl::InvalidArgumentError("--tokens: not a number: " + text);
+    }
+    const int64_t row_bytes = absl::GetFlag(FLAGS_hidden) * sizeof(float);
+    for (const ExchangePrediction& prediction :
+         planner.Choose({tokens, 1, row_bytes}).predictions) {
+      RETURN_IF_ERROR(TimeKind(prediction.kind, *groups, tokens, prediction));
+    }
+  }
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  auto mpi = MpiRuntime::Init(&argc, &argv);
+  absl::ParseCommandLine(argc, argv);
+  const absl::Status status = mpi.ok() ? Run(**mpi) : mpi.status();
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "%s\n", status.ToString().c_str());
+  if (mpi.ok()) MpiRuntime::AbortJob(1);
+  return 1;
+}
+
+}  // namespace
+}  // namespace moe
+
+int main(int argc, char** argv) { return moe::Main(argc, argv); }
