@@ -72,9 +72,10 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel() {
   } else {
     credentials = grpc::InsecureChannelCredentials();
   }
-  return grpc::CreateCustomChannel(absl::GetFlag(FLAGS_address), credentials,
-                                   arguments);
+  return grpc::CreateCustomChannel(ServerAddress(), credentials, arguments);
 }
+
+std::string ServerAddress() { return absl::GetFlag(FLAGS_address); }
 
 void SetDeadline(absl::Duration fallback, grpc::ClientContext* context) {
   const absl::Duration timeout =

@@ -4,6 +4,7 @@
 #include <grpcpp/client_context.h>
 
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -13,6 +14,9 @@ namespace moe::client {
 // The channel that --address and the --tls flags describe; connects when first
 // used. kInvalidArgument if a certificate file cannot be read.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel();
+
+// The value of --address.
+std::string ServerAddress();
 
 // Gives the call --timeout, or `fallback` if that is not set.
 void SetDeadline(absl::Duration fallback, grpc::ClientContext* context);

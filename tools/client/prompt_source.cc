@@ -1,7 +1,6 @@
 #include "tools/client/prompt_source.h"
 
 #include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -18,8 +17,13 @@ absl::StatusOr<std::string> ReadAll(const std::string& path,
   std::ifstream file;
   if (path != "-") file.open(path, std::ios::binary);
   std::istream& stream = path == "-" ? standard_input : file;
-  std::string text{std::istreambuf_iterator<char>(stream), {}};
-  if (!stream || (path != "-" && !file.is_open())) {
+  std::string text;
+  char buffer[4096];
+  // read() turns the stream buffer's exceptions (for a directory) into badbit.
+  while (stream.read(buffer, sizeof(buffer)), stream.gcount() > 0) {
+    text.append(buffer, static_cast<size_t>(stream.gcount()));
+  }
+  if (stream.bad() || (path != "-" && !file.is_open())) {
     return absl::InvalidArgumentError(
         absl::StrCat("cannot read the prompt from \"", path, "\""));
   }

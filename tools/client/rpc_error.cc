@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "proto/rpc/error_details.pb.h"
+#include "tools/client/connection.h"
 
 namespace moe::client {
 namespace {
@@ -55,16 +56,17 @@ bool HasFieldViolations(const rpc::Status& details) {
 
 }  // namespace
 
-std::string DescribeError(const grpc::Status& status, bool connected) {
+std::string DescribeError(const grpc::Status& status, bool connected,
+                          const std::string& address) {
   const std::string code = absl::StatusCodeToString(
       static_cast<absl::StatusCode>(status.error_code()));
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE && !connected) {
     const bool refused =
         status.error_message().find("Connection refused") != std::string::npos;
-    return absl::StrCat(refused ? "connection refused" : "cannot connect",
-                        ": is moe_server running there, and its port right?",
-                        refused ? "" : "\n  ",
-                        refused ? "" : status.error_message());
+    return absl::StrCat(
+        address, ": ", refused ? "connection refused" : "cannot connect",
+        ": is moe_server running there, and its port right?",
+        refused ? "" : "\n  ", refused ? "" : status.error_message());
   }
   rpc::Status details;
   if (!details.ParseFromString(status.error_details())) details.Clear();
@@ -85,7 +87,7 @@ int ReportError(const grpc::Status& status, grpc::Channel& channel) {
   const bool connected =
       state == GRPC_CHANNEL_READY || state == GRPC_CHANNEL_IDLE;
   std::fprintf(stderr, "client: %s\n",
-               DescribeError(status, connected).c_str());
+               DescribeError(status, connected, ServerAddress()).c_str());
   return kExitFailed;
 }
 

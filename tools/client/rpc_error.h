@@ -15,10 +15,11 @@ inline constexpr int kExitInterrupted = 130;
 
 // What went wrong and what to do about it, for people, on one or more lines:
 // the code, the message, each wrong field, when to try again.
-// `connected`: whether the call's channel reached the server.
-std::string DescribeError(const grpc::Status& status, bool connected);
+// `connected`: whether the call's channel reached the server at `address`.
+std::string DescribeError(const grpc::Status& status, bool connected,
+                          const std::string& address);
 
-// Prints the description, with the address where it helps; returns kExitFailed.
+// Prints the description; returns kExitFailed.
 int ReportError(const grpc::Status& status, grpc::Channel& channel);
 
 }  // namespace moe::client
