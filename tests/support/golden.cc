@@ -35,7 +35,16 @@ std::string GoldenDirectory(const std::string& model) {
   return TestDataPath("tests/goldens/megatron_deepspeed/" + model);
 }
 
-Golden::Golden(const std::string& model) : directory_(GoldenDirectory(model)) {
+Golden::Golden(const std::string& model) { Load(GoldenDirectory(model)); }
+
+Golden Golden::At(const std::string& workspace_path) {
+  Golden golden;
+  golden.Load(TestDataPath(workspace_path));
+  return golden;
+}
+
+void Golden::Load(const std::string& directory) {
+  directory_ = directory;
   blob_ = ReadFile(directory_ + "/expected.bin");
   const nlohmann::json index =
       nlohmann::json::parse(ReadFile(directory_ + "/expected.json"), nullptr,

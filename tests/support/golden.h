@@ -22,6 +22,8 @@ class Golden {
  public:
   // Of a directory of the workspace's tests/goldens/megatron_deepspeed.
   explicit Golden(const std::string& model);
+  // Of any directory of the workspace.
+  static Golden At(const std::string& workspace_path);
 
   bool Has(const std::string& name) const { return arrays_.count(name) > 0; }
   std::vector<int64_t> Shape(const std::string& name) const;
@@ -31,6 +33,9 @@ class Golden {
   std::vector<int32_t> Ints(const std::string& name) const;
 
  private:
+  Golden() = default;
+  void Load(const std::string& directory);
+
   struct Array {
     std::string dtype;
     std::vector<int64_t> shape;

@@ -1,0 +1,178 @@
+#include "engine/models/model.h"
+
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "gtest/gtest.h"
+#include "tests/engine/models/random_checkpoint.h"
+
+namespace moe {
+namespace {
+
+class LoadModelTest : public testing::Test {
+ protected:
+  absl::StatusOr<std::unique_ptr<Model>> Load(const Checkpoint& checkpoint,
+                                              ModelOptions options = {}) {
+    return LoadModel(checkpoint, options, stream_,
+                     [this](int64_t done, int64_t total) {
+                       progress_.push_back({done, total});
+                     });
+  }
+
+  ThreadPool pool_{2};
+  CpuStream stream_{pool_};
+  std::vector<std::pair<int64_t, int64_t>> progress_;
+};
+
+TEST_F(LoadModelTest, ReportsProgressUpToTheTotal) {
+  const RandomCheckpoint checkpoint(SmallPrMoeConfig());
+  const auto model = Load(checkpoint);
+  ASSERT_TRUE(model.ok()) << model.status();
+  ASSERT_GT(progress_.size(), 10u);
+  for (size_t i = 1; i < progress_.size(); ++i) {
+    EXPECT_GE(progress_[i].first, progress_[i - 1].first);
+  }
+  EXPECT_EQ(progress_.back().first, progress_.back().second);
+  EXPECT_EQ(progress_.back().second,
+            2 * CountParameters(checkpoint.config()).total);
+}
+
+TEST_F(LoadModelTest, CountsTheBytesThatAStepTouches) {
+  const auto model = Load(RandomCheckpoint(SmallPrMoeConfig()));
+  ASSERT_TRUE(model.ok()) << model.status();
+  const int64_t one = (*model)->weight_bytes_touched(1);
+  const int64_t two = (*model)->weight_bytes_touched(2);
+  const int64_t expert = 2 * 2 * 48 * 96;  // up and down, bf16
+  EXPECT_GE(two - one, 2 * expert);
+  EXPECT_LT(two - one, 4 * expert);
+  EXPECT_EQ((*model)->weight_bytes_touched(100), (*model)->weight_bytes());
+}
+
+TEST_F(LoadModelTest, NamesAMissingTensor) {
+  RandomCheckpoint checkpoint(SmallPrMoeConfig());
+  checkpoint.Remove("layers.3.experts.2.down.weight");
+  const absl::Status status = Load(checkpoint).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_TRUE(
+      absl::StrContains(status.message(), "layers.3.experts.2.down.weight"))
+      << status;
+}
+
+TEST_F(LoadModelTest, NamesATensorOfTheWrongShapeOrType) {
+  RandomCheckpoint checkpoint(SmallPrMoeConfig());
+  checkpoint.Damage("layers.1.moe.gate.weight", [](HostWeight& weight) {
+    weight.view = weight.view.Rows(0, 2);
+  });
+  const absl::Status shape = Load(checkpoint).status();
+  EXPECT_EQ(shape.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(shape.message(),
+            "tensor layers.1.moe.gate.weight is f32 [2, 48], but the model's "
+            "configuration asks for [3, 48]");
+  checkpoint.Damage("layers.1.moe.gate.weight", [](HostWeight& weight) {
+    weight.view.dtype = DType::kI32;
+  });
+  const absl::Status type = Load(checkpoint).status();
+  EXPECT_EQ(type.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(type.message(),
+            "tensor layers.1.moe.gate.weight is i32 [3, 48], must be f32, f16 "
+            "or bf16");
+}
+
+TEST_F(LoadModelTest, RefusesUnknownFamiliesAndOptions) {
+  ModelConfig config = SmallPrMoeConfig();
+  config.family = "bert";
+  EXPECT_EQ(Load(RandomCheckpoint(config)).status().message(),
+            "model family is \"bert\", must be one of gpt, gpt_moe, pr_moe");
+  config.family = "gpt_moe";
+  EXPECT_EQ(Load(RandomCheckpoint(config)).status().message(),
+            "model family \"gpt_moe\" means experts without a residual MLP, "
+            "which the model's configuration is not");
+  const RandomCheckpoint good(SmallPrMoeConfig());
+  EXPECT_EQ(Load(good, {.weight_dtype = DType::kI8}).status().message(),
+            "weight_dtype is i8, must be f32, f16 or bf16");
+  EXPECT_EQ(Load(good, {.max_rows = 0}).status().message(),
+            "max_rows is 0, must be at least 1");
+}
+
+class ForwardTest : public LoadModelTest {
+ protected:
+  ForwardTest() {
+    RandomCheckpoint checkpoint(SmallPrMoeConfig());
+    checkpoint.Damage("embedding.weight", [](HostWeight& weight) {
+      // Token 100 poisons its row.
+      weight.owned.ptr<float>()[100 * 48] =
+          std::numeric_limits<float>::quiet_NaN();
+    });
+    model_ = *Load(checkpoint, {.max_rows = 8});
+    batch_.step_id = 9;
+    batch_.token_ids = {1, 2, 3};
+    batch_.positions = {0, 1, 0};
+    batch_.sequences.resize(2);
+    batch_.sequences[0] = {70, 0, 2, 0, {4}};
+    batch_.sequences[1] = {71, 2, 1, 0, {5}};
+    batch_.logit_rows = {1, 2};
+  }
+  absl::Status Run() {
+    return model_->Forward(batch_, cache_,
+                           MakeView(logits_.data(), DType::kF32, {2, 101}),
+                           nullptr);
+  }
+
+  std::unique_ptr<Model> model_;
+  KvCache cache_ = *KvCache::Create(SmallPrMoeConfig(), 8, 16);
+  std::vector<float> logits_ = std::vector<float>(2 * 101);
+  Batch batch_;
+};
+
+TEST_F(ForwardTest, RunsAConsistentBatchAndNoneOfItsLogitsToo) {
+  EXPECT_TRUE(Run().ok());
+  batch_.logit_rows.clear();
+  EXPECT_TRUE(model_->Forward(batch_, cache_, {}, nullptr).ok());
+}
+
+TEST_F(ForwardTest, NamesLayerAndRowOfAGateThatIsNotFinite) {
+  batch_.token_ids[2] = 100;
+  const absl::Status status = Run();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(status.message(),
+            "layer 1: MoeGating: the gate logits of row 2 are not finite");
+}
+
+TEST_F(ForwardTest, NamesWhatIsWrongWithABatch) {
+  const Batch good = batch_;
+  const auto expect = [&](const std::string& message) {
+    const absl::Status status = Run();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(status.message(), "step 9: " + message);
+    batch_ = good;
+  };
+  batch_.token_ids[1] = 101;
+  expect("token id 101 of row 1 is outside [0, 101)");
+  batch_.positions[1] = 5;
+  expect("row 1 of sequence 70 has position 5, must be 1");
+  batch_.sequences[1].block_ids = {8};
+  expect("block 8 of sequence 71 is outside [0, 8)");
+  batch_.sequences[1].block_ids = {};
+  expect("sequence 71 of 1 tokens has 0 blocks of 16, needs 1");
+  batch_.sequences[1].start_position = 256;
+  batch_.positions[2] = 256;
+  expect(
+      "sequence 71 has positions 256 to 257, the model has max_positions 256");
+  batch_.sequences.pop_back();
+  expect("the sequences cover 2 of 3 rows");
+  batch_.sequences[1].first_row = 1;
+  expect("sequence 71 has rows 1 + 1, must begin at 2 and end by 3");
+  batch_.logit_rows = {2, 1};
+  expect("logit row 1 is outside [3, 3), or not ascending");
+  batch_.logit_rows = {2};
+  expect("logits are f32 [2, 101], must be f32 [1, 101]");
+  batch_ = {};
+  batch_.step_id = 9;
+  expect("0 rows, must be in [1, 8]");
+}
+
+}  // namespace
+}  // namespace moe
