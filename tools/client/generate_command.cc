@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdio>
+#include <fstream>
 #include <iostream>
 #include <memory>
 #include <mutex>
@@ -33,6 +34,8 @@ ABSL_FLAG(bool, lines, false,
           "generate: each line of the prompt is a prompt of its own.");
 ABSL_FLAG(bool, stream, true,
           "generate: print tokens as they come (--nostream: all at the end).");
+ABSL_FLAG(std::string, statistics_file, "",
+          "generate: write the statistics to this file, as JSON.");
 ABSL_FLAG(bool, quiet, false, "generate: no progress, no statistics.");
 
 namespace moe::client {
@@ -210,6 +213,12 @@ int RunGenerate(const std::vector<std::string>& arguments) {
   }
   if (WantsJson()) {
     Print(absl::StrCat("{\"statistics\": ", statistics.ToJson(), "}\n"));
+  }
+  const std::string file = absl::GetFlag(FLAGS_statistics_file);
+  if (!file.empty() && !(std::ofstream(file) << statistics.ToJson() << "\n")) {
+    std::fprintf(stderr, "client: --statistics_file: cannot write \"%s\"\n",
+                 file.c_str());
+    exit_status = kExitFailed;
   }
   if (!absl::GetFlag(FLAGS_quiet) && statistics.new_tokens() > 0) {
     std::fprintf(stderr, "%s\n", statistics.ToLine().c_str());

@@ -1,5 +1,6 @@
 #include <signal.h>
 
+#include <fstream>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -131,6 +132,20 @@ TEST_F(ClientTest, JsonIsOneObjectALine) {
   }
   EXPECT_EQ(text, "One, two.");
   EXPECT_EQ(json["statistics"]["new_tokens"], 4);
+}
+
+TEST_F(ClientTest, StatisticsGoToAFileIfAsked) {
+  const std::string path = testing::TempDir() + "/statistics.json";
+  EXPECT_EQ(Run({"generate", "x", "--statistics_file=" + path}).exit_status, 0);
+  std::ifstream file(path);
+  const auto json = nlohmann::json::parse(file, nullptr, false);
+  ASSERT_TRUE(json.is_object());
+  EXPECT_EQ(json["prompt_tokens"], 3);
+  EXPECT_EQ(json["requests"], 1);
+  const ProcessResult result =
+      Run({"generate", "x", "--statistics_file=/no/such/directory/file"});
+  EXPECT_EQ(result.exit_status, 1);
+  EXPECT_CONTAINS(result.err, "--statistics_file");
 }
 
 TEST_F(ClientTest, NostreamPrintsTheWholeAnswer) {
