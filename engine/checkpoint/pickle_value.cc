@@ -1,6 +1,6 @@
 #include "engine/checkpoint/pickle_value.h"
 
-#include <cmath>
+#include <cstring>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -49,6 +49,32 @@ absl::optional<bool> PickleValue::AsBool() const {
     default:
       return absl::nullopt;
   }
+}
+
+PickleValue PickleValue::FromLong(absl::string_view bytes) {
+  PickleValue value;
+  if (bytes.size() > sizeof(int64_t)) {
+    value.kind = Kind::kBigInt;
+    value.text = bytes;
+    return value;
+  }
+  const bool negative = !bytes.empty() && (bytes.back() & 0x80) != 0;
+  uint64_t bits = negative ? ~uint64_t{0} : 0;
+  for (size_t i = bytes.size(); i > 0; --i) {
+    bits = (bits << 8) | static_cast<uint8_t>(bytes[i - 1]);
+  }
+  value.kind = Kind::kInt;
+  value.integer = static_cast<int64_t>(bits);
+  return value;
+}
+
+PickleValue PickleValue::FromBigEndianDouble(absl::string_view bytes) {
+  uint64_t bits = 0;
+  for (char byte : bytes) bits = (bits << 8) | static_cast<uint8_t>(byte);
+  PickleValue value;
+  value.kind = Kind::kFloat;
+  std::memcpy(&value.real, &bits, sizeof(bits));
+  return value;
 }
 
 std::string PickleValue::ToString() const {

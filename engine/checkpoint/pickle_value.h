@@ -63,6 +63,12 @@ struct PickleValue {
   // Python's truth of None, bools and numbers.
   absl::optional<bool> AsBool() const;
 
+  // A kInt of at most 8 little-endian bytes of two's complement, or a kBigInt
+  // that borrows them.
+  static PickleValue FromLong(absl::string_view bytes);
+  // A kFloat; there must be 8 bytes.
+  static PickleValue FromBigEndianDouble(absl::string_view bytes);
+
   // "dict of 3", "int 5", "torch.float16", for messages.
   std::string ToString() const;
 };

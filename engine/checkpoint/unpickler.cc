@@ -1,78 +1,21 @@
 #include "engine/checkpoint/unpickler.h"
 
-#include <cstring>
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "engine/checkpoint/byte_reader.h"
 #include "engine/checkpoint/pickle_calls.h"
+#include "engine/checkpoint/pickle_opcodes.h"
+#include "engine/checkpoint/pickle_stack.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
 namespace {
 
 using Kind = PickleValue::Kind;
-
-// Python's names and numbers (Lib/pickletools.py).
-enum Opcode : uint8_t {
-  kMark = '(',
-  kStop = '.',
-  kPop = '0',
-  kPopMark = '1',
-  kDup = '2',
-  kBinFloat = 'G',
-  kBinInt = 'J',
-  kBinInt1 = 'K',
-  kBinInt2 = 'M',
-  kNoneOp = 'N',
-  kBinPersId = 'Q',
-  kReduce = 'R',
-  kShortBinString = 'U',
-  kBinString = 'T',
-  kBinUnicode = 'X',
-  kAppend = 'a',
-  kBuild = 'b',
-  kGlobalOp = 'c',
-  kDictOp = 'd',
-  kAppends = 'e',
-  kBinGet = 'h',
-  kLongBinGet = 'j',
-  kListOp = 'l',
-  kBinPut = 'q',
-  kLongBinPut = 'r',
-  kSetItem = 's',
-  kTupleOp = 't',
-  kSetItems = 'u',
-  kEmptyDict = '}',
-  kEmptyList = ']',
-  kEmptyTuple = ')',
-  kBinBytes = 'B',
-  kShortBinBytes = 'C',
-  kProto = 0x80,
-  kNewObj = 0x81,
-  kTuple1 = 0x85,
-  kTuple2 = 0x86,
-  kTuple3 = 0x87,
-  kNewTrue = 0x88,
-  kNewFalse = 0x89,
-  kLong1 = 0x8a,
-  kLong4 = 0x8b,
-  kShortBinUnicode = 0x8c,
-  kBinUnicode8 = 0x8d,
-  kBinBytes8 = 0x8e,
-  kEmptySet = 0x8f,
-  kAddItems = 0x90,
-  kFrozenSet = 0x91,
-  kNewObjEx = 0x92,
-  kStackGlobal = 0x93,
-  kMemoize = 0x94,
-  kFrame = 0x95,
-  kByteArray8 = 0x96,
-};
 
 constexpr int kMaxProtocol = 5;
 
@@ -89,10 +32,10 @@ class Unpickler {
         opcode_ = 0;
         return Error("it ends before its STOP");
       }
-      if (opcode_ == kStop) break;
+      if (opcode_ == pickle::kStop) break;
       RETURN_IF_ERROR(Step());
       if (values_ > limits_.max_values || stack_.size() > limits_.max_values ||
-          memo_.size() > limits_.max_values || items_ > limits_.max_items) {
+          items_ > limits_.max_items) {
         return absl::ResourceExhaustedError(absl::StrFormat(
             "%s: pickle byte %d: more than %d values or %d items", source_, at_,
             limits_.max_values, limits_.max_items));
@@ -117,36 +60,22 @@ class Unpickler {
     return &value;
   }
 
-  // The part of the stack above the last mark.
-  size_t Floor() const { return marks_.empty() ? 0 : marks_.back(); }
-
   absl::Status Push(PickleValue* value) {
-    stack_.push_back(value);
+    stack_.Push(value);
     return absl::OkStatus();
   }
 
   absl::Status Pop(PickleValue** value) {
-    if (stack_.size() <= Floor()) return Error("the stack is empty");
-    *value = stack_.back();
-    stack_.pop_back();
-    return absl::OkStatus();
+    return stack_.Pop(value) ? absl::OkStatus() : Error("the stack is empty");
   }
 
   absl::Status Top(PickleValue** value) {
-    if (stack_.size() <= Floor()) return Error("the stack is empty");
-    *value = stack_.back();
-    return absl::OkStatus();
+    return stack_.Top(value) ? absl::OkStatus() : Error("the stack is empty");
   }
 
-  absl::Status PushInt(int64_t integer) {
-    PickleValue* value = New(Kind::kInt);
+  absl::Status PushInt(int64_t integer, Kind kind = Kind::kInt) {
+    PickleValue* value = New(kind);
     value->integer = integer;
-    return Push(value);
-  }
-
-  absl::Status PushBool(bool truth) {
-    PickleValue* value = New(Kind::kBool);
-    value->integer = truth ? 1 : 0;
     return Push(value);
   }
 
@@ -177,45 +106,33 @@ class Unpickler {
     if (!reader_.Read(&length) || !reader_.ReadBytes(length, &digits)) {
       return Error("an integer is longer than the file");
     }
-    if (digits.size() > sizeof(int64_t)) {
-      PickleValue* value = New(Kind::kBigInt);
-      value->text = digits;
-      return Push(value);
-    }
-    uint64_t bits = 0;
-    if (!digits.empty() && (digits.back() & 0x80) != 0) bits = ~uint64_t{0};
-    for (size_t i = digits.size(); i > 0; --i) {
-      bits = (bits << 8) | static_cast<uint8_t>(digits[i - 1]);
-    }
-    return PushInt(static_cast<int64_t>(bits));
+    PickleValue* value = New(Kind::kNone);
+    *value = PickleValue::FromLong(digits);
+    return Push(value);
   }
 
   absl::Status ReadFloat() {
     absl::string_view bytes;
     if (!reader_.ReadBytes(sizeof(double), &bytes)) return Error("cut short");
-    uint64_t bits = 0;  // big endian, unlike the rest
-    for (char byte : bytes) bits = (bits << 8) | static_cast<uint8_t>(byte);
-    PickleValue* value = New(Kind::kFloat);
-    std::memcpy(&value->real, &bits, sizeof(bits));
+    PickleValue* value = New(Kind::kNone);
+    *value = PickleValue::FromBigEndianDouble(bytes);
     return Push(value);
   }
 
   template <typename Index>
   absl::Status Get() {
     Index index;
+    PickleValue* value;
     if (!reader_.Read(&index)) return Error("cut short");
-    const auto found = memo_.find(index);
-    if (found == memo_.end()) {
-      return Error(absl::StrCat("nothing is memorised as ", index));
+    if (!stack_.Recall(index, &value)) {
+      return Error(absl::StrCat("nothing is memorized as ", index));
     }
-    return Push(found->second);
+    return Push(value);
   }
 
   absl::Status Put(uint32_t index) {
-    PickleValue* top;
-    RETURN_IF_ERROR(Top(&top));
-    memo_[index] = top;
-    return absl::OkStatus();
+    return stack_.Memorize(index) ? absl::OkStatus()
+                                  : Error("the stack is empty");
   }
 
   template <typename Index>
@@ -225,14 +142,9 @@ class Unpickler {
     return Put(index);
   }
 
-  // Moves the stack above the last mark to `items`.
   absl::Status PopItems(std::vector<const PickleValue*>* items) {
-    if (marks_.empty()) return Error("no mark");
-    const size_t floor = marks_.back();
-    marks_.pop_back();
-    items->insert(items->end(), stack_.begin() + floor, stack_.end());
-    items_ += stack_.size() - floor;
-    stack_.resize(floor);
+    if (!stack_.PopToMark(items)) return Error("no mark");
+    items_ += items->size();
     return absl::OkStatus();
   }
 
@@ -246,11 +158,11 @@ class Unpickler {
   }
 
   absl::Status MakeTuple(size_t count) {
-    if (stack_.size() - Floor() < count) return Error("the stack is empty");
     PickleValue* tuple = New(Kind::kTuple);
-    tuple->items.assign(stack_.end() - count, stack_.end());
+    if (!stack_.PopLast(count, &tuple->items)) {
+      return Error("the stack is empty");
+    }
     items_ += count;
-    stack_.resize(stack_.size() - count);
     return Push(tuple);
   }
 
@@ -278,12 +190,17 @@ class Unpickler {
   }
 
   absl::Status AddPopped(Kind kind, size_t count) {
-    if (stack_.size() - Floor() < count) return Error("the stack is empty");
-    const std::vector<const PickleValue*> items(stack_.end() - count,
-                                                stack_.end());
+    std::vector<const PickleValue*> items;
+    if (!stack_.PopLast(count, &items)) return Error("the stack is empty");
     items_ += count;
-    stack_.resize(stack_.size() - count);
     return AddToTop(kind, items);
+  }
+
+  absl::Status PushGlobal(absl::string_view module, absl::string_view name) {
+    PickleValue* global = New(Kind::kGlobal);
+    global->text = module;
+    global->name = name;
+    return Push(global);
   }
 
   absl::Status ReadGlobal() {
@@ -291,10 +208,7 @@ class Unpickler {
     if (!reader_.ReadLine(&module) || !reader_.ReadLine(&name)) {
       return Error("a global has no end of line");
     }
-    PickleValue* global = New(Kind::kGlobal);
-    global->text = module;
-    global->name = name;
-    return Push(global);
+    return PushGlobal(module, name);
   }
 
   absl::Status StackGlobal() {
@@ -304,10 +218,7 @@ class Unpickler {
     if (!name->is(Kind::kString) || !module->is(Kind::kString)) {
       return Error("a global's name is not a string");
     }
-    PickleValue* global = New(Kind::kGlobal);
-    global->text = module->text;
-    global->name = name->text;
-    return Push(global);
+    return PushGlobal(module->text, name->text);
   }
 
   absl::Status PersistentId() {
@@ -354,9 +265,7 @@ class Unpickler {
   const std::string& source_;
   PickleArena& arena_;
   const UnpicklerLimits& limits_;
-  std::vector<PickleValue*> stack_;
-  std::vector<size_t> marks_;  // sizes of the stack when they were set
-  absl::flat_hash_map<uint32_t, PickleValue*> memo_;
+  PickleStack stack_;
   size_t values_ = 0;
   size_t items_ = 0;
   size_t at_ = 0;  // where the current opcode begins
@@ -364,13 +273,13 @@ class Unpickler {
 };
 
 absl::Status Unpickler::Step() {
+  using namespace pickle;  // the opcodes
   PickleValue* value;
   switch (opcode_) {
     case kProto: {
       uint8_t protocol;
-      if (!reader_.Read(&protocol)) return Error("cut short");
-      if (protocol > kMaxProtocol) {
-        return Error(absl::StrCat("unknown protocol ", protocol));
+      if (!reader_.Read(&protocol) || protocol > kMaxProtocol) {
+        return Error("not a known protocol");
       }
       return absl::OkStatus();
     }
@@ -382,28 +291,18 @@ absl::Status Unpickler::Step() {
       return absl::OkStatus();
     }
     case kMark:
-      if (marks_.size() >= limits_.max_values) return Error("too many marks");
-      marks_.push_back(stack_.size());
+      stack_.Mark();
       return absl::OkStatus();
     case kPop:
-      if (!marks_.empty() && marks_.back() == stack_.size()) {
-        marks_.pop_back();
-        return absl::OkStatus();
-      }
-      return Pop(&value);
-    case kPopMark: {
-      std::vector<const PickleValue*> dropped;
-      return PopItems(&dropped);
-    }
+      return stack_.PopBareMark() ? absl::OkStatus() : Pop(&value);
     case kDup:
       RETURN_IF_ERROR(Top(&value));
       return Push(value);
     case kNoneOp:
       return Push(New(Kind::kNone));
     case kNewTrue:
-      return PushBool(true);
     case kNewFalse:
-      return PushBool(false);
+      return PushInt(opcode_ == kNewTrue ? 1 : 0, Kind::kBool);
     case kBinInt:
       return ReadInt<int32_t>();
     case kBinInt1:
@@ -416,22 +315,19 @@ absl::Status Unpickler::Step() {
       return ReadLong<uint32_t>();
     case kBinFloat:
       return ReadFloat();
+    case kShortBinString:  // Python 2's str
     case kShortBinUnicode:
       return ReadText<uint8_t>(Kind::kString);
+    case kBinString:
     case kBinUnicode:
       return ReadText<uint32_t>(Kind::kString);
     case kBinUnicode8:
       return ReadText<uint64_t>(Kind::kString);
-    case kShortBinString:  // Python 2's str
-      return ReadText<uint8_t>(Kind::kString);
-    case kBinString:
-      return ReadText<uint32_t>(Kind::kString);
     case kShortBinBytes:
       return ReadText<uint8_t>(Kind::kBytes);
     case kBinBytes:
       return ReadText<uint32_t>(Kind::kBytes);
     case kBinBytes8:
-    case kByteArray8:
       return ReadText<uint64_t>(Kind::kBytes);
     case kEmptyDict:
       return Push(New(Kind::kDict));
@@ -442,19 +338,15 @@ absl::Status Unpickler::Step() {
     case kEmptySet:
       return Push(New(Kind::kSet));
     case kTuple1:
-      return MakeTuple(1);
     case kTuple2:
-      return MakeTuple(2);
     case kTuple3:
-      return MakeTuple(3);
+      return MakeTuple(opcode_ - kTuple1 + size_t{1});
     case kTupleOp:
       return MakeFromItems(Kind::kTuple);
     case kListOp:
       return MakeFromItems(Kind::kList);
     case kDictOp:
       return MakeFromItems(Kind::kDict);
-    case kFrozenSet:
-      return MakeFromItems(Kind::kSet);
     case kAppend:
       return AddPopped(Kind::kList, 1);
     case kSetItem:
@@ -474,7 +366,7 @@ absl::Status Unpickler::Step() {
     case kLongBinPut:
       return ReadPut<uint32_t>();
     case kMemoize:
-      return Put(static_cast<uint32_t>(memo_.size()));
+      return Put(static_cast<uint32_t>(stack_.num_memorized()));
     case kGlobalOp:
       return ReadGlobal();
     case kStackGlobal:
