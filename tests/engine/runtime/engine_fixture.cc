@@ -45,7 +45,9 @@ Request MakeRequest(const std::string& id, int64_t prompt_tokens,
   return request;
 }
 
-std::vector<Request> MixedRequests(int count, uint32_t seed) {
+std::vector<Request> MixedRequests(int count, uint32_t seed,
+                                   uint32_t vocab_size,
+                                   uint32_t longest_prompt) {
   std::mt19937 random(seed);
   auto below = [&](uint32_t bound) {
     return static_cast<int32_t>(random() % bound);
@@ -54,8 +56,9 @@ std::vector<Request> MixedRequests(int count, uint32_t seed) {
   for (int i = 0; i < count; ++i) {
     Request request;
     request.id = absl::StrCat("r", i);
-    const int32_t length = 1 + below(i % 5 == 0 ? 90 : 20);
-    for (int32_t j = 0; j < length; ++j) request.prompt.push_back(below(97));
+    const int32_t length = 1 + below(i % 5 == 0 ? longest_prompt : 20);
+    for (int32_t j = 0; j < length; ++j)
+      request.prompt.push_back(below(vocab_size));
     SamplingParams& sampling = request.sampling;
     sampling.seed = random();
     if (i % 4 == 0) sampling.temperature = 0.0f;
@@ -65,13 +68,14 @@ std::vector<Request> MixedRequests(int count, uint32_t seed) {
     if (i % 6 == 3) sampling.repetition_penalty = 1.3f;
     if (i % 6 == 4) sampling.frequency_penalty = 0.8f;
     if (i % 6 == 5) sampling.presence_penalty = -0.5f;
-    if (i % 9 == 0) sampling.logit_bias = {{below(97), 3.0f}};
+    if (i % 9 == 0) sampling.logit_bias = {{below(vocab_size), 3.0f}};
     if (i % 8 == 3) sampling.banned_token_ids = {1, 2, 3};
     if (i % 2 == 0) sampling.num_logprobs = below(4);
     if (i % 5 < 2) sampling.num_prompt_logprobs = below(3);
     request.stopping.max_new_tokens = 1 + below(24);
     if (i % 3 == 1) {
-      request.stopping.stop_token_ids = {below(97), below(97), below(97)};
+      request.stopping.stop_token_ids = {below(vocab_size), below(vocab_size),
+                                         below(vocab_size)};
       request.stopping.min_new_tokens =
           std::min<int64_t>(below(6), request.stopping.max_new_tokens);
     }

@@ -27,8 +27,10 @@ Request MakeRequest(const std::string& id, int64_t prompt_tokens,
                     int64_t max_new_tokens);
 
 // `count` requests that differ in length, sampler, seed, logprobs, stop ids and
-// number of answers. The same for the same `seed`.
-std::vector<Request> MixedRequests(int count, uint32_t seed);
+// number of answers. The same for the same `seed`. `longest_prompt` > 20.
+std::vector<Request> MixedRequests(int count, uint32_t seed,
+                                   uint32_t vocab_size = 97,
+                                   uint32_t longest_prompt = 90);
 
 // Submits all and returns each one's fingerprint. Every OnDone must be OK.
 std::vector<std::string> RunTogether(Engine& engine,

@@ -1,0 +1,134 @@
+#include "engine/runtime/engine_factory.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "engine/cache/kv_cache.h"
+#include "engine/runtime/engine_log.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/fakes/recording_observer.h"
+#include "tests/support/golden.h"
+
+namespace moe {
+namespace {
+
+using ::testing::HasSubstr;
+
+LoadEngineOptions GoldenOptions() {
+  LoadEngineOptions options;
+  options.checkpoint_path = GoldenDirectory("prmoe_head");
+  options.weight_dtype = DType::kF32;
+  options.num_threads = 2;
+  options.engine.max_running_sequences = 4;
+  return options;
+}
+
+TEST(EngineFactoryTest, GreedyAnswersAreTheWritersOwn) {
+  absl::StatusOr<LoadedEngine> loaded = LoadEngine(GoldenOptions());
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  const Golden golden("prmoe_head");
+  const std::vector<int32_t> prompts = golden.Ints("prompts");
+  const std::vector<int32_t> greedy = golden.Ints("greedy");
+  const int64_t prompt_size = golden.Shape("prompts")[1];
+  const int64_t answer_size = golden.Shape("greedy")[1];
+  std::vector<std::shared_ptr<RecordingObserver>> observers;
+  for (int64_t row = 0; row < golden.Shape("prompts")[0]; ++row) {
+    Request request;
+    request.id = absl::StrCat("row", row);
+    request.prompt.assign(prompts.begin() + row * prompt_size,
+                          prompts.begin() + (row + 1) * prompt_size);
+    request.sampling.temperature = 0.0f;
+    request.stopping.max_new_tokens = answer_size;
+    observers.push_back(std::make_shared<RecordingObserver>());
+    ASSERT_TRUE(loaded->engine->Submit(request, observers.back()).ok());
+  }
+  for (size_t row = 0; row < observers.size(); ++row) {
+    ASSERT_TRUE(observers[row]->WaitDone().ok());
+    const auto tokens = observers[row]->answers()[0].tokens;
+    ASSERT_EQ(static_cast<int64_t>(tokens.size()), answer_size);
+    for (int64_t i = 0; i < answer_size; ++i) {
+      EXPECT_EQ(tokens[i].token_id, greedy[row * answer_size + i]) << i;
+    }
+  }
+}
+
+TEST(EngineFactoryTest, SaysWhatItLoaded) {
+  std::vector<std::string> events;
+  std::string experts;
+  SetEngineLogSink([&](EngineLogLevel, const std::string& event,
+                       const EngineLogFields& fields) {
+    events.push_back(event);
+    for (const auto& [key, value] : fields) {
+      if (key == "experts_per_layer") experts = value;
+    }
+  });
+  int64_t last_done = 0;
+  int64_t last_total = -1;
+  absl::StatusOr<LoadedEngine> loaded =
+      LoadEngine(GoldenOptions(), [&](int64_t done, int64_t total) {
+        EXPECT_GE(done, last_done);
+        last_done = done;
+        last_total = total;
+      });
+  SetEngineLogSink({});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(last_done, last_total);
+  EXPECT_THAT(events, testing::Contains("engine_loaded"));
+  EXPECT_EQ(experts, "0,2,0,4,0,8");
+  const EngineInfo& info = loaded->info;
+  EXPECT_EQ(info.num_threads, 2);
+  EXPECT_GT(info.parameters.total, info.parameters.active);
+  EXPECT_GE(info.weight_bytes, 4 * info.parameters.total * 9 / 10);
+  EXPECT_FALSE(info.isa.empty());
+  EXPECT_THAT(info.checkpoint_description, HasSubstr("DeepSpeed"));
+  // Automatic: no more than all that can run needs.
+  EXPECT_TRUE(info.kv_cache_automatic);
+  EXPECT_EQ(info.num_blocks, 4 * 64 / 16);
+  EXPECT_EQ(info.kv_cache_bytes,
+            info.num_blocks * KvCache::BlockBytes(info.model, 16));
+  EXPECT_EQ(loaded->engine->options().num_blocks, info.num_blocks);
+}
+
+TEST(EngineFactoryTest, KvCacheBytesSetTheNumberOfBlocks) {
+  LoadEngineOptions options = GoldenOptions();
+  // 6 layers x keys and values x 64 floats x 16 tokens.
+  constexpr int64_t kBlockBytes = 6 * 2 * 64 * 4 * 16;
+  options.kv_cache_bytes = 5 * kBlockBytes + 17;
+  absl::StatusOr<LoadedEngine> loaded = LoadEngine(options);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->info.num_blocks, 5);
+  EXPECT_FALSE(loaded->info.kv_cache_automatic);
+  options.kv_cache_bytes = kBlockBytes - 1;
+  const absl::Status status = LoadEngine(options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("kv_cache_bytes"));
+}
+
+TEST(EngineFactoryTest, BadOptionsAreNamed) {
+  LoadEngineOptions options = GoldenOptions();
+  options.num_threads = -1;
+  EXPECT_THAT(LoadEngine(options).status().ToString(),
+              HasSubstr("num_threads is -1"));
+  options = GoldenOptions();
+  options.kv_cache_bytes = -1;
+  EXPECT_THAT(LoadEngine(options).status().ToString(),
+              HasSubstr("kv_cache_bytes is -1"));
+  options = GoldenOptions();
+  options.engine.max_step_tokens = 3;
+  EXPECT_THAT(LoadEngine(options).status().ToString(),
+              HasSubstr("max_step_tokens is 3"));
+  options = GoldenOptions();
+  options.engine.eos_token_ids = {501};
+  EXPECT_THAT(LoadEngine(options).status().ToString(),
+              HasSubstr("eos_token_ids[0] is 501"));
+  options = GoldenOptions();
+  options.checkpoint_path = "no/such/directory";
+  const absl::Status status = LoadEngine(options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no/such/directory"));
+}
+
+}  // namespace
+}  // namespace moe
