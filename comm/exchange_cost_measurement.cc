@@ -14,18 +14,21 @@ namespace {
 
 constexpr size_t kSmallBytes = 64;
 constexpr size_t kLargeBytes = 256 << 10;
+constexpr int kManyMessages = 8;
 
-// Seconds that one exchange with the next `num_peers` ranks takes.
-absl::StatusOr<double> MedianSeconds(Communicator& group, int num_peers,
+// Seconds that one exchange of `num_messages` with the next ranks, one after
+// the other and around again, takes.
+absl::StatusOr<double> MedianSeconds(Communicator& group, int num_messages,
                                      size_t bytes, int repetitions) {
   const int size = group.size();
-  std::vector<std::byte> out(bytes), in(num_peers * bytes);
+  std::vector<std::byte> out(bytes), in(num_messages * bytes);
   std::vector<SendBuffer> sends;
   std::vector<ReceiveBuffer> receives;
-  for (int i = 0; i < num_peers; ++i) {
-    sends.push_back({(group.rank() + 1 + i) % size, out.data(), bytes});
-    receives.push_back(
-        {(group.rank() + size - 1 - i) % size, in.data() + i * bytes, bytes});
+  for (int i = 0; i < num_messages; ++i) {
+    const int distance = 1 + i % (size - 1);
+    sends.push_back({(group.rank() + distance) % size, out.data(), bytes});
+    receives.push_back({(group.rank() + size - distance) % size,
+                        in.data() + i * bytes, bytes});
   }
   std::vector<double> seconds;
   for (int i = 0; i <= repetitions; ++i) {
@@ -51,28 +54,30 @@ absl::StatusOr<LinkCost> MeasureLinkCost(Communicator& group, int repetitions) {
     return absl::InvalidArgumentError(
         "MeasureLinkCost: repetitions must be positive");
   }
+  const int many = std::max(peers, kManyMessages);
   struct Seconds {
-    double one, all, large;
+    double one, many, large;
   } mine;
   ASSIGN_OR_RETURN(mine.one, MedianSeconds(group, 1, kSmallBytes, repetitions));
-  ASSIGN_OR_RETURN(mine.all,
-                   MedianSeconds(group, peers, kSmallBytes, repetitions));
+  ASSIGN_OR_RETURN(mine.many,
+                   MedianSeconds(group, many, kSmallBytes, repetitions));
   ASSIGN_OR_RETURN(mine.large,
                    MedianSeconds(group, peers, kLargeBytes, repetitions));
   std::vector<Seconds> ranks(group.size());
   RETURN_IF_ERROR(group.AllGather(&mine, sizeof(mine), ranks.data()));
   Seconds worst = ranks[0];
   for (const Seconds& r : ranks) {
-    worst = {std::max(worst.one, r.one), std::max(worst.all, r.all),
+    worst = {std::max(worst.one, r.one), std::max(worst.many, r.many),
              std::max(worst.large, r.large)};
   }
-  // one = base + o, all = base + peers * o; noise must not make o negative.
-  double per_message =
-      peers > 1 ? std::max(0.0, (worst.all - worst.one) / (peers - 1)) : 0.0;
-  per_message = std::min(per_message, worst.one);
+  // one = base + o, many = base + many * o; noise must make neither negative.
+  const double per_message =
+      std::clamp((worst.many - worst.one) / (many - 1), 0.0, worst.one);
+  const double base = worst.one - per_message;
   cost.per_message = absl::Seconds(per_message);
-  cost.base = absl::Seconds(worst.one - per_message);
-  const double transfer = std::max(worst.large - worst.all, 0.01 * worst.large);
+  cost.base = absl::Seconds(base);
+  const double transfer =
+      std::max(worst.large - base - peers * per_message, 0.01 * worst.large);
   cost.bytes_per_second = peers * kLargeBytes / transfer;
   return cost;
 }

@@ -6,10 +6,11 @@
 
 namespace moe {
 
-// Measures the links of a group by exchanges of 64 bytes with one peer and with
-// all, and of 256 KiB with all; the median of `repetitions`, the worst of the
-// ranks, equal on all. In a group of one rank: no cost, infinite bandwidth.
-// Collective. Takes some milliseconds; for start-up.
+// Measures the links of a group by exchanges of 64 bytes in one message and in
+// many (one to each peer, 8 at least), and of 256 KiB with each peer; the
+// median of `repetitions`, the worst of the ranks, equal on all. In a group of
+// one rank: no cost, infinite bandwidth. Collective. Takes some milliseconds;
+// for start-up.
 absl::StatusOr<LinkCost> MeasureLinkCost(Communicator& group,
                                          int repetitions = 15);
 

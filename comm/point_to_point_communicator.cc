@@ -138,8 +138,7 @@ PointToPointCommunicator::BeginNumbered(
   for (const ReceiveBuffer& receive : in) {
     counters_.bytes_received += receive.bytes;
   }
-  absl::StatusOr<std::unique_ptr<Transfer>> transfer =
-      Start(out, in, sequence);
+  absl::StatusOr<std::unique_ptr<Transfer>> transfer = Start(out, in, sequence);
   if (!transfer.ok()) {
     return Fail(absl::Status(transfer.status().code(),
                              absl::StrCat(operation, " in ", Describe(), ": ",

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <numeric>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -261,6 +262,27 @@ TEST_P(CommunicatorTest, AbortEndsTheOperationsOfAllRanks) {
         << status;
     EXPECT_EQ(c.Barrier(), status) << "the first failure is final";
     EXPECT_EQ(c.status(), status);
+  });
+}
+
+TEST_P(CommunicatorTest, AbortByAnotherThreadEndsAWait) {
+  if (GetParam().make_ranks()->size() == 1) GTEST_SKIP() << "needs a peer";
+  Run([](Communicator& c) {
+    int x = 0;
+    // A message that nobody sends; the watchdog ends the wait, or forestalls
+    // it.
+    const ReceiveBuffer receive = {(c.rank() + 1) % c.size(), &x, sizeof(x)};
+    std::thread watchdog([&] {
+      if (c.rank() == 0) {
+        c.Abort(absl::CancelledError("stopped by the watchdog"));
+      }
+    });
+    const absl::Status status = c.Exchange({}, {&receive, 1});
+    watchdog.join();
+    EXPECT_EQ(status.code(), absl::StatusCode::kAborted) << status;
+    EXPECT_NE(status.message().find("stopped by the watchdog"),
+              absl::string_view::npos)
+        << status;
   });
 }
 
