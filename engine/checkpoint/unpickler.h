@@ -11,11 +11,11 @@ namespace moe {
 
 // Bounds on what one pickle may make this process do. Whatever the bytes say,
 // time and memory stay proportional to them and below these; the largest real
-// checkpoint metadata is some 100 times smaller.
+// metadata (of thousands of tensors) is several times smaller.
 struct UnpicklerLimits {
   size_t max_bytes = size_t{256} << 20;
-  size_t max_values = size_t{4} << 20;  // values made, stacked or memorised
-  size_t max_items = size_t{16} << 20;  // put into lists, dicts, tuples, sets
+  size_t max_values = size_t{1} << 20;  // values made, stacked or memorised
+  size_t max_items = size_t{8} << 20;   // put into lists, dicts, tuples, sets
   size_t max_rank = 32;                 // of a tensor
 };
 
