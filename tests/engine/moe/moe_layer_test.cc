@@ -1,0 +1,257 @@
+#include "engine/moe/moe_layer.h"
+
+#include <cmath>
+#include <limits>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/moe/local_dispatcher.h"
+#include "tests/kernels/ops/op_test.h"
+
+namespace moe {
+namespace {
+
+constexpr int64_t kHidden = 16, kFfn = 24, kExperts = 5, kMaxRows = 40;
+
+// Stands in for a dispatcher that sends rows away: copies every slot's row to
+// memory of its own, and the results back to other memory.
+class CopyingDispatcher : public TokenDispatcher {
+ public:
+  absl::StatusOr<DispatchedTokens> Dispatch(const TensorView& hidden,
+                                            const GatingResult& gating,
+                                            Stream& stream) override {
+    absl::StatusOr<DispatchedTokens> local =
+        local_.Dispatch(hidden, gating, stream);
+    if (!local.ok()) return local;
+    const int64_t slots = local->num_slots();
+    sent_ = MakeTensor({slots, kHidden});
+    identity_.clear();
+    for (int64_t s = 0; s < slots; ++s) {
+      std::copy_n(hidden.ptr<float>() + local->x_rows[s] * kHidden, kHidden,
+                  sent_.ptr<float>() + s * kHidden);
+      identity_.push_back(static_cast<int32_t>(s));
+    }
+    local->x = sent_.view();
+    local->x_rows = identity_;
+    return local;
+  }
+  absl::StatusOr<TensorView> Combine(const DispatchedTokens& tokens,
+                                     const TensorView& expert_out,
+                                     Stream&) override {
+    returned_ = MakeTensor({tokens.num_slots(), kHidden});
+    std::copy_n(expert_out.ptr<float>(), tokens.num_slots() * kHidden,
+                returned_.ptr<float>());
+    return returned_.view();
+  }
+
+ private:
+  LocalDispatcher local_;
+  Tensor sent_, returned_;
+  std::vector<int32_t> identity_;
+};
+
+struct Variant {
+  std::string name;
+  ResidualMoeKind residual;
+  int64_t top_k;
+};
+
+class MoeLayerTest : public testing::TestWithParam<Variant> {
+ protected:
+  MoeLayerTest() {
+    config_.hidden_size = kHidden;
+    config_.ffn_hidden_size = kFfn;
+    config_.num_layers = 1;
+    config_.experts_per_layer = {kExperts};
+    config_.activation = ActivationKind::kSquaredRelu;
+    config_.top_k = GetParam().top_k;
+    config_.residual_moe = GetParam().residual;
+    scratch_ = *MoeScratch::Create(config_, kMaxRows);
+  }
+
+  // The matrix is kept for the reference.
+  LinearWeights Linear(const std::string& name, int64_t out, int64_t in,
+                       bool bias) {
+    LinearWeights weights;
+    Tensor matrix = RandomTensor({out, in}, ++seed_, 0.5f);
+    weights.weight = *PackWeight(matrix.view(), DType::kF32, stream_);
+    matrices_[name] = std::move(matrix);
+    if (bias) {
+      weights.bias = RandomTensor({out}, ++seed_, 0.5f);
+      biases_[name] = std::vector<float>(weights.bias.ptr<float>(),
+                                         weights.bias.ptr<float>() + out);
+    }
+    return weights;
+  }
+  MlpWeights Mlp(const std::string& name) {
+    MlpWeights weights;
+    weights.up = Linear(name + ".up", kFfn, kHidden, true);
+    weights.down = Linear(name + ".down", kHidden, kFfn, true);
+    return weights;
+  }
+  MoeLayer Layer(TokenDispatcher& dispatcher) {
+    seed_ = 0;
+    Gate gate(config_, Linear("gate", kExperts, kHidden, false).weight);
+    std::vector<MlpWeights> experts;
+    for (int64_t e = 0; e < kExperts; ++e) {
+      experts.push_back(Mlp("expert" + std::to_string(e)));
+    }
+    std::optional<ResidualMlp> residual;
+    if (config_.residual_moe != ResidualMoeKind::kNone) {
+      residual.emplace();
+      residual->kind = config_.residual_moe;
+      residual->mlp = Mlp("mlp");
+      residual->coefficient =
+          Linear("c", 2, kHidden, config_.residual_moe == ResidualMoeKind::kB2);
+    }
+    return MoeLayer(config_, std::move(gate), Experts(std::move(experts)),
+                    std::move(residual), &dispatcher);
+  }
+
+  std::vector<double> Affine(const std::string& name,
+                             const std::vector<double>& x) {
+    const Tensor& m = matrices_[name];
+    std::vector<double> y(m.dim(0));
+    for (int64_t o = 0; o < m.dim(0); ++o) {
+      if (biases_.count(name) > 0) y[o] = biases_[name][o];
+      for (size_t i = 0; i < x.size(); ++i) {
+        y[o] += x[i] * m.ptr<float>()[o * m.dim(1) + i];
+      }
+    }
+    return y;
+  }
+  std::vector<double> MlpReference(const std::string& name,
+                                   const std::vector<double>& x) {
+    std::vector<double> z = Affine(name + ".up", x);
+    for (double& v : z) v = v > 0 ? v * v : 0;
+    return Affine(name + ".down", z);
+  }
+  std::vector<double> Reference(const std::vector<double>& x) {
+    std::vector<double> p = Affine("gate", x);
+    double sum = 0;
+    for (double& v : p) sum += v = std::exp(v);
+    double chosen = 0;
+    std::vector<std::pair<int64_t, double>> experts;
+    for (int64_t j = 0; j < config_.top_k; ++j) {
+      const int64_t e = std::max_element(p.begin(), p.end()) - p.begin();
+      experts.push_back({e, p[e] / sum});
+      chosen += p[e] / sum;
+      p[e] = -1;
+    }
+    if (config_.top_k == 1) chosen = 1;
+    std::vector<double> y(kHidden);
+    for (const auto& [e, weight] : experts) {
+      const auto out = MlpReference("expert" + std::to_string(e), x);
+      for (int64_t i = 0; i < kHidden; ++i) y[i] += weight / chosen * out[i];
+    }
+    if (config_.residual_moe == ResidualMoeKind::kNone) return y;
+    const auto mlp = MlpReference("mlp", x);
+    double moe_share = 1, mlp_share = 1;
+    if (config_.residual_moe != ResidualMoeKind::kB1) {
+      const auto c = Affine("c", x);
+      const double c0 = 1 / (1 + std::exp(c[1] - c[0]));
+      const bool is_a = config_.residual_moe == ResidualMoeKind::kA;
+      moe_share = is_a ? 1 - c0 : c0;
+      mlp_share = is_a ? c0 : 1 - c0;
+    }
+    for (int64_t i = 0; i < kHidden; ++i) {
+      y[i] = moe_share * y[i] + mlp_share * mlp[i];
+    }
+    return y;
+  }
+
+  ThreadPool pool_{2};
+  CpuStream stream_{pool_};
+  ModelConfig config_;
+  MoeScratch scratch_;
+  uint32_t seed_ = 0;
+  std::map<std::string, Tensor> matrices_;
+  std::map<std::string, std::vector<float>> biases_;
+};
+
+TEST_P(MoeLayerTest, EqualsTheReferenceAndAddsTheResidual) {
+  LocalDispatcher dispatcher;
+  const MoeLayer layer = Layer(dispatcher);
+  for (int64_t rows : {1, 7, 40}) {
+    const Tensor x = RandomTensor({rows, kHidden}, 100);
+    const Tensor residual = RandomTensor({rows, kHidden}, 101);
+    Tensor y = MakeTensor({rows, kHidden});
+    const auto gating =
+        layer.Forward(x.view(), residual.view(), y.view(), scratch_, stream_);
+    ASSERT_TRUE(gating.ok()) << gating.status();
+    EXPECT_EQ(gating->expert_ids.dims[0], rows);
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* row = x.ptr<float>() + r * kHidden;
+      const auto want = Reference({row, row + kHidden});
+      for (int64_t i = 0; i < kHidden; ++i) {
+        const int64_t at = r * kHidden + i;
+        EXPECT_NEAR(y.ptr<float>()[at], residual.ptr<float>()[at] + want[i],
+                    2e-5);
+      }
+    }
+  }
+}
+
+TEST_P(MoeLayerTest, ARowsBitsDoNotDependOnTheBatchOrTheDispatcher) {
+  LocalDispatcher local;
+  CopyingDispatcher copying;
+  const MoeLayer layer = Layer(local);
+  const MoeLayer other = Layer(copying);
+  const Tensor x = RandomTensor({kMaxRows, kHidden}, 7);
+  Tensor y = MakeTensor({kMaxRows, kHidden});
+  Tensor z = MakeTensor({kMaxRows, kHidden});
+  ASSERT_TRUE(
+      layer.Forward(x.view(), x.view(), y.view(), scratch_, stream_).ok());
+  ASSERT_TRUE(
+      other.Forward(x.view(), x.view(), z.view(), scratch_, stream_).ok());
+  EXPECT_TRUE(SameBits(y.ptr<float>(), z.ptr<float>(), kMaxRows * kHidden));
+  for (int64_t r = 0; r < kMaxRows; ++r) {
+    const TensorView row = x.view().Rows(r, r + 1);
+    ASSERT_TRUE(
+        layer.Forward(row, row, z.view().Rows(0, 1), scratch_, stream_).ok());
+    EXPECT_TRUE(SameBits(y.ptr<float>() + r * kHidden, z.ptr<float>(), kHidden))
+        << "row " << r;
+  }
+}
+
+TEST_P(MoeLayerTest, CountsTheBytesOfExpertsOutOfReach) {
+  LocalDispatcher dispatcher;
+  const MoeLayer layer = Layer(dispatcher);
+  EXPECT_EQ(layer.untouched_bytes(100), 0);
+  // All experts but those that one row can choose, of up and down in f32 (and
+  // what pads their last panels).
+  const int64_t out_of_reach = kExperts - config_.top_k;
+  const int64_t bytes = layer.untouched_bytes(1);
+  EXPECT_GE(bytes, out_of_reach * 2 * kHidden * kFfn * 4);
+  EXPECT_LE(bytes, out_of_reach * 2 * 64 * 64 * 4);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Variants, MoeLayerTest,
+    testing::Values(Variant{"top1", ResidualMoeKind::kNone, 1},
+                    Variant{"top2", ResidualMoeKind::kNone, 2},
+                    Variant{"all", ResidualMoeKind::kNone, kExperts},
+                    Variant{"a", ResidualMoeKind::kA, 1},
+                    Variant{"b1", ResidualMoeKind::kB1, 1},
+                    Variant{"b2", ResidualMoeKind::kB2, 1},
+                    Variant{"b2_top2", ResidualMoeKind::kB2, 2}),
+    [](const testing::TestParamInfo<Variant>& info) {
+      return info.param.name;
+    });
+
+TEST(LocalDispatcherTest, CombineNamesAWrongNumberOfResults) {
+  ThreadPool pool(1);
+  CpuStream stream(pool);
+  LocalDispatcher dispatcher;
+  const std::vector<int32_t> rows = {0, 1};
+  DispatchedTokens tokens;
+  tokens.x_rows = rows;
+  const Tensor out = MakeTensor({3, kHidden});
+  EXPECT_EQ(dispatcher.Combine(tokens, out.view(), stream).status().message(),
+            "Combine: expert_out is f32 [3, 16], but 2 rows were dispatched");
+}
+
+}  // namespace
+}  // namespace moe
