@@ -66,6 +66,7 @@ class ConfigReader {
                        "dimensions: not a Megatron-DeepSpeed GPT"));
     }
     c_.hidden_size = (*embedding)[1];
+    RETURN_IF_ERROR(CheckTensorDegree());
     if (__builtin_mul_overflow((*embedding)[0], model_.tensor_degree,
                                &c_.padded_vocab_size)) {
       return Damaged("the embedding has too many rows");
@@ -108,6 +109,17 @@ class ConfigReader {
     return absl::OkStatus();
   }
 
+  // Else lost files of the last tensor ranks would look like a small model.
+  absl::Status CheckTensorDegree() {
+    ASSIGN_OR_RETURN(
+        const int64_t degree,
+        args_.Int("tensor_model_parallel_size", model_.tensor_degree));
+    if (degree == model_.tensor_degree) return absl::OkStatus();
+    return absl::NotFoundError(absl::StrCat(
+        model_.source, ": args.tensor_model_parallel_size is ", degree,
+        ", but there are mp_rank files of ", model_.tensor_degree, " ranks"));
+  }
+
   // The real size is written by code of 2023 on only.
   absl::Status ReadVocabulary() {
     ASSIGN_OR_RETURN(int64_t vocab,
@@ -118,6 +130,12 @@ class ConfigReader {
     if (args_.Has("vocab_size") && tokenizer == "NullTokenizer" &&
         vocab < c_.padded_vocab_size) {
       ++vocab;
+    }
+    if (vocab < 1 || vocab > c_.padded_vocab_size) {
+      warnings_->push_back(absl::StrCat(model_.source, ": args.vocab_size ",
+                                        vocab, " is not in [1, ",
+                                        c_.padded_vocab_size, "] and ignored"));
+      vocab = c_.padded_vocab_size;
     }
     const PickleValue* info = model_.root->Find("universal_checkpoint_info");
     const PickleValue* original =

@@ -52,7 +52,6 @@ enum Opcode : uint8_t {
   kBinBytes8 = 0x8e,
   kEmptySet = 0x8f,
   kAddItems = 0x90,
-  kNewObjEx = 0x92,
   kStackGlobal = 0x93,
   kMemoize = 0x94,
   kFrame = 0x95,

@@ -376,9 +376,6 @@ absl::Status Unpickler::Step() {
     case kReduce:
     case kNewObj:
       return Call();
-    case kNewObjEx:  // class, arguments, keyword arguments
-      RETURN_IF_ERROR(Pop(&value));
-      return Call();
     case kBuild:
       return Build();
     default:

@@ -12,6 +12,7 @@ namespace {
 constexpr int64_t kMaxDimension = int64_t{1} << 28;
 constexpr int64_t kMaxLayers = 1 << 14;
 constexpr int64_t kMaxExperts = 1 << 16;
+constexpr int64_t kMaxPositions = 1 << 24;
 
 absl::Status Invalid(absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("model config: ", what));
@@ -33,7 +34,7 @@ absl::Status CheckSizes(const ModelConfig& c) {
   RETURN_IF_ERROR(
       CheckRange("ffn_hidden_size", c.ffn_hidden_size, 1, kMaxDimension));
   RETURN_IF_ERROR(
-      CheckRange("max_positions", c.max_positions, 1, kMaxDimension));
+      CheckRange("max_positions", c.max_positions, 1, kMaxPositions));
   RETURN_IF_ERROR(
       CheckRange("padded_vocab_size", c.padded_vocab_size, 1, kMaxDimension));
   RETURN_IF_ERROR(

@@ -80,10 +80,11 @@ void PrintConfig(const ModelConfig& c, std::ostream& out) {
       << "residual MoE     " << Name(c.residual_moe) << "\n";
 }
 
+// Weights of one name, but for layer and expert, and one shape.
 struct Group {
-  std::string shape;
+  std::string first;  // name of one of them
   int64_t tensors = 0;
-  uint64_t bytes = 0;
+  int64_t elements = 0;  // of all
 };
 
 uint64_t NumBytes(const TensorView& view) {
@@ -122,25 +123,29 @@ absl::Status InspectCheckpoint(const Checkpoint& checkpoint, bool all,
   const ParameterCount count = CountParameters(config);
   out << "parameters       " << Millions(count.total) << ", a token passes "
       << Millions(count.active) << "\n\n";
-  // Tensors that differ only in layer and expert make one line.
   static const std::regex number("\\.[0-9]+\\.");
   std::map<std::string, Group> groups;
-  uint64_t bytes = 0;
   for (const WeightSpec& spec : ListWeights(config)) {
     if (!checkpoint.Has(spec.name)) continue;
-    ASSIGN_OR_RETURN(const HostWeight weight, checkpoint.Get(spec.name));
-    const std::string shape = weight.view.ShapeString();
     const std::string name =
         all ? spec.name : std::regex_replace(spec.name, number, ".*.");
-    Group& group = groups[absl::StrCat(name, " ", shape)];
-    group.shape = shape;
-    ++group.tensors;
-    group.bytes += NumBytes(weight.view);
-    bytes += NumBytes(weight.view);
+    Group& group =
+        groups[absl::StrCat(name, " [", absl::StrJoin(spec.dims, ", "), "]")];
+    if (group.tensors++ == 0) group.first = spec.name;
+    int64_t elements = 1;
+    for (int64_t dim : spec.dims) elements *= dim;
+    group.elements += elements;
   }
+  uint64_t bytes = 0;
   for (const auto& [name, group] : groups) {
-    out << absl::StrFormat("%6d x %-64s %12s\n", group.tensors, name,
-                           Mebibytes(group.bytes));
+    // One of each kind tells its dtype: reading all would take long.
+    ASSIGN_OR_RETURN(const HostWeight weight, checkpoint.Get(group.first));
+    const DType dtype = weight.view.dtype;
+    const uint64_t group_bytes =
+        static_cast<uint64_t>(group.elements) * SizeOf(dtype);
+    out << absl::StrFormat("%6d x %-60s %-4s %12s\n", group.tensors, name,
+                           DTypeName(dtype), Mebibytes(group_bytes));
+    bytes += group_bytes;
   }
   out << "total " << Mebibytes(bytes) << "\n";
   for (const std::string& warning : checkpoint.warnings()) {

@@ -93,12 +93,14 @@ TEST(MissingFilesTest, AMissingTensorRankIsNamed) {
                 "no file of tensor rank 0");
 }
 
-TEST(MissingFilesTest, ATensorRankTooFewIsAShapeThatDoesNotFit) {
+TEST(MissingFilesTest, TheLastTensorRankMissingIsNoticed) {
   TempCheckpoint checkpoint("variants/q_k_v_tp2");
   fs::remove(checkpoint.tag_path() + "/mp_rank_01_model_states.pt");
-  const absl::Status status = OpenCheckpoint(checkpoint.path()).status();
-  EXPECT_FALSE(status.ok());
-  EXPECT_TRUE(absl::StrContains(status.message(), checkpoint.tag_path()));
+  // Before that, an expert of that rank would be complained about.
+  fs::remove(checkpoint.File("expert_1"));
+  ExpectRefused(checkpoint.path(), absl::StatusCode::kNotFound,
+                "args.tensor_model_parallel_size is 2, but there are mp_rank "
+                "files of 1 ranks");
 }
 
 TEST(WrongFilesTest, AnExpertInAnothersFileIsRefused) {
