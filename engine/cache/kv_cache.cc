@@ -28,8 +28,8 @@ absl::StatusOr<KvCache> KvCache::Create(const ModelConfig& config,
       if (!tensor.ok()) {
         return absl::Status(
             tensor.status().code(),
-            absl::StrCat("KV cache of ", num_blocks, " blocks, ",
-                         num_blocks * BlockBytes(config, block_size),
+            absl::StrCat("KV cache of ", num_blocks, " blocks of ",
+                         BlockBytes(config, block_size),
                          " bytes: ", tensor.status().message()));
       }
       tensors->push_back(*std::move(tensor));

@@ -47,7 +47,7 @@ TEST(KvCacheTest, RefusesNoBlocks) {
 
 TEST(KvCacheTest, TooMuchMemoryIsResourceExhausted) {
   const absl::Status status =
-      KvCache::Create(SmallConfig(), int64_t{1} << 44, 16).status();
+      KvCache::Create(SmallConfig(), int64_t{1} << 60, 16).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
 }
 
