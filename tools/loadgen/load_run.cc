@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "proto/moe/v1/control.grpc.pb.h"
 #include "proto/moe/v1/generation.grpc.pb.h"
 
 namespace moe {
@@ -84,6 +85,25 @@ void RunOne(v1::Inference::Stub& stub, const LoadOptions& options,
                                     gaps.begin(), gaps.end());
 }
 
+// Samples the engine's last step every few milliseconds until `done`.
+void WatchSteps(v1::Control::Stub& stub, const std::atomic<bool>& done,
+                std::vector<double>& step_seconds) {
+  uint64_t seen = 0;
+  while (!done) {
+    v1::Load load;
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() +
+                         std::chrono::seconds(10));
+    if (!stub.GetLoad(&context, {}, &load).ok()) return;
+    // The first steps compute prompts, and an idle engine repeats its last.
+    if (load.steps() != seen && load.waiting_requests() == 0) {
+      step_seconds.push_back(load.last_step_seconds());
+    }
+    seen = load.steps();
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<LoadResult> RunLoad(const LoadOptions& options) {
@@ -116,8 +136,13 @@ absl::StatusOr<LoadResult> RunLoad(const LoadOptions& options) {
       }
     });
   }
+  auto control = v1::Control::NewStub(channel);
+  std::atomic<bool> done{false};
+  std::thread watcher([&] { WatchSteps(*control, done, result.step_seconds); });
   for (std::thread& thread : threads) thread.join();
   result.elapsed = absl::FromChrono(Clock::now() - start);
+  done = true;
+  watcher.join();
   return result;
 }
 

@@ -28,6 +28,8 @@ struct LoadResult {
   absl::Duration elapsed;
   std::vector<double> ttft_seconds;         // per request
   std::vector<double> inter_token_seconds;  // all gaps of all requests
+  // What the engine says its last step took, sampled while the load ran.
+  std::vector<double> step_seconds;
 };
 
 // Runs the load with one thread per stream. Fails only if the server can't be

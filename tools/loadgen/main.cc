@@ -59,6 +59,7 @@ int main(int argc, char** argv) {
       {"ttft_ms_p95", ms(run->ttft_seconds, 95)},
       {"inter_token_ms_p50", ms(run->inter_token_seconds, 50)},
       {"inter_token_ms_p95", ms(run->inter_token_seconds, 95)},
+      {"engine_step_ms_p50", ms(run->step_seconds, 50)},
   };
   if (absl::GetFlag(FLAGS_json)) {
     std::printf("%s\n", report.dump().c_str());
