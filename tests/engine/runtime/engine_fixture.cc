@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "engine/runtime/engine_parts.h"
 #include "gtest/gtest.h"
 
@@ -104,6 +105,23 @@ std::vector<std::string> RunTogether(Engine& engine,
     fingerprints.push_back(observers[i]->Fingerprint());
   }
   return fingerprints;
+}
+
+std::shared_ptr<RecordingObserver> SubmitOk(Engine& engine,
+                                            const Request& request) {
+  auto observer = std::make_shared<RecordingObserver>();
+  const absl::Status status = engine.Submit(request, observer);
+  EXPECT_TRUE(status.ok()) << status;
+  return observer;
+}
+
+void ExpectIdleAndNothingLeaked(Engine& engine) {
+  ASSERT_TRUE(engine.WaitIdle(absl::Now() + absl::Minutes(1)));
+  const EngineLoad load = engine.GetLoad();
+  EXPECT_EQ(load.running, 0);
+  EXPECT_EQ(load.waiting, 0);
+  EXPECT_EQ(load.waiting_tokens, 0);
+  EXPECT_EQ(load.free_blocks, load.total_blocks);
 }
 
 }  // namespace moe

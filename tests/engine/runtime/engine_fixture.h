@@ -1,8 +1,11 @@
 #pragma once
 
+#include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -35,5 +38,64 @@ std::vector<Request> MixedRequests(int count, uint32_t seed,
 // Submits all and returns each one's fingerprint. Every OnDone must be OK.
 std::vector<std::string> RunTogether(Engine& engine,
                                      const std::vector<Request>& requests);
+
+// Holds up the model's steps until it is opened. Thread-safe.
+class Gate {
+ public:
+  void Open() { Allow(1000000); }
+  // Lets so many steps pass.
+  void Allow(int count) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    permits_ += count;
+    changed_.notify_all();
+  }
+  // For the step.
+  absl::Status Pass() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    ++arrivals_;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return permits_ > 0; });
+    --permits_;
+    return absl::OkStatus();
+  }
+  // For the test: until `count` steps have begun.
+  void AwaitArrivals(int count) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [&] { return arrivals_ >= count; });
+  }
+  FakeModel::Hooks Hooks() {
+    FakeModel::Hooks hooks;
+    hooks.before_step = [this](const Batch&) { return Pass(); };
+    return hooks;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int permits_ = 0;
+  int arrivals_ = 0;
+};
+
+// A clock that stands still until it is told otherwise. Thread-safe.
+class FakeClock {
+ public:
+  std::function<absl::Time()> Function() {
+    return [this] {
+      return absl::UnixEpoch() + absl::Milliseconds(millis_.load());
+    };
+  }
+  absl::Time Now() { return Function()(); }
+  void Advance(absl::Duration by) { millis_ += absl::ToInt64Milliseconds(by); }
+
+ private:
+  std::atomic<int64_t> millis_{1000};
+};
+
+// Submits a request that must be taken.
+std::shared_ptr<RecordingObserver> SubmitOk(Engine& engine,
+                                            const Request& request);
+
+// Waits until nothing is left, and expects all blocks to be free.
+void ExpectIdleAndNothingLeaked(Engine& engine);
 
 }  // namespace moe

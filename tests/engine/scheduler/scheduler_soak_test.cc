@@ -195,7 +195,7 @@ class Soak {
 };
 
 TEST(SchedulerSoakTest, KeepsItsBooksUnderRandomLoad) {
-  for (uint32_t seed = 0; seed < 60; ++seed) {
+  for (uint32_t seed = 0; seed < 24; ++seed) {
     SCOPED_TRACE(seed);
     Soak(seed).Run();
     if (testing::Test::HasFailure()) return;
