@@ -4,7 +4,6 @@
 // could not start; 2 if drain_grace ran out and requests were ended; 128 + n on
 // the second signal n.
 
-#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -16,9 +15,9 @@
 #include "absl/flags/usage.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "kernels/core/status_macros.h"
+#include "server/drain.h"
 #include "server/grpc_server.h"
 #include "server/inference_core.h"
 #include "server/log.h"
@@ -41,9 +40,6 @@ namespace {
 constexpr int kExitFailed = 1;
 constexpr int kExitCutOff = 2;
 
-// Calls that have just ended still have their last bytes to send.
-constexpr absl::Duration kFlushTime = absl::Seconds(1);
-
 int Fail(const absl::Status& status) {
   Log(Severity::kError, "failed",
       {{"status", absl::StatusCodeToString(status.code())},
@@ -65,20 +61,6 @@ absl::Status WritePortFile(const std::string& path, int port) {
   return absl::OkStatus();
 }
 
-// Lets requests finish for as long as `grace`; returns the exit status.
-int Drain(absl::Duration grace, InferenceCore& core, GrpcServer& server) {
-  const absl::Time deadline = absl::Now() + grace;
-  core.StartShutdown();
-  Engine& engine = *core.model().engine;
-  const bool finished = engine.WaitIdle(deadline);
-  engine.Shutdown(absl::UnavailableError(
-      "the server shuts down and its drain_grace has run out"));
-  server.Shutdown(std::max(deadline, absl::Now() + kFlushTime));
-  Log(finished ? Severity::kInfo : Severity::kWarning, "stopped",
-      {{"finished_all", finished ? "true" : "false"}});
-  return finished ? 0 : kExitCutOff;
-}
-
 absl::StatusOr<int> Serve(const ServerConfig& config, ShutdownSignal& signal) {
   ASSIGN_OR_RETURN(const LoadedModel model, LoadServedModel(config));
   InferenceCore core(model.served);
@@ -92,7 +74,10 @@ absl::StatusOr<int> Serve(const ServerConfig& config, ShutdownSignal& signal) {
   Log(Severity::kInfo, "draining",
       {{"signal", strsignal(number)},
        {"grace", absl::FormatDuration(config.drain_grace)}});
-  return Drain(config.drain_grace, core, *server);
+  const bool finished = DrainServer(config.drain_grace, core, *server);
+  Log(finished ? Severity::kInfo : Severity::kWarning, "stopped",
+      {{"finished_all", finished ? "true" : "false"}});
+  return finished ? 0 : kExitCutOff;
 }
 
 int Main() {

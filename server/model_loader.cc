@@ -2,14 +2,12 @@
 
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/checkpoint/checkpoint.h"
-#include "kernels/core/dtype.h"
 #include "kernels/core/status_macros.h"
 #include "server/log.h"
 #include "server/text/load_tokenizer.h"
@@ -62,34 +60,14 @@ LoadProgress LogProgress() {
   };
 }
 
-void LogLoaded(const std::string& name, const EngineInfo& info) {
-  for (const std::string& warning : info.checkpoint_warnings) {
-    Log(Severity::kWarning, "checkpoint", {{"message", warning}});
-  }
-  const ModelConfig& model = info.model;
-  Log(Severity::kInfo, "model_loaded",
-      {{"model", name},
-       {"family", model.family},
-       {"checkpoint", info.checkpoint_description},
-       {"parameters", info.parameters.total},
-       {"active_parameters", info.parameters.active},
-       {"layers", model.num_layers},
-       {"hidden", model.hidden_size},
-       {"experts_per_layer", absl::StrJoin(model.experts_per_layer, ",")},
-       {"top_k", model.top_k},
-       {"vocab", model.vocab_size},
-       {"max_positions", model.max_positions},
-       {"load_seconds", absl::ToDoubleSeconds(info.load_time)}});
-  const absl::string_view dtype = DTypeName(info.weight_dtype);
-  Log(Severity::kInfo, "engine_started",
-      {{"isa", info.isa},
-       {"threads", info.num_threads},
-       {"weight_dtype", dtype},
-       {"weights_mib", info.weight_bytes / kMebibyte},
-       {"kv_cache_mib", info.kv_cache_bytes / kMebibyte},
-       {"kv_cache_automatic", info.kv_cache_automatic ? "true" : "false"},
-       {"kv_blocks", info.num_blocks},
-       {"kv_block_tokens", info.block_size}});
+// The engine has logged what it loaded (event=engine_loaded).
+void LogServed(const ServerConfig& config, const Engine& engine) {
+  Log(Severity::kInfo, "model_ready",
+      {{"model", config.model_name},
+       {"tokenizer",
+        config.tokenizer_path.empty() ? "none" : config.tokenizer_path},
+       {"eos_token_ids", absl::StrJoin(engine.options().eos_token_ids, ",")},
+       {"max_positions", MaxSequenceTokens(engine)}});
 }
 
 }  // namespace
@@ -102,7 +80,7 @@ absl::StatusOr<LoadedModel> LoadServedModel(const ServerConfig& config) {
   Log(Severity::kInfo, "loading",
       {{"model", config.model_name}, {"path", options.checkpoint_path}});
   ASSIGN_OR_RETURN(LoadedEngine engine, LoadEngine(options, LogProgress()));
-  LogLoaded(config.model_name, engine.info);
+  LogServed(config, *engine.engine);
   loaded.engine = std::move(engine.engine);
   loaded.served.name = config.model_name;
   loaded.served.engine = loaded.engine.get();

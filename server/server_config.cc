@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "kernels/core/dtype.h"
 #include "kernels/core/status_macros.h"
 #include "proto/config.pb.h"
@@ -20,20 +21,29 @@ namespace {
 
 constexpr float kFloatMax = std::numeric_limits<float>::max();
 
-// Keeps the first complaint of the text-format parser.
+// Keeps the first complaint of the text-format parser, with the line it is
+// about: not every complaint names the field.
 class FirstError : public google::protobuf::io::ErrorCollector {
  public:
-  explicit FirstError(const std::string& file) : file_(file) {}
+  FirstError(const std::string& file, const std::string& text)
+      : file_(file), lines_(absl::StrSplit(text, '\n')) {}
 
+  // Both from 0.
   void AddError(int line, int column, const std::string& message) override {
     if (!status_.ok()) return;
-    status_ = absl::InvalidArgumentError(
-        absl::StrCat(file_, ":", line + 1, ":", column + 1, ": ", message));
+    std::string source;
+    if (line >= 0 && line < static_cast<int>(lines_.size())) {
+      source =
+          absl::StrCat(" (\"", absl::StripAsciiWhitespace(lines_[line]), "\")");
+    }
+    status_ = absl::InvalidArgumentError(absl::StrCat(
+        file_, ":", line + 1, ":", column + 1, ": ", message, source));
   }
   const absl::Status& status() const { return status_; }
 
  private:
-  std::string file_;
+  const std::string file_;
+  const std::vector<std::string> lines_;
   absl::Status status_;
 };
 
@@ -73,9 +83,8 @@ absl::Status ReadModel(const config::Model& proto, const ConfigSection& section,
   out.model_name = proto.name();
   if (out.model_name.empty()) {
     // "models/x/" has an empty last part.
-    out.model_name = (path.has_filename() ? path : path.parent_path())
-                         .filename()
-                         .string();
+    out.model_name =
+        (path.has_filename() ? path : path.parent_path()).filename().string();
   }
   ASSIGN_OR_RETURN(out.tokenizer_path, section.ExistingPath("tokenizer"));
   if (out.tokenizer_path.empty() &&
@@ -235,7 +244,7 @@ absl::StatusOr<ServerConfig> ParseServerConfig(const std::string& text,
   using google::protobuf::TextFormat;
   config::ServerConfig proto;
   TextFormat::ParseInfoTree tree;
-  FirstError errors(file);
+  FirstError errors(file, text);
   TextFormat::Parser parser;
   parser.RecordErrorsTo(&errors);
   parser.WriteLocationsTo(&tree);

@@ -1,0 +1,29 @@
+#include "server/drain.h"
+
+#include <algorithm>
+
+#include "absl/status/status.h"
+#include "absl/time/clock.h"
+#include "engine/runtime/engine.h"
+
+namespace moe {
+namespace {
+
+// Calls that have just ended still have their last bytes to send.
+constexpr absl::Duration kFlushTime = absl::Seconds(1);
+
+}  // namespace
+
+bool DrainServer(absl::Duration grace, InferenceCore& core,
+                 GrpcServer& server) {
+  const absl::Time deadline = absl::Now() + grace;
+  core.StartShutdown();
+  Engine& engine = *core.model().engine;
+  const bool finished = engine.WaitIdle(deadline);
+  engine.Shutdown(absl::UnavailableError(
+      "the server shuts down and its drain_grace has run out"));
+  server.Shutdown(std::max(deadline, absl::Now() + kFlushTime));
+  return finished;
+}
+
+}  // namespace moe

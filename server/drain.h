@@ -1,0 +1,14 @@
+#pragma once
+
+#include "absl/time/time.h"
+#include "server/grpc_server.h"
+#include "server/inference_core.h"
+
+namespace moe {
+
+// Ends the service: refuses new requests, lets those that run or wait finish
+// for as long as `grace`, ends the rest with UNAVAILABLE, and closes the
+// server. True if every request has finished.
+bool DrainServer(absl::Duration grace, InferenceCore& core, GrpcServer& server);
+
+}  // namespace moe
