@@ -12,8 +12,6 @@ constexpr int64_t kRowsAtMemorySpeed = 8;
 // A piece of fewer bytes (or of so much arithmetic) is not worth handing out:
 // some 5 us.
 constexpr int64_t kMinPieceCost = int64_t{64} << 10;
-// Row blocks are multiples of the tiles' rows (14 and 6) where possible.
-constexpr int64_t kRowUnit = 42;
 // Panels are best taken by this many (panel_tile-inl.h).
 constexpr int64_t kPanelUnit = 4;
 
@@ -25,8 +23,7 @@ int64_t PanelCost(const GemmShape& shape, int64_t rows) {
 int64_t RowsPerPiece(int64_t rows) {
   if (rows <= kMaxPieceRows) return rows;
   const int64_t blocks = (rows + kMaxPieceRows - 1) / kMaxPieceRows;
-  const int64_t even = (rows + blocks - 1) / blocks;
-  return (even + kRowUnit - 1) / kRowUnit * kRowUnit;
+  return (rows + blocks - 1) / blocks;
 }
 
 }  // namespace

@@ -25,10 +25,10 @@ struct GemmPiece {
 
 // Up to this many rows a piece streams each panel once, from its first to its
 // last byte; with more, it goes through all of its panels block of k by block.
-inline constexpr int64_t kMaxStreamedRows = 42;
+inline constexpr int64_t kMaxStreamedRows = 56;
 // Most rows of a piece: a block of k of their activations stays in the
 // second-level cache.
-inline constexpr int64_t kMaxPieceRows = 168;
+inline constexpr int64_t kMaxPieceRows = 192;
 
 // Cuts the products into pieces, in the order in which they are best started:
 // long ones first, so that each worker streams memory in long runs, then ever

@@ -20,7 +20,7 @@ namespace {
 
 // From this many tiles of rows on, widening a block of a panel to float32 once
 // costs less than widening it in each of them. (Exact either way.)
-constexpr size_t kMinTilesToExpand = 3;
+constexpr size_t kMinTilesToExpand = 6;
 
 template <GemmEpilogue kEpilogue>
 HWY_INLINE VF Activate(VF v) {
@@ -108,34 +108,62 @@ void CopyBlockOfX(const PanelGemm& gemm, const GemmPiece& piece, size_t k,
   }
 }
 
+// Asks for [begin, begin + bytes) to be brought into the second-level cache.
+// The hardware does not foresee the jumps from block to block.
+HWY_INLINE void Prefetch(const void* begin, size_t bytes) {
+  constexpr size_t kLine = 64;
+  const char* line = static_cast<const char*>(begin);
+  for (const char* end = line + bytes; line < end; line += kLine) {
+    __builtin_prefetch(line, /*rw=*/0, /*locality=*/2);
+  }
+}
+
+// How far ahead of its use a panel that is read straight through is prefetched.
+// Intel's own prefetchers leave the first-level cache waiting: with this, a
+// Sapphire Rapids core reads 98 % instead of 85 % of what it can at one row,
+// and computes 1.6 times as fast at 14. AMD's reach 98 % unaided.
+size_t StreamAheadBytes() {
+#if HWY_ARCH_X86
+  if (__builtin_cpu_is("amd")) return 0;
+#endif
+  return 2048;
+}
+
 // Adds num_k steps of k to the sums [rows][2L] of `num_panels` panels (1, or
 // what the table gives for the only tile).
 class BlockMultiplier {
  public:
-  BlockMultiplier(const PanelGemm& gemm, size_t rows, float* expanded)
+  BlockMultiplier(const PanelGemm& gemm, size_t rows, float* expanded,
+                  size_t ahead)
       : dtype_(gemm.weight_dtype),
         table_(TilesFor(gemm.weight_dtype)),
         float_table_(TilesFor(DType::kF32)),
         panel_bytes_(PanelBytes(dtype_, gemm.in_features, 2 * hn::Lanes(DF()))),
         rows_(rows),
         num_tiles_((rows + kMaxTileRows - 1) / kMaxTileRows),
-        expanded_(expanded) {}
+        expanded_(expanded),
+        ahead_(ahead) {}
 
   // Panels that one call can take.
   size_t max_panels() const {
     return num_tiles_ == 1 ? table_.num_panels[rows_ - 1] : 1;
   }
 
+  // `next`: weights of so many steps of k that will be used after these, or
+  // null; they are prefetched.
   void Multiply(const uint8_t* w, size_t num_panels, size_t num_k,
-                const float* x, float* sums, bool first) const {
+                const float* x, float* sums, bool first,
+                const uint8_t* next = nullptr) const {
     const size_t row_sums = 2 * hn::Lanes(DF());
     if (num_tiles_ == 1) {
       const TileFunction tile = num_panels == 1 ? table_.one_panel[rows_ - 1]
                                                 : table_.many_panels[rows_ - 1];
-      tile(w, panel_bytes_, num_k, x, sums, rows_ * row_sums, first);
+      tile(w, panel_bytes_, ahead_, num_k, x, sums, rows_ * row_sums, first);
       return;
     }
     const TileTable* table = &table_;
+    const size_t next_bytes =
+        next == nullptr ? 0 : num_k * row_sums * table_.element_bytes;
     if (num_tiles_ >= kMinTilesToExpand && dtype_ != DType::kF32) {
       if (dtype_ == DType::kBf16) {
         ExpandPanel<Bf16Panel>(w, num_k, expanded_);
@@ -150,9 +178,14 @@ class BlockMultiplier {
     for (size_t tile = 0, row = 0; tile < num_tiles_; ++tile) {
       const size_t tile_rows =
           rows_ / num_tiles_ + (tile < rows_ % num_tiles_ ? 1 : 0);
-      table->one_panel[tile_rows - 1](w, 0, num_k, x + row * kRowStride,
+      const size_t ahead = tile == 0 && table == &table_ ? ahead_ : 0;
+      table->one_panel[tile_rows - 1](w, 0, ahead, num_k, x + row * kRowStride,
                                       sums + row * row_sums, 0, first);
       row += tile_rows;
+      // (Each tile its share, which is not more than the CPU can keep track
+      // of.)
+      const size_t begin = tile * next_bytes / num_tiles_;
+      Prefetch(next + begin, (tile + 1) * next_bytes / num_tiles_ - begin);
     }
   }
 
@@ -164,6 +197,7 @@ class BlockMultiplier {
   const size_t rows_;
   const size_t num_tiles_;
   float* const expanded_;
+  const size_t ahead_;  // prefetched by the first of several tiles
 };
 
 // Few rows: each panel is read once, from its first byte to its last.
@@ -175,8 +209,8 @@ void RunStreamed(const PanelGemm& gemm, const GemmPiece& piece, uint64_t job,
   const size_t num_blocks = (in + kBlockK - 1) / kBlockK;
   const size_t panel_bytes = PanelBytes(gemm.weight_dtype, in, columns);
   const size_t k_bytes = columns * SizeOf(gemm.weight_dtype);
-  const BlockMultiplier multiplier(gemm, rows,
-                                   scratch.expanded(kBlockK * columns));
+  const BlockMultiplier multiplier(
+      gemm, rows, scratch.expanded(kBlockK * columns), StreamAheadBytes());
   float* sums = scratch.sums(multiplier.max_panels() * rows * columns);
   // One row is used where it lies, in a single block; more are laid out as
   // [blocks of k][rows][kRowStride].
@@ -221,20 +255,33 @@ void RunBlocked(const PanelGemm& gemm, const GemmPiece& piece,
   const size_t panel_bytes = PanelBytes(gemm.weight_dtype, in, columns);
   const size_t k_bytes = columns * SizeOf(gemm.weight_dtype);
   const BlockMultiplier multiplier(gemm, rows,
-                                   scratch.expanded(kBlockK * columns));
+                                   scratch.expanded(kBlockK * columns),
+                                   /*ahead=*/0);
   float* sums = scratch.sums(num_panels * rows * columns);
   float* x = scratch.x(rows * kRowStride);
+  const uint8_t* weight = gemm.weight + piece.panel_begin * panel_bytes;
   for (size_t k = 0; k < in; k += kBlockK) {
     const size_t num_k = std::min(kBlockK, in - k);
     CopyBlockOfX(gemm, piece, k, num_k, x);
+    const bool last_k = k + num_k == in;
+    const size_t next_num_k = std::min(kBlockK, in - k - num_k);
     for (size_t p = 0; p < num_panels; ++p) {
-      const uint8_t* w =
-          gemm.weight + (piece.panel_begin + p) * panel_bytes + k * k_bytes;
-      float* panel_sums = sums + p * rows * columns;
-      multiplier.Multiply(w, 1, num_k, x, panel_sums, k == 0);
-      if (k + num_k == in) {
-        FinishPanel(gemm, piece, piece.panel_begin + p, panel_sums);
+      const uint8_t* w = weight + p * panel_bytes + k * k_bytes;
+      const uint8_t* next = nullptr;
+      if (p + 1 < num_panels) {
+        next = w + panel_bytes;
+      } else if (!last_k) {
+        next = weight + (k + num_k) * k_bytes;
       }
+      // Of the next block of activations, one share during each panel.
+      for (size_t r = p * rows / num_panels; r < (p + 1) * rows / num_panels;
+           ++r) {
+        Prefetch(RowOfX(gemm, piece.row_begin + r) + k + num_k,
+                 next_num_k * sizeof(float));
+      }
+      float* panel_sums = sums + p * rows * columns;
+      multiplier.Multiply(w, 1, num_k, x, panel_sums, k == 0, next);
+      if (last_k) FinishPanel(gemm, piece, piece.panel_begin + p, panel_sums);
     }
   }
 }
@@ -258,7 +305,7 @@ namespace moe::cpu {
 HWY_EXPORT(RunPiece);
 
 int64_t MaxBlockedPanels(int64_t panel_columns) {
-  // Sums of kMaxPieceRows rows: 344 KiB.
+  // Sums of kMaxPieceRows rows: 384 KiB.
   constexpr int64_t kColumns = 512;
   return std::max<int64_t>(1, kColumns / panel_columns);
 }

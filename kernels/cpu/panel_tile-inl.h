@@ -84,7 +84,7 @@ inline constexpr int kMaxTileRows = 6;
 template <int R>
 constexpr int PanelsPerTile() {
   if (R == 1) return 4;
-  if (R <= (kMaxTileRows == 14 ? 6 : 3)) return 2;
+  if (R <= kMaxTileRows / 2) return 2;
   return 1;
 }
 
@@ -93,11 +93,13 @@ constexpr int PanelsPerTile() {
 // sums + p * panel_sums.
 template <class W, int R, int P>
 HWY_NOINLINE void Tile(const uint8_t* HWY_RESTRICT w, size_t panel_bytes,
-                       size_t num_k, const float* HWY_RESTRICT x,
+                       size_t ahead, size_t num_k, const float* HWY_RESTRICT x,
                        float* HWY_RESTRICT sums, size_t panel_sums,
                        bool first) {
   const DF d;
   const size_t lanes = hn::Lanes(d);
+  constexpr size_t kLine = 64;
+  const size_t k_bytes = 2 * lanes * W::kElementBytes;
   VF acc[R][P][2];
   if (first) {
     MOE_UNROLL for (int r = 0; r < R; ++r) {
@@ -118,13 +120,16 @@ HWY_NOINLINE void Tile(const uint8_t* HWY_RESTRICT w, size_t panel_bytes,
     MOE_UNROLL for (int p = 0; p < P; ++p) {
       VF low, high;
       W::Load(w + p * panel_bytes, low, high);
+      for (size_t line = 0; line < k_bytes; line += kLine) {
+        __builtin_prefetch(w + p * panel_bytes + ahead + line);
+      }
       MOE_UNROLL for (int r = 0; r < R; ++r) {
         const VF xv = hn::Set(d, x[r * kRowStride]);
         acc[r][p][0] = hn::MulAdd(xv, low, acc[r][p][0]);
         acc[r][p][1] = hn::MulAdd(xv, high, acc[r][p][1]);
       }
     }
-    w += 2 * lanes * W::kElementBytes;
+    w += k_bytes;
     ++x;
   }
   MOE_UNROLL for (int r = 0; r < R; ++r) {
@@ -136,8 +141,8 @@ HWY_NOINLINE void Tile(const uint8_t* HWY_RESTRICT w, size_t panel_bytes,
   }
 }
 
-using TileFunction = void (*)(const uint8_t*, size_t, size_t, const float*,
-                              float*, size_t, bool);
+using TileFunction = void (*)(const uint8_t*, size_t, size_t, size_t,
+                              const float*, float*, size_t, bool);
 
 // The tiles of one kind of panel by number of rows, [0] being one row: of one
 // panel, and of as many as PanelsPerTile gives.
