@@ -1,0 +1,117 @@
+// The real program with a real PR-MoE checkpoint.
+#include "tests/integration/server_process.h"
+
+#include <grpcpp/create_channel.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "proto/moe/v1/generation.grpc.pb.h"
+#include "tests/support/golden.h"
+
+namespace moe {
+namespace {
+
+constexpr char kModel[] = "prmoe_head";
+// More tokens than the machine makes in a test.
+constexpr char kLongWork[] = R"(engine { threads: 1 })";
+
+std::string Config(const std::string& more) {
+  return absl::StrCat("model { path: \"", GoldenDirectory(kModel),
+                      "\" weight_dtype: F32 }\n", more);
+}
+
+std::string Server(const std::string& more = "") {
+  return absl::StrCat("server { port: 0 port_file: \"port\" ", more, " }\n");
+}
+
+std::unique_ptr<v1::Inference::Stub> Connect(int port) {
+  return v1::Inference::NewStub(grpc::CreateChannel(
+      absl::StrCat("127.0.0.1:", port), grpc::InsecureChannelCredentials()));
+}
+
+TEST(ServerProcessTest, ServesAPrMoeCheckpointAndStopsOnSigterm) {
+  ServerProcess process(Config(Server() + kLongWork));
+  const int port = process.WaitForPort();
+  ASSERT_NE(port, 0) << process.Log();
+  const auto stub = Connect(port);
+
+  // What the training framework itself continues these prompts with.
+  const Golden golden(kModel);
+  const std::vector<int32_t> prompts = golden.Ints("prompts");
+  const std::vector<int32_t> greedy = golden.Ints("greedy");
+  const int64_t rows = golden.Shape("prompts")[0];
+  const int64_t prompt_size = golden.Shape("prompts")[1];
+  const int64_t answer_size = golden.Shape("greedy")[1];
+  for (int64_t row = 0; row < rows; ++row) {
+    v1::GenerateRequest request;
+    for (int64_t i = 0; i < prompt_size; ++i) {
+      request.mutable_token_ids()->add_ids(prompts[row * prompt_size + i]);
+    }
+    request.mutable_sampling()->set_temperature(0);
+    request.mutable_stopping()->set_max_new_tokens(answer_size);
+    grpc::ClientContext context;
+    v1::GenerateResponse response;
+    const grpc::Status status = stub->Generate(&context, request, &response);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    ASSERT_EQ(response.answers_size(), 1);
+    std::vector<int32_t> ids;
+    for (const v1::Token& token : response.answers(0).tokens()) {
+      ids.push_back(token.id());
+    }
+    const auto begin = greedy.begin() + row * answer_size;
+    EXPECT_EQ(ids, std::vector<int32_t>(begin, begin + answer_size));
+  }
+
+  v1::GenerateRequest text;
+  text.set_text("text");
+  grpc::ClientContext context;
+  v1::GenerateResponse response;
+  EXPECT_EQ(stub->Generate(&context, text, &response).error_code(),
+            grpc::StatusCode::FAILED_PRECONDITION);
+
+  process.Signal(SIGTERM);
+  EXPECT_EQ(process.WaitForExit(), 0);
+  const std::string log = process.Log();
+  EXPECT_TRUE(absl::StrContains(log, "experts_per_layer=0,2,0,4,0,8")) << log;
+  EXPECT_TRUE(absl::StrContains(
+      log, absl::StrCat("event=listening address=127.0.0.1 port=", port)))
+      << log;
+  EXPECT_TRUE(absl::StrContains(log, "event=request_finished")) << log;
+  EXPECT_TRUE(absl::StrContains(log, "event=stopped finished_all=true")) << log;
+}
+
+TEST(ServerProcessTest, CheckConfigOnlyChecks) {
+  ServerProcess good(Config(Server()), {"--check_config"});
+  EXPECT_EQ(good.WaitForExit(), 0) << good.Log();
+  EXPECT_TRUE(absl::StrContains(good.Log(), "is valid")) << good.Log();
+  EXPECT_FALSE(absl::StrContains(good.Log(), "listening")) << good.Log();
+
+  ServerProcess bad(Config("engine { threads: 0 }"), {"--check_config"});
+  EXPECT_EQ(bad.WaitForExit(), 1);
+  EXPECT_TRUE(absl::StrContains(
+      bad.Log(), "server.textproto:2: engine.threads is 0; it must be in"))
+      << bad.Log();
+
+  ServerProcess no_model("model { path: \".\" }", {"--check_config"});
+  EXPECT_EQ(no_model.WaitForExit(), 1) << no_model.Log();
+}
+
+TEST(ServerProcessTest, APortInUseEndsItWithTheReason) {
+  ServerProcess first(Config(Server() + kLongWork));
+  const int port = first.WaitForPort();
+  ASSERT_NE(port, 0) << first.Log();
+  ServerProcess second(
+      Config(absl::StrCat("server { port: ", port, " }\n", kLongWork)));
+  EXPECT_EQ(second.WaitForExit(), 1);
+  EXPECT_TRUE(absl::StrContains(second.Log(), "cannot listen on"))
+      << second.Log();
+}
+
+}  // namespace
+}  // namespace moe

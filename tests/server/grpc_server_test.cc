@@ -1,0 +1,439 @@
+#include "server/grpc_server.h"
+
+#include <grpcpp/generic/generic_stub.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/time/clock.h"
+#include "tests/server/fake_engine.h"
+#include "tests/server/test_server.h"
+
+namespace moe {
+namespace {
+
+using grpc::StatusCode;
+using grpc::health::v1::HealthCheckRequest;
+using grpc::health::v1::HealthCheckResponse;
+
+class GrpcServerTest : public testing::Test {
+ protected:
+  GrpcServerTest() {
+    SetPatience(context_);
+    request_.set_text("hi");
+  }
+  // Ends what a test has left running.
+  ~GrpcServerTest() override {
+    engine_.Shutdown(absl::UnavailableError("end of test"));
+  }
+
+  std::unique_ptr<grpc::ClientReader<v1::GenerateChunk>> Stream() {
+    return server_.inference().GenerateStream(&context_, request_);
+  }
+  grpc::Status Generate(v1::GenerateResponse* response) {
+    grpc::ClientContext context;
+    SetPatience(context);
+    return server_.inference().Generate(&context, request_, response);
+  }
+  // The same from another thread, since the call waits for its answer.
+  std::thread GenerateAsync(grpc::Status* status,
+                            v1::GenerateResponse* response) {
+    return std::thread([=, this] { *status = Generate(response); });
+  }
+  HealthCheckResponse::ServingStatus Health(const std::string& service) {
+    grpc::ClientContext context;
+    SetPatience(context);
+    HealthCheckRequest request;
+    request.set_service(service);
+    HealthCheckResponse response;
+    EXPECT_TRUE(server_.health().Check(&context, request, &response).ok());
+    return response.status();
+  }
+
+  FakeEngine engine_;
+  ByteTokenizer tokenizer_;
+  TestServer server_{FakeServedModel(engine_, &tokenizer_)};
+  grpc::ClientContext context_;
+  v1::GenerateRequest request_;
+};
+
+TEST_F(GrpcServerTest, StreamsTextAsItComes) {
+  request_.set_request_id("my-id");
+  const auto reader = Stream();
+  const std::string id = engine_.WaitForRequest(0);
+  EXPECT_EQ(engine_.request(id).prompt, (std::vector<int32_t>{'h', 'i'}));
+  engine_.Prompt(id);
+  engine_.Text(id, "a");
+  v1::GenerateChunk chunk;
+  ASSERT_TRUE(reader->Read(&chunk));  // before the answer has ended
+  EXPECT_EQ(chunk.request_id(), "my-id");
+  EXPECT_EQ(chunk.prompt().num_tokens(), 2u);
+  EXPECT_EQ(chunk.text(), "a");
+  engine_.LastToken(id, 'b', FinishReason::kLength);
+  engine_.Done(id);
+  const StreamResult rest = ReadAll(*reader);
+  EXPECT_TRUE(rest.status.ok()) << rest.status.error_message();
+  EXPECT_EQ(rest.text, "b");
+  EXPECT_EQ(rest.num_finishes, 1);
+  const auto& metadata = context_.GetServerInitialMetadata();
+  ASSERT_EQ(metadata.count("x-request-id"), 1u);
+  EXPECT_EQ(metadata.find("x-request-id")->second, "my-id");
+}
+
+TEST_F(GrpcServerTest, GenerateGivesTheWholeAnswer) {
+  request_.mutable_sampling()->set_n(2);
+  request_.mutable_output()->set_timing(true);
+  grpc::Status status;
+  v1::GenerateResponse response;
+  std::thread call = GenerateAsync(&status, &response);
+  const std::string id = engine_.WaitForRequest(0);
+  EXPECT_EQ(engine_.request(id).num_answers, 2);
+  engine_.Prompt(id);
+  engine_.Text(id, "xy", 1);
+  engine_.Text(id, "a", 0);
+  engine_.LastToken(id, 'z', FinishReason::kLength, 1);
+  engine_.LastToken(id, ByteTokenizer::kEos, FinishReason::kStop, 0);
+  engine_.Done(id);
+  call.join();
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  ASSERT_EQ(response.answers_size(), 2);
+  EXPECT_FALSE(response.request_id().empty());
+  EXPECT_EQ(response.answers(0).text(), "a");
+  EXPECT_EQ(response.answers(0).finish().reason(), v1::Finish::STOP);
+  EXPECT_EQ(response.answers(1).index(), 1u);
+  EXPECT_EQ(response.answers(1).text(), "xyz");
+  EXPECT_EQ(response.timing().total_seconds(), 4);
+}
+
+TEST_F(GrpcServerTest, TheRequestIdMayComeAsMetadata) {
+  context_.AddMetadata("x-request-id", "from-proxy");
+  const auto reader = Stream();
+  const std::string id = engine_.WaitForRequest(0);
+  EXPECT_TRUE(absl::StartsWith(id, "from-proxy"));
+  engine_.LastToken(id, 'b', FinishReason::kLength);
+  engine_.Done(id);
+  EXPECT_EQ(ReadAll(*reader).request_id, "from-proxy");
+}
+
+TEST_F(GrpcServerTest, ARequestIdMustBeLoggable) {
+  request_.set_request_id("two words");
+  v1::GenerateResponse response;
+  const grpc::Status status = Generate(&response);
+  EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT);
+  EXPECT_TRUE(absl::StrContains(status.error_message(), "request_id"));
+}
+
+TEST_F(GrpcServerTest, CancellingACallCancelsTheRequest) {
+  const auto reader = Stream();
+  const std::string id = engine_.WaitForRequest(0);
+  engine_.Text(id, "a");
+  v1::GenerateChunk chunk;
+  ASSERT_TRUE(reader->Read(&chunk));
+  context_.TryCancel();
+  EXPECT_TRUE(engine_.WaitForCancel(id));
+  EXPECT_EQ(reader->Finish().error_code(), StatusCode::CANCELLED);
+}
+
+TEST_F(GrpcServerTest, ADisconnectCancelsTheRequest) {
+  auto channel = server_.NewChannel();
+  auto stub = v1::Inference::NewStub(channel);
+  auto context = std::make_unique<grpc::ClientContext>();
+  auto reader = stub->GenerateStream(context.get(), request_);
+  const std::string id = engine_.WaitForRequest(0);
+  engine_.Text(id, "a");
+  v1::GenerateChunk chunk;
+  ASSERT_TRUE(reader->Read(&chunk));
+  reader.reset();
+  context.reset();
+  stub.reset();
+  channel.reset();
+  EXPECT_TRUE(engine_.WaitForCancel(id));
+}
+
+TEST_F(GrpcServerTest, TheDeadlineReachesTheEngine) {
+  const auto before = std::chrono::system_clock::now();
+  context_.set_deadline(before + std::chrono::milliseconds(300));
+  const auto reader = Stream();
+  const std::string id = engine_.WaitForRequest(0);
+  const absl::Duration left =
+      engine_.request(id).deadline - absl::FromChrono(before);
+  EXPECT_GT(left, absl::ZeroDuration());
+  EXPECT_LE(left, absl::Seconds(1));
+  EXPECT_TRUE(engine_.WaitForCancel(id));
+  EXPECT_EQ(reader->Finish().error_code(), StatusCode::DEADLINE_EXCEEDED);
+}
+
+TEST_F(GrpcServerTest, AFullQueueSaysWhenToTryAgain) {
+  engine_.set_submit_status(absl::ResourceExhaustedError("the queue is full"));
+  const StreamResult result = ReadAll(*Stream());
+  EXPECT_EQ(result.status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(result.status.error_message(), "the queue is full");
+  EXPECT_TRUE(HasDetail(result.status, "RetryInfo"));
+}
+
+TEST_F(GrpcServerTest, BadRequestsNameTheirFields) {
+  request_.mutable_sampling()->set_n(0);
+  v1::GenerateResponse response;
+  for (const grpc::Status& status :
+       {Generate(&response), ReadAll(*Stream()).status}) {
+    EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT);
+    EXPECT_TRUE(absl::StrContains(status.error_message(), "sampling.n is 0") ||
+                absl::StrContains(status.error_message(), "sampling.n: is 0"));
+    EXPECT_TRUE(HasDetail(status, "BadRequest"));
+  }
+}
+
+TEST_F(GrpcServerTest, AnotherModelIsNotFound) {
+  request_.set_model("other");
+  v1::GenerateResponse response;
+  const grpc::Status status = Generate(&response);
+  EXPECT_EQ(status.error_code(), StatusCode::NOT_FOUND);
+  EXPECT_TRUE(HasDetail(status, "ResourceInfo"));
+}
+
+// A client of another making may send bytes that are no UTF-8; gRPC's own
+// answer would be INTERNAL.
+TEST_F(GrpcServerTest, TextThatIsNotUtf8IsInvalid) {
+  grpc::GenericStub stub(server_.NewChannel());
+  grpc::CompletionQueue queue;
+  const grpc::Slice bytes(std::string("\x1a\x02\xff\xfe"));
+  for (const char* method : {"Generate", "GenerateStream"}) {
+    grpc::ClientContext context;
+    SetPatience(context);
+    auto call = stub.PrepareUnaryCall(
+        &context, absl::StrCat("/moe.v1.Inference/", method),
+        grpc::ByteBuffer(&bytes, 1), &queue);
+    call->StartCall();
+    grpc::ByteBuffer response;
+    grpc::Status status;
+    call->Finish(&response, &status, nullptr);
+    void* tag;
+    bool ok;
+    ASSERT_TRUE(queue.Next(&tag, &ok));
+    EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT) << method;
+    EXPECT_EQ(status.error_message(), "text: is not valid UTF-8");
+  }
+  queue.Shutdown();
+}
+
+TEST_F(GrpcServerTest, AnEngineFailureEndsTheStreamButKeepsItsText) {
+  const auto reader = Stream();
+  const std::string id = engine_.WaitForRequest(0);
+  engine_.Text(id, "ab");
+  engine_.Done(id, absl::UnavailableError("step 7 failed"));
+  const StreamResult result = ReadAll(*reader);
+  EXPECT_EQ(result.text, "ab");
+  EXPECT_EQ(result.num_finishes, 0);
+  EXPECT_EQ(result.status.error_code(), StatusCode::UNAVAILABLE);
+  EXPECT_EQ(result.status.error_message(), "step 7 failed");
+}
+
+TEST_F(GrpcServerTest, TokenizeAndDetokenizeAreInverse) {
+  grpc::ClientContext context;
+  v1::TokenizeRequest request;
+  request.set_text("h\xC3\xA9");
+  v1::TokenizeResponse tokens;
+  ASSERT_TRUE(server_.inference().Tokenize(&context, request, &tokens).ok());
+  EXPECT_EQ(tokens.token_ids_size(), 3);
+  EXPECT_EQ(tokens.tokens(2), "\xA9");
+  grpc::ClientContext context2;
+  v1::DetokenizeRequest back;
+  *back.mutable_token_ids() = tokens.token_ids();
+  v1::DetokenizeResponse text;
+  ASSERT_TRUE(server_.inference().Detokenize(&context2, back, &text).ok());
+  EXPECT_EQ(text.text(), "h\xC3\xA9");
+  back.add_token_ids(300);
+  grpc::ClientContext context3;
+  EXPECT_EQ(server_.inference().Detokenize(&context3, back, &text).error_code(),
+            StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(GrpcServerTest, DescribesItsModel) {
+  grpc::ClientContext context;
+  v1::ListModelsResponse list;
+  ASSERT_TRUE(server_.inference().ListModels(&context, {}, &list).ok());
+  ASSERT_EQ(list.models_size(), 1);
+  const v1::Model& model = list.models(0);
+  EXPECT_EQ(model.name(), "fake");
+  EXPECT_TRUE(model.has_tokenizer());
+  EXPECT_EQ(model.vocab_size(), 257u);
+  ASSERT_EQ(model.experts_per_layer_size(), 2);
+  EXPECT_EQ(model.experts_per_layer(1), 4u);
+  EXPECT_EQ(model.eos_token_ids(0), 256u);
+  EXPECT_TRUE(model.defaults().sampling().has_temperature());
+  EXPECT_FALSE(model.defaults().sampling().has_seed());
+  EXPECT_EQ(model.limits().max_answers(), 16u);
+}
+
+TEST_F(GrpcServerTest, AbortEndsRequestsAndIgnoresUnknownIds) {
+  request_.set_request_id("a");
+  const auto reader = Stream();
+  const std::string id = engine_.WaitForRequest(0);
+  for (const uint32_t expected : {1, 0}) {
+    grpc::ClientContext context;
+    v1::AbortRequest request;
+    request.add_request_ids("a");
+    request.add_request_ids("unknown");
+    v1::AbortResponse response;
+    ASSERT_TRUE(server_.control().Abort(&context, request, &response).ok());
+    EXPECT_EQ(response.aborted(), expected);
+    if (expected == 1) {
+      EXPECT_TRUE(engine_.WaitForCancel(id));
+      EXPECT_EQ(ReadAll(*reader).status.error_code(), StatusCode::CANCELLED);
+    }
+  }
+}
+
+TEST_F(GrpcServerTest, ReportsLoadAndState) {
+  const auto reader = Stream();
+  engine_.WaitForRequest(0);
+  grpc::ClientContext context;
+  v1::Load load;
+  ASSERT_TRUE(server_.control().GetLoad(&context, {}, &load).ok());
+  EXPECT_EQ(load.running_sequences(), 1u);
+  engine_.set_health(absl::UnavailableError("a step has run for 31s"));
+  grpc::ClientContext context2;
+  v1::ServerInfo info;
+  ASSERT_TRUE(server_.control().GetServerInfo(&context2, {}, &info).ok());
+  EXPECT_EQ(info.state(), v1::ServerInfo::UNHEALTHY);
+  EXPECT_EQ(info.state_message(), "a step has run for 31s");
+  EXPECT_EQ(info.models(0), "fake");
+  context_.TryCancel();
+  reader->Finish();
+}
+
+TEST_F(GrpcServerTest, HealthFollowsTheEngine) {
+  EXPECT_EQ(Health(""), HealthCheckResponse::SERVING);
+  EXPECT_EQ(Health("moe.v1.Inference"), HealthCheckResponse::SERVING);
+  grpc::ClientContext unknown;
+  HealthCheckRequest request;
+  request.set_service("other");
+  HealthCheckResponse response;
+  EXPECT_EQ(server_.health().Check(&unknown, request, &response).error_code(),
+            StatusCode::NOT_FOUND);
+
+  request.set_service("moe.v1.Inference");
+  const auto watch = server_.health().Watch(&context_, request);
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), HealthCheckResponse::SERVING);
+  engine_.set_health(absl::UnavailableError("stalled"));
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(Health(""), HealthCheckResponse::NOT_SERVING);
+  engine_.set_health(absl::OkStatus());
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), HealthCheckResponse::SERVING);
+  context_.TryCancel();
+  watch->Finish();
+}
+
+TEST_F(GrpcServerTest, DrainRefusesNewRequestsAndLetsRunningOnesFinish) {
+  const auto reader = Stream();
+  const std::string id = engine_.WaitForRequest(0);
+  HealthCheckRequest health_request;
+  HealthCheckResponse health;
+  grpc::ClientContext watch_context;
+  SetPatience(watch_context);
+  const auto watch = server_.health().Watch(&watch_context, health_request);
+  ASSERT_TRUE(watch->Read(&health));
+
+  grpc::ClientContext drain_context;
+  v1::DrainResponse drained;
+  ASSERT_TRUE(server_.control().Drain(&drain_context, {}, &drained).ok());
+  EXPECT_FALSE(drained.idle());
+  ASSERT_TRUE(watch->Read(&health));
+  EXPECT_EQ(health.status(), HealthCheckResponse::NOT_SERVING);
+  v1::GenerateResponse response;
+  const grpc::Status refused = Generate(&response);
+  EXPECT_EQ(refused.error_code(), StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(HasDetail(refused, "RetryInfo"));
+
+  engine_.LastToken(id, 'b', FinishReason::kLength);
+  engine_.Done(id);
+  EXPECT_TRUE(ReadAll(*reader).status.ok());
+  grpc::ClientContext wait_context;
+  SetPatience(wait_context);
+  v1::DrainRequest wait;
+  wait.set_wait_seconds(10);
+  ASSERT_TRUE(server_.control().Drain(&wait_context, wait, &drained).ok());
+  EXPECT_TRUE(drained.idle());
+
+  grpc::ClientContext resume_context;
+  v1::ResumeResponse resumed;
+  ASSERT_TRUE(server_.control().Resume(&resume_context, {}, &resumed).ok());
+  ASSERT_TRUE(watch->Read(&health));
+  EXPECT_EQ(health.status(), HealthCheckResponse::SERVING);
+  watch_context.TryCancel();
+  watch->Finish();
+}
+
+TEST_F(GrpcServerTest, DrainChecksItsWait) {
+  grpc::ClientContext context;
+  v1::DrainRequest request;
+  request.set_wait_seconds(-1);
+  v1::DrainResponse response;
+  EXPECT_EQ(server_.control().Drain(&context, request, &response).error_code(),
+            StatusCode::INVALID_ARGUMENT);
+  EXPECT_FALSE(server_.core().draining());
+}
+
+TEST_F(GrpcServerTest, ResumeIsRefusedDuringShutdown) {
+  server_.core().StartShutdown();
+  grpc::ClientContext context;
+  v1::ResumeResponse response;
+  EXPECT_EQ(server_.control().Resume(&context, {}, &response).error_code(),
+            StatusCode::FAILED_PRECONDITION);
+}
+
+TEST_F(GrpcServerTest, APortInUseIsAnError) {
+  ListenConfig config;
+  config.port = server_.server().port();
+  const auto second = GrpcServer::Start(config, server_.core());
+  EXPECT_TRUE(absl::IsUnavailable(second.status())) << second.status();
+}
+
+TEST(GrpcServerLimitsTest, RequestsAboveTheBoundAreRefused) {
+  FakeEngine engine;
+  ByteTokenizer tokenizer;
+  ServedModel model = FakeServedModel(engine, &tokenizer);
+  model.limits.max_concurrent_requests = 1;
+  TestServer server(model);
+  v1::GenerateRequest request;
+  request.set_text("hi");
+  grpc::ClientContext context;
+  const auto reader = server.inference().GenerateStream(&context, request);
+  const std::string id = engine.WaitForRequest(0);
+  grpc::ClientContext context2;
+  SetPatience(context2);
+  const StreamResult refused =
+      ReadAll(*server.inference().GenerateStream(&context2, request));
+  EXPECT_EQ(refused.status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(HasDetail(refused.status, "RetryInfo"));
+  engine.LastToken(id, 'x', FinishReason::kLength);
+  engine.Done(id);
+  EXPECT_TRUE(ReadAll(*reader).status.ok());
+}
+
+TEST(GrpcServerLimitsTest, LongerMessagesThanAllowedAreRefused) {
+  FakeEngine engine;
+  ByteTokenizer tokenizer;
+  ListenConfig config;
+  config.max_message_bytes = 64 << 10;
+  TestServer server(FakeServedModel(engine, &tokenizer), config);
+  v1::GenerateRequest request;
+  request.set_text(std::string(65 << 10, 'x'));
+  grpc::ClientContext context;
+  SetPatience(context);
+  v1::GenerateResponse response;
+  EXPECT_EQ(
+      server.inference().Generate(&context, request, &response).error_code(),
+      StatusCode::RESOURCE_EXHAUSTED);
+}
+
+}  // namespace
+}  // namespace moe

@@ -1,0 +1,229 @@
+#include "server/server_config.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace moe {
+namespace {
+
+class ServerConfigTest : public testing::Test {
+ protected:
+  ServerConfigTest() : dir_(std::string(std::getenv("TEST_TMPDIR"))) {
+    std::filesystem::create_directories(dir_ / "models" / "tiny");
+  }
+
+  // `text` in a file beside the directory models/tiny.
+  absl::StatusOr<ServerConfig> Parse(const std::string& text) const {
+    return ParseServerConfig(text, File());
+  }
+  std::string File() const { return (dir_ / "server.textproto").string(); }
+  void Touch(const std::string& name) const { std::ofstream(dir_ / name); }
+
+  // Expects one line that names the file, `line` and `what`.
+  void ExpectError(const std::string& text, int line,
+                   const std::string& what) const {
+    const absl::Status status = Parse(text).status();
+    const std::string message(status.message());
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << text;
+    EXPECT_TRUE(absl::StartsWith(message, absl::StrCat(File(), ":", line, ":")))
+        << message;
+    EXPECT_TRUE(absl::StrContains(message, what)) << message;
+    EXPECT_FALSE(absl::StrContains(message, "\n")) << message;
+  }
+
+  const std::filesystem::path dir_;
+};
+
+TEST_F(ServerConfigTest, DefaultsAreFilledIn) {
+  const auto config = Parse("model { path: \"models/tiny\" }");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->engine.checkpoint_path, (dir_ / "models/tiny").string());
+  EXPECT_EQ(config->model_name, "tiny");
+  EXPECT_EQ(config->tokenizer_path, "");
+  EXPECT_EQ(config->engine.weight_dtype, DType::kBf16);
+  EXPECT_EQ(config->engine.num_threads, 0);
+  EXPECT_EQ(config->engine.engine.block_size, 16);
+  EXPECT_EQ(config->engine.engine.max_running_sequences, 64);
+  EXPECT_EQ(config->sampling_defaults.temperature, 1);
+  EXPECT_EQ(config->listen.address, "127.0.0.1");
+  EXPECT_EQ(config->listen.port, 50051);
+  EXPECT_FALSE(config->listen.tls.has_value());
+  EXPECT_EQ(config->drain_grace, absl::Seconds(30));
+}
+
+TEST_F(ServerConfigTest, EveryFieldIsRead) {
+  for (const char* name : {"t.json", "cert.pem", "key.pem", "ca.pem"}) {
+    Touch(name);
+  }
+  const auto config = Parse(R"pb(
+    model {
+      path: "models/tiny/"
+      name: "prose"
+      tokenizer: "t.json"
+      eos_token_ids: [ 3, 4 ]
+      weight_dtype: F32
+      checkpoint {
+        qkv_layout: VERSION_0
+        residual_moe: B1
+        activation: GELU_ERF
+        rope_double_cos_quirk: true
+        vocab_size: 1000
+      }
+    }
+    engine {
+      threads: 2
+      pin_threads: true
+      kv_cache_bytes: 1000000
+      block_size: 8
+      max_step_tokens: 256
+      prefill_chunk_tokens: 64
+      max_running_sequences: 32
+      max_waiting_requests: 10
+      stall_timeout: "5s"
+      sampling_defaults {
+        temperature: 0
+        top_p: 0.5
+        top_k: 7
+        min_p: 0.25
+        presence_penalty: 1
+        frequency_penalty: -1
+        repetition_penalty: 1.5
+      }
+    }
+    server {
+      address: "::1"
+      port: 0
+      port_file: "port"
+      tls { certificate: "cert.pem" private_key: "key.pem" client_ca: "ca.pem" }
+      max_message_bytes: 65536
+      max_concurrent_streams: 5
+      max_concurrent_requests: 6
+      max_answers: 7
+      max_logprobs: 8
+      max_stop_strings: 9
+      keepalive_time: "1m"
+      keepalive_timeout: "2s"
+      min_client_ping_interval: "3s"
+      drain_grace: "1m30s"
+      retry_delay: "250ms"
+      remote_control: true
+    }
+    log { level: DEBUG format: JSON })pb");
+  ASSERT_TRUE(config.ok()) << config.status();
+  const LoadEngineOptions& load = config->engine;
+  EXPECT_EQ(config->model_name, "prose");
+  EXPECT_EQ(config->tokenizer_path, (dir_ / "t.json").string());
+  EXPECT_EQ(config->eos_token_ids, (std::vector<int32_t>{3, 4}));
+  EXPECT_EQ(load.weight_dtype, DType::kF32);
+  EXPECT_EQ(load.checkpoint.qkv_layout, "version_0");
+  EXPECT_EQ(load.checkpoint.residual_moe, "b1");
+  EXPECT_EQ(load.checkpoint.activation, "gelu_erf");
+  EXPECT_TRUE(load.checkpoint.rope_double_cos_quirk);
+  EXPECT_EQ(load.checkpoint.vocab_size, 1000);
+  EXPECT_EQ(load.num_threads, 2);
+  EXPECT_TRUE(load.pin_threads);
+  EXPECT_EQ(load.kv_cache_bytes, 1000000);
+  EXPECT_EQ(load.engine.block_size, 8);
+  EXPECT_EQ(load.engine.max_step_tokens, 256);
+  EXPECT_EQ(load.engine.prefill_chunk_tokens, 64);
+  EXPECT_EQ(load.engine.max_running_sequences, 32);
+  EXPECT_EQ(load.engine.max_waiting_requests, 10);
+  EXPECT_EQ(load.engine.stall_timeout, absl::Seconds(5));
+  EXPECT_EQ(config->sampling_defaults.temperature, 0);
+  EXPECT_EQ(config->sampling_defaults.top_p, 0.5f);
+  EXPECT_EQ(config->sampling_defaults.top_k, 7);
+  EXPECT_EQ(config->sampling_defaults.min_p, 0.25f);
+  EXPECT_EQ(config->sampling_defaults.presence_penalty, 1);
+  EXPECT_EQ(config->sampling_defaults.frequency_penalty, -1);
+  EXPECT_EQ(config->sampling_defaults.repetition_penalty, 1.5f);
+  EXPECT_EQ(config->listen.address, "::1");
+  EXPECT_EQ(config->listen.port, 0);
+  EXPECT_EQ(config->listen.port_file, (dir_ / "port").string());
+  EXPECT_EQ(config->listen.tls->certificate, (dir_ / "cert.pem").string());
+  EXPECT_EQ(config->listen.tls->private_key, (dir_ / "key.pem").string());
+  EXPECT_EQ(config->listen.tls->client_ca, (dir_ / "ca.pem").string());
+  EXPECT_EQ(config->listen.max_message_bytes, 65536);
+  EXPECT_EQ(config->listen.max_concurrent_streams, 5);
+  EXPECT_EQ(config->limits.max_concurrent_requests, 6);
+  EXPECT_EQ(config->limits.max_answers, 7);
+  EXPECT_EQ(config->limits.max_logprobs, 8);
+  EXPECT_EQ(config->limits.max_stop_strings, 9);
+  EXPECT_EQ(config->listen.keepalive_time, absl::Minutes(1));
+  EXPECT_EQ(config->listen.keepalive_timeout, absl::Seconds(2));
+  EXPECT_EQ(config->listen.min_client_ping_interval, absl::Seconds(3));
+  EXPECT_EQ(config->drain_grace, absl::Seconds(90));
+  EXPECT_EQ(config->limits.retry_delay, absl::Milliseconds(250));
+  EXPECT_TRUE(config->listen.remote_control);
+  EXPECT_EQ(config->log_level, Severity::kDebug);
+  EXPECT_EQ(config->log_format, LogFormat::kJson);
+}
+
+TEST_F(ServerConfigTest, TheTokenizerOfTheCheckpointIsFound) {
+  Touch("models/tiny/tokenizer.json");
+  const auto config = Parse("model { path: \"models/tiny\" }");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->tokenizer_path,
+            (dir_ / "models/tiny/tokenizer.json").string());
+  std::filesystem::remove(dir_ / "models/tiny/tokenizer.json");
+}
+
+TEST_F(ServerConfigTest, ErrorsNameFileLineAndField) {
+  const std::string model = "model { path: \"models/tiny\" }\n";
+  ExpectError(model + "\nengine { blocksize: 3 }", 3, "blocksize");
+  ExpectError(model + "engine {\n block_size: 0 }", 3,
+              "engine.block_size is 0; it must be in [1, 1024]");
+  ExpectError(model + "engine { block_size: -1 }", 2, "block_size: -1");
+  ExpectError(model + "engine { block_size: 1 block_size: 2 }", 2,
+              "block_size");
+  ExpectError(model + "engine { stall_timeout: \"soon\" }", 2,
+              "engine.stall_timeout is \"soon\"");
+  ExpectError(model + "engine { stall_timeout: \"1ms\" }", 2, "[1s, 24h]");
+  ExpectError(model + "engine { max_step_tokens: 8 prefill_chunk_tokens: 9 }",
+              2, "engine.prefill_chunk_tokens is 9");
+  ExpectError(model + "engine { sampling_defaults { temperature: nan } }", 2,
+              "engine.sampling_defaults.temperature is nan");
+  ExpectError(model + "engine { sampling_defaults { top_p: 0 } }", 2,
+              "engine.sampling_defaults.top_p");
+  ExpectError(model + "server { port: 65536 }", 2, "server.port is 65536");
+  ExpectError(model + "log { level: LOUD }", 2, "LOUD");
+  ExpectError("model {\n path: \"models/none\" }", 2,
+              "model.path is \"" + (dir_ / "models/none").string() +
+                  "\", which does not exist");
+  ExpectError("model { path: \"models/tiny\"\n tokenizer: \"none.json\" }", 2,
+              "model.tokenizer");
+}
+
+TEST_F(ServerConfigTest, TlsNeedsCertificateAndKey) {
+  const absl::Status status =
+      Parse(R"pb(model { path: "models/tiny" }
+                 server { tls { certificate: "x" } })pb")
+          .status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_TRUE(
+      absl::StrContains(status.message(), "server.tls.private_key is required"))
+      << status;
+}
+
+TEST_F(ServerConfigTest, AModelIsRequired) {
+  const absl::Status status = Parse("").status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_TRUE(absl::StrContains(status.message(), "model.path is required"));
+}
+
+TEST_F(ServerConfigTest, AMissingFileIsNotFound) {
+  const absl::Status status =
+      LoadServerConfig((dir_ / "none.textproto").string()).status();
+  EXPECT_TRUE(absl::IsNotFound(status));
+  EXPECT_TRUE(absl::StrContains(status.message(), "none.textproto"));
+}
+
+}  // namespace
+}  // namespace moe

@@ -1,0 +1,47 @@
+#include "server/shutdown_signal.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+namespace moe {
+namespace {
+
+// Each in a process of its own, where signals and threads begin anew.
+
+TEST(ShutdownSignalDeathTest, TheFirstSignalIsReported) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ShutdownSignal shutdown;
+        kill(getpid(), SIGINT);
+        _exit(shutdown.Wait() == SIGINT ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
+}
+
+TEST(ShutdownSignalDeathTest, TheSecondSignalEndsTheProcess) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ShutdownSignal shutdown;
+        kill(getpid(), SIGTERM);
+        shutdown.Wait();
+        kill(getpid(), SIGTERM);
+        while (true) pause();
+      },
+      testing::ExitedWithCode(128 + SIGTERM), "");
+}
+
+TEST(ShutdownSignalDeathTest, GoesAwayWithoutASignal) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        { ShutdownSignal shutdown; }
+        _exit(0);
+      },
+      testing::ExitedWithCode(0), "");
+}
+
+}  // namespace
+}  // namespace moe
