@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "absl/strings/str_format.h"
 #include "nlohmann/json.hpp"
@@ -35,6 +34,7 @@ void StreamStatistics::StartRequest(absl::Time now) {
 void StreamStatistics::AddTokens(int64_t num_tokens, absl::Time now) {
   if (num_tokens <= 0) return;
   new_tokens_ += num_tokens;
+  until_last_token_ += now - (has_token_ ? last_token_ : start_);
   if (!has_token_) {
     has_token_ = true;
     first_token_seconds_.push_back(absl::ToDoubleSeconds(now - start_));
@@ -42,7 +42,6 @@ void StreamStatistics::AddTokens(int64_t num_tokens, absl::Time now) {
   } else {
     const double each = absl::ToDoubleSeconds(now - last_token_) / num_tokens;
     inter_token_seconds_.insert(inter_token_seconds_.end(), num_tokens, each);
-    tokens_after_first_ += num_tokens;
   }
   last_token_ = now;
 }
@@ -50,9 +49,8 @@ void StreamStatistics::AddTokens(int64_t num_tokens, absl::Time now) {
 void StreamStatistics::EndRequest(absl::Time now) { total_ += now - start_; }
 
 double StreamStatistics::tokens_per_second() const {
-  const double seconds = std::accumulate(inter_token_seconds_.begin(),
-                                         inter_token_seconds_.end(), 0.0);
-  return seconds > 0 ? tokens_after_first_ / seconds : 0.0;
+  const double seconds = absl::ToDoubleSeconds(until_last_token_);
+  return seconds > 0 ? new_tokens_ / seconds : 0.0;
 }
 
 absl::Duration StreamStatistics::TimeToFirstToken(double percentile) const {

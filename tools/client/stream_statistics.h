@@ -20,8 +20,8 @@ class StreamStatistics {
 
   int64_t prompt_tokens() const { return prompt_tokens_; }
   int64_t new_tokens() const { return new_tokens_; }
-  // New tokens after each request's first, by the time from it to its last; 0
-  // if there is none.
+  // New tokens by the time from each request's start to its last token, so that
+  // a burst cannot make it look faster than it is. 0 if there are none.
   double tokens_per_second() const;
   // Zero if nothing arrived.
   absl::Duration TimeToFirstToken(double percentile) const;
@@ -35,11 +35,11 @@ class StreamStatistics {
   int64_t num_requests_ = 0;
   int64_t prompt_tokens_ = 0;
   int64_t new_tokens_ = 0;
-  int64_t tokens_after_first_ = 0;
   absl::Time start_;
   absl::Time last_token_;
   bool has_token_ = false;  // this request
   absl::Duration total_;
+  absl::Duration until_last_token_;
   std::vector<double> first_token_seconds_;  // by request
   std::vector<double> inter_token_seconds_;
 };

@@ -11,7 +11,7 @@ absl::Time At(int64_t milliseconds) {
   return absl::UnixEpoch() + absl::Milliseconds(milliseconds);
 }
 
-TEST(StreamStatisticsTest, TimesTokensFromTheFirst) {
+TEST(StreamStatisticsTest, TimesTokens) {
   StreamStatistics statistics;
   statistics.StartRequest(At(0));
   statistics.AddPrompt(5);
@@ -22,7 +22,7 @@ TEST(StreamStatisticsTest, TimesTokensFromTheFirst) {
   statistics.EndRequest(At(200));
   EXPECT_EQ(statistics.prompt_tokens(), 5);
   EXPECT_EQ(statistics.new_tokens(), 4);
-  EXPECT_NEAR(statistics.tokens_per_second(), 3 / 0.080, 1e-6);
+  EXPECT_NEAR(statistics.tokens_per_second(), 4 / 0.180, 1e-6);
   EXPECT_NEAR(absl::ToDoubleMilliseconds(statistics.TimeToFirstToken(50)), 100,
               1e-6);
   EXPECT_NEAR(absl::ToDoubleMilliseconds(statistics.InterTokenTime(1)), 20,
@@ -42,11 +42,19 @@ TEST(StreamStatisticsTest, TimeBetweenRequestsDoesNotCount) {
     statistics.AddTokens(1, At(start + 60));
     statistics.EndRequest(At(start + 60));
   }
-  EXPECT_NEAR(statistics.tokens_per_second(), 100, 1e-6);
+  EXPECT_NEAR(statistics.tokens_per_second(), 4 / 0.120, 1e-6);
   EXPECT_NEAR(absl::ToDoubleMilliseconds(statistics.TimeToFirstToken(95)), 50,
               1e-6);
   EXPECT_NE(statistics.ToLine().find("2 prompts"), std::string::npos);
   EXPECT_NE(statistics.ToLine().find("in 0.12 s"), std::string::npos);
+}
+
+TEST(StreamStatisticsTest, ABurstIsNoFasterThanItsWholeTime) {
+  StreamStatistics statistics;
+  statistics.StartRequest(At(0));
+  for (int i = 0; i < 50; ++i) statistics.AddTokens(1, At(1000));
+  statistics.EndRequest(At(1000));
+  EXPECT_NEAR(statistics.tokens_per_second(), 50, 1e-6);
 }
 
 TEST(StreamStatisticsTest, NothingArrived) {
