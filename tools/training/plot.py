@@ -12,8 +12,15 @@ from train import SEQ
 
 
 def read_log(run_dir):
+  """Records of a run; what a resumed run did again replaces what was there."""
+  records = []
   with open(pathlib.Path(run_dir) / 'log.jsonl', encoding='utf-8') as file:
-    return [json.loads(line) for line in file]
+    for line in file:
+      record = json.loads(line)
+      records = [r for r in records if r['step'] < record['step'] or (
+          r['step'] == record['step'] and r.keys() != record.keys())]
+      records.append(record)
+  return records
 
 
 def draw_run(axes, records, label, batch):

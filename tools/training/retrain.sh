@@ -11,8 +11,8 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 repo=$(cd "$here/../.." && pwd)
 corpus='' work=retrain output=$repo
-teacher_steps=${TEACHER_STEPS:-1500}
-student_steps=${STUDENT_STEPS:-600}
+teacher_steps=${TEACHER_STEPS:-966}
+student_steps=${STUDENT_STEPS:-431}
 
 while (($#)); do
   case $1 in
