@@ -46,10 +46,13 @@ HWY_BEFORE_NAMESPACE();
 namespace moe::cpu::HWY_NAMESPACE {
 
 // Register tile: kRows x kVectors accumulators, and room for kVectors loads.
+// Old instruction sets get a small one, as every size is compiled for each.
 #if HWY_TARGET <= HWY_AVX3
 constexpr int kRows = 6, kVectors = 4;  // 32 registers
+#elif HWY_TARGET == HWY_AVX2 || HWY_ARCH_ARM
+constexpr int kRows = 6, kVectors = 2;  // 16 registers, or 32
 #else
-constexpr int kRows = 6, kVectors = 2;  // 16 registers
+constexpr int kRows = 2, kVectors = 2;
 #endif
 
 // A piece is made of runs of tokens that lie together in one block.
@@ -242,6 +245,19 @@ HWY_NOINLINE void AttendPiece(const AttentionTile& tile, const Piece& piece,
   }
 }
 
+// AttendPiece<rows>, 1 <= rows <= R.
+template <int R>
+HWY_INLINE void AttendRows(int rows, const AttentionTile& tile,
+                           const Piece& piece, int first, const int* tokens,
+                           float* max, float* sum) {
+  if constexpr (R > 1) {
+    if (rows < R) {
+      return AttendRows<R - 1>(rows, tile, piece, first, tokens, max, sum);
+    }
+  }
+  AttendPiece<R>(tile, piece, first, tokens, max, sum);
+}
+
 void AttendTile(const AttentionTile& tile) {
   float max[kTileRows], sum[kTileRows];
   for (int r = 0; r < tile.num_rows; ++r) {
@@ -271,26 +287,7 @@ void AttendTile(const AttentionTile& tile) {
       for (int r = 0; r < rows; ++r) {
         tokens[r] = std::min(tile.context[first + r] - begin, kPieceTokens);
       }
-      switch (rows) {
-        case 1:
-          AttendPiece<1>(tile, piece, first, tokens, max, sum);
-          break;
-        case 2:
-          AttendPiece<2>(tile, piece, first, tokens, max, sum);
-          break;
-        case 3:
-          AttendPiece<3>(tile, piece, first, tokens, max, sum);
-          break;
-        case 4:
-          AttendPiece<4>(tile, piece, first, tokens, max, sum);
-          break;
-        case 5:
-          AttendPiece<5>(tile, piece, first, tokens, max, sum);
-          break;
-        default:
-          AttendPiece<6>(tile, piece, first, tokens, max, sum);
-          break;
-      }
+      AttendRows<kRows>(rows, tile, piece, first, tokens, max, sum);
       first += rows;
     }
   }
