@@ -280,6 +280,35 @@ TEST_F(ServingTest, AStalledEngineIsNotServingUntilItGoesOn) {
   watch->Finish();
 }
 
+TEST_F(ServingTest, AClientThatDoesNotReadHoldsUpNobody) {
+  Start();
+  // More bytes than the connection takes unread.
+  v1::GenerateRequest large = MakeRequest(1);
+  large.mutable_sampling()->set_n(16);
+  large.mutable_stopping()->set_max_new_tokens(200);
+  large.mutable_output()->set_logprobs(20);
+  const auto channel = server_->NewChannel();
+  const auto stub = v1::Inference::NewStub(channel);
+  grpc::ClientContext context;
+  SetPatience(context);
+  const auto reader = stub->GenerateStream(&context, large);
+  EXPECT_TRUE(Run(MakeRequest(2), server_->inference()).status.ok());
+  // The engine finishes it, read or not.
+  ExpectAllBlocksFree();
+  EXPECT_TRUE(Run(MakeRequest(4), server_->inference()).status.ok());
+
+  int num_tokens = 0;
+  int num_finishes = 0;
+  v1::GenerateChunk chunk;
+  while (reader->Read(&chunk)) {
+    num_tokens += chunk.tokens_size();
+    num_finishes += chunk.has_finish();
+  }
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_EQ(num_tokens, 16 * 200);
+  EXPECT_EQ(num_finishes, 16);
+}
+
 // Stop strings are found outside the engine, which must then be told.
 TEST_F(ServingTest, AStopStringEndsTheRequestInTheEngine) {
   Start();
