@@ -108,7 +108,6 @@ run_dir=$(mktemp -d "${TMPDIR:-/tmp}/moe_quickstart.XXXXXX")
 mkdir "$run_dir/configs"
 ln -s "$(dirname "$config")"/* "$run_dir/configs"
 own_config=$run_dir/configs/quickstart.textproto
-# shellcheck disable=SC2016  # the $ is sed's
 sed -E -e 's/\b(address|port_file): *"[^"]*"//; s/\bport: *[0-9]+//' \
   -e 's/^server *\{/&\n  @own@\n/' "$config" > "$own_config"
 grep -q '@own@' "$own_config" || printf '\nserver { @own@ }\n' >> "$own_config"

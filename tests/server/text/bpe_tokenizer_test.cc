@@ -164,7 +164,7 @@ TEST(BpeTokenizerTest, HostileTextsTakeSeconds) {
       const auto encoding = tokenizer->Encode(text, kPlain);
       const std::chrono::duration<double> seconds =
           std::chrono::steady_clock::now() - start;
-      EXPECT_LT(seconds.count(), 20.0) << name;
+      EXPECT_LT(seconds.count(), 60.0) << name;
       ASSERT_TRUE(encoding.ok()) << name << ": " << encoding.status();
       // Not EXPECT_EQ: printing a difference would take minutes.
       EXPECT_TRUE(*tokenizer->Decode(encoding->ids, true) == text) << name;
