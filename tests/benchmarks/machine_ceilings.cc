@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <new>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "tests/benchmarks/machine_ceilings.cc"
@@ -114,7 +114,11 @@ ReadRateProbe::ReadRateProbe(size_t min_bytes) {
   num_bytes_ = std::max(min_bytes, 4 * LastLevelCacheBytes());
   num_bytes_ = (num_bytes_ + kHugePage - 1) / kHugePage * kHugePage;
   void* memory = std::aligned_alloc(kHugePage, num_bytes_);
-  if (memory == nullptr) throw std::bad_alloc();
+  if (memory == nullptr) {
+    std::fprintf(stderr, "no memory for a buffer of %zu MiB\n",
+                 num_bytes_ >> 20);
+    std::exit(1);
+  }
   memory_.reset(static_cast<uint8_t*>(memory));
   (void)madvise(memory, num_bytes_, MADV_HUGEPAGE);
   std::memset(memory, 1, num_bytes_);
