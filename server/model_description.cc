@@ -3,22 +3,10 @@
 #include <algorithm>
 #include <string>
 
+#include "engine/config/model_config_names.h"
+
 namespace moe {
 namespace {
-
-const char* Name(ResidualMoeKind kind) {
-  switch (kind) {
-    case ResidualMoeKind::kNone:
-      return "none";
-    case ResidualMoeKind::kA:
-      return "a";
-    case ResidualMoeKind::kB1:
-      return "b1";
-    case ResidualMoeKind::kB2:
-      break;
-  }
-  return "b2";
-}
 
 void DescribeDefaults(const SamplingParams& params, v1::Model::Defaults& out) {
   v1::Sampling& sampling = *out.mutable_sampling();
@@ -50,7 +38,7 @@ v1::Model DescribeModel(const ServedModel& model) {
   out.mutable_experts_per_layer()->Add(config.experts_per_layer.begin(),
                                        config.experts_per_layer.end());
   out.set_experts_per_token(config.top_k);
-  out.set_residual_moe(Name(config.residual_moe));
+  out.set_residual_moe(ResidualMoeName(config.residual_moe));
   out.set_parameters(model.info.parameters.total);
   out.set_active_parameters(model.info.parameters.active);
   const absl::string_view dtype = DTypeName(model.info.weight_dtype);

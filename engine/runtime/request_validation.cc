@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "engine/sampling/token_id_check.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -11,18 +12,6 @@ namespace {
 
 // More answers to one prompt are a mistake, not a wish.
 constexpr int32_t kMaxAnswers = 1024;
-
-absl::Status CheckIds(absl::string_view field, const std::vector<int32_t>& ids,
-                      int64_t vocab_size) {
-  for (size_t i = 0; i < ids.size(); ++i) {
-    if (ids[i] < 0 || ids[i] >= vocab_size) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(field, "[", i, "] is ", ids[i],
-                       "; the model's token ids are in [0, ", vocab_size, ")"));
-    }
-  }
-  return absl::OkStatus();
-}
 
 absl::Status CheckAtLeast(absl::string_view field, int64_t value,
                           int64_t least) {
@@ -63,10 +52,10 @@ absl::Status CheckLengths(const Request& request, const ModelConfig& model) {
 absl::Status ValidateRequest(const Request& request, const ModelConfig& model) {
   if (request.id.empty()) return absl::InvalidArgumentError("id is empty");
   RETURN_IF_ERROR(CheckLengths(request, model));
-  RETURN_IF_ERROR(CheckIds("prompt", request.prompt, model.vocab_size));
+  RETURN_IF_ERROR(CheckTokenIds("prompt", request.prompt, model.vocab_size));
   RETURN_IF_ERROR(request.sampling.Validate(model.vocab_size));
-  RETURN_IF_ERROR(CheckIds("stop_token_ids", request.stopping.stop_token_ids,
-                           model.vocab_size));
+  RETURN_IF_ERROR(CheckTokenIds(
+      "stop_token_ids", request.stopping.stop_token_ids, model.vocab_size));
   if (request.num_answers < 1 || request.num_answers > kMaxAnswers) {
     return absl::InvalidArgumentError(
         absl::StrCat("n (num_answers) is ", request.num_answers,
@@ -96,7 +85,8 @@ absl::Status ValidateEngineOptions(const EngineOptions& options,
         "stall_timeout is ", absl::FormatDuration(options.stall_timeout),
         "; it must be above 0"));
   }
-  return CheckIds("eos_token_ids", options.eos_token_ids, model.vocab_size);
+  return CheckTokenIds("eos_token_ids", options.eos_token_ids,
+                       model.vocab_size);
 }
 
 }  // namespace moe

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "engine/sampling/token_id_check.h"
 
 namespace moe {
 namespace {
@@ -14,18 +15,6 @@ absl::Status BadField(absl::string_view field, float value,
                       absl::string_view range) {
   return absl::InvalidArgumentError(
       absl::StrCat(field, " is ", value, "; it must be ", range));
-}
-
-absl::Status CheckIds(absl::string_view field, const std::vector<int32_t>& ids,
-                      int64_t vocab_size) {
-  for (size_t i = 0; i < ids.size(); ++i) {
-    if (ids[i] < 0 || ids[i] >= vocab_size) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(field, "[", i, "] is ", ids[i],
-                       "; token ids are in [0, ", vocab_size, ")"));
-    }
-  }
-  return absl::OkStatus();
 }
 
 absl::Status CheckCount(absl::string_view field, int32_t value,
@@ -90,7 +79,7 @@ absl::Status SamplingParams::Validate(int64_t vocab_size) const {
   for (const auto& [field, ids] :
        {std::pair("allowed_token_ids", &allowed_token_ids),
         std::pair("banned_token_ids", &banned_token_ids)}) {
-    absl::Status status = CheckIds(field, *ids, vocab_size);
+    absl::Status status = CheckTokenIds(field, *ids, vocab_size);
     if (!status.ok()) return status;
   }
   if (!AnyTokenLeft(*this, vocab_size)) {

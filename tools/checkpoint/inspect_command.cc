@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "engine/checkpoint/weight_names.h"
+#include "engine/config/model_config_names.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -24,41 +25,13 @@ std::string Mebibytes(uint64_t bytes) {
   return absl::StrFormat("%.1f MiB", static_cast<double>(bytes) / 1048576.0);
 }
 
-const char* Name(ActivationKind kind) {
-  switch (kind) {
-    case ActivationKind::kGeluTanh:
-      return "gelu_tanh";
-    case ActivationKind::kGeluErf:
-      return "gelu_erf";
-    case ActivationKind::kSquaredRelu:
-      return "squared_relu";
-    case ActivationKind::kSwiGlu:
-      return "swiglu";
-  }
-  return "?";
-}
-
-const char* Name(ResidualMoeKind kind) {
-  switch (kind) {
-    case ResidualMoeKind::kNone:
-      return "none";
-    case ResidualMoeKind::kA:
-      return "a";
-    case ResidualMoeKind::kB1:
-      return "b1";
-    case ResidualMoeKind::kB2:
-      return "b2";
-  }
-  return "?";
-}
-
 void PrintConfig(const ModelConfig& c, std::ostream& out) {
   out << "family           " << c.family << "\n"
       << "layers           " << c.num_layers << "\n"
       << "hidden           " << c.hidden_size << "\n"
       << "heads            " << c.num_heads << " of " << c.head_dim << ", "
       << c.num_kv_heads << " for keys and values\n"
-      << "feed-forward     " << c.ffn_hidden_size << ", " << Name(c.activation)
+      << "feed-forward     " << c.ffn_hidden_size << ", " << ActivationName(c.activation)
       << (c.linear_bias ? "" : ", no biases") << "\n"
       << "vocabulary       " << c.vocab_size << ", padded to "
       << c.padded_vocab_size << (c.tied_embeddings ? ", tied" : ", untied head")
@@ -77,7 +50,7 @@ void PrintConfig(const ModelConfig& c, std::ostream& out) {
   if (c.family == "gpt") return;
   out << "experts          [" << absl::StrJoin(c.experts_per_layer, ", ")
       << "] by layer, top " << c.top_k << "\n"
-      << "residual MoE     " << Name(c.residual_moe) << "\n";
+      << "residual MoE     " << ResidualMoeName(c.residual_moe) << "\n";
 }
 
 // Weights of one name, but for layer and expert, and one shape.
