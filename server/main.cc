@@ -2,7 +2,7 @@
 //
 // Exit status: 0 after a drain in which every request finished; 1 if the server
 // could not start; 2 if drain_grace ran out and requests were ended; 128 + n on
-// the second signal n.
+// the second signal n, or the first while it starts.
 
 #include <cstdio>
 #include <cstring>
@@ -64,6 +64,7 @@ absl::Status WritePortFile(const std::string& path, int port) {
 absl::StatusOr<int> Serve(const ServerConfig& config, ShutdownSignal& signal) {
   ASSIGN_OR_RETURN(const LoadedModel model, LoadServedModel(config));
   InferenceCore core(model.served);
+  signal.Arm();
   ASSIGN_OR_RETURN(const auto server, GrpcServer::Start(config.listen, core));
   RETURN_IF_ERROR(WritePortFile(config.listen.port_file, server->port()));
   Log(Severity::kInfo, "listening",

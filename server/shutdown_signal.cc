@@ -32,7 +32,7 @@ void ShutdownSignal::Run() {
     if (stopping_) return;
     std::lock_guard lock(mutex_);
     // No destructor runs: they might be what hangs.
-    if (signal_ != 0) _exit(128 + signal);
+    if (!armed_ || signal_ != 0) _exit(128 + signal);
     signal_ = signal;
     received_.notify_all();
   }

@@ -9,9 +9,10 @@
 
 namespace moe {
 
-// Waits for SIGTERM and SIGINT. The first one is reported; the second ends the
-// process at once, with status 128 + signal. Make it before any other thread,
-// since threads inherit the signals' being blocked. One per process.
+// Waits for SIGTERM and SIGINT. Once armed, the first one is reported and the
+// second ends the process at once, with status 128 + signal; before that, while
+// there is nothing to drain, the first one does. Make it before any other
+// thread, since threads inherit the signals' being blocked. One per process.
 class ShutdownSignal {
  public:
   ShutdownSignal();
@@ -19,13 +20,16 @@ class ShutdownSignal {
   ShutdownSignal(const ShutdownSignal&) = delete;
   ShutdownSignal& operator=(const ShutdownSignal&) = delete;
 
-  // Returns the first signal's number once it has come.
+  void Arm() { armed_ = true; }
+
+  // Returns the first signal's number once it has come. Only after Arm.
   int Wait();
 
  private:
   void Run();
 
   sigset_t signals_;
+  std::atomic<bool> armed_ = false;
   std::atomic<bool> stopping_ = false;
   std::mutex mutex_;
   std::condition_variable received_;

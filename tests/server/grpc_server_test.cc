@@ -18,8 +18,6 @@ namespace moe {
 namespace {
 
 using grpc::StatusCode;
-using grpc::health::v1::HealthCheckRequest;
-using grpc::health::v1::HealthCheckResponse;
 
 class GrpcServerTest : public testing::Test {
  protected:
@@ -44,15 +42,6 @@ class GrpcServerTest : public testing::Test {
   std::thread GenerateAsync(grpc::Status* status,
                             v1::GenerateResponse* response) {
     return std::thread([=, this] { *status = Generate(response); });
-  }
-  HealthCheckResponse::ServingStatus Health(const std::string& service) {
-    grpc::ClientContext context;
-    SetPatience(context);
-    HealthCheckRequest request;
-    request.set_service(service);
-    HealthCheckResponse response;
-    EXPECT_TRUE(server_.health().Check(&context, request, &response).ok());
-    return response.status();
   }
 
   FakeEngine engine_;
@@ -268,126 +257,6 @@ TEST_F(GrpcServerTest, DescribesItsModel) {
   EXPECT_TRUE(model.defaults().sampling().has_temperature());
   EXPECT_FALSE(model.defaults().sampling().has_seed());
   EXPECT_EQ(model.limits().max_answers(), 16u);
-}
-
-TEST_F(GrpcServerTest, AbortEndsRequestsAndIgnoresUnknownIds) {
-  request_.set_request_id("a");
-  const auto reader = Stream();
-  const std::string id = engine_.WaitForRequest(0);
-  for (const uint32_t expected : {1, 0}) {
-    grpc::ClientContext context;
-    v1::AbortRequest request;
-    request.add_request_ids("a");
-    request.add_request_ids("unknown");
-    v1::AbortResponse response;
-    ASSERT_TRUE(server_.control().Abort(&context, request, &response).ok());
-    EXPECT_EQ(response.aborted(), expected);
-    if (expected == 1) {
-      EXPECT_TRUE(engine_.WaitForCancel(id));
-      EXPECT_EQ(ReadAll(*reader).status.error_code(), StatusCode::CANCELLED);
-    }
-  }
-}
-
-TEST_F(GrpcServerTest, ReportsLoadAndState) {
-  const auto reader = Stream();
-  engine_.WaitForRequest(0);
-  grpc::ClientContext context;
-  v1::Load load;
-  ASSERT_TRUE(server_.control().GetLoad(&context, {}, &load).ok());
-  EXPECT_EQ(load.running_sequences(), 1u);
-  engine_.set_health(absl::UnavailableError("a step has run for 31s"));
-  grpc::ClientContext context2;
-  v1::ServerInfo info;
-  ASSERT_TRUE(server_.control().GetServerInfo(&context2, {}, &info).ok());
-  EXPECT_EQ(info.state(), v1::ServerInfo::UNHEALTHY);
-  EXPECT_EQ(info.state_message(), "a step has run for 31s");
-  EXPECT_EQ(info.models(0), "fake");
-  context_.TryCancel();
-  reader->Finish();
-}
-
-TEST_F(GrpcServerTest, HealthFollowsTheEngine) {
-  EXPECT_EQ(Health(""), HealthCheckResponse::SERVING);
-  EXPECT_EQ(Health("moe.v1.Inference"), HealthCheckResponse::SERVING);
-  grpc::ClientContext unknown;
-  HealthCheckRequest request;
-  request.set_service("other");
-  HealthCheckResponse response;
-  EXPECT_EQ(server_.health().Check(&unknown, request, &response).error_code(),
-            StatusCode::NOT_FOUND);
-
-  request.set_service("moe.v1.Inference");
-  const auto watch = server_.health().Watch(&context_, request);
-  ASSERT_TRUE(watch->Read(&response));
-  EXPECT_EQ(response.status(), HealthCheckResponse::SERVING);
-  engine_.set_health(absl::UnavailableError("stalled"));
-  ASSERT_TRUE(watch->Read(&response));
-  EXPECT_EQ(response.status(), HealthCheckResponse::NOT_SERVING);
-  EXPECT_EQ(Health(""), HealthCheckResponse::NOT_SERVING);
-  engine_.set_health(absl::OkStatus());
-  ASSERT_TRUE(watch->Read(&response));
-  EXPECT_EQ(response.status(), HealthCheckResponse::SERVING);
-  context_.TryCancel();
-  watch->Finish();
-}
-
-TEST_F(GrpcServerTest, DrainRefusesNewRequestsAndLetsRunningOnesFinish) {
-  const auto reader = Stream();
-  const std::string id = engine_.WaitForRequest(0);
-  HealthCheckRequest health_request;
-  HealthCheckResponse health;
-  grpc::ClientContext watch_context;
-  SetPatience(watch_context);
-  const auto watch = server_.health().Watch(&watch_context, health_request);
-  ASSERT_TRUE(watch->Read(&health));
-
-  grpc::ClientContext drain_context;
-  v1::DrainResponse drained;
-  ASSERT_TRUE(server_.control().Drain(&drain_context, {}, &drained).ok());
-  EXPECT_FALSE(drained.idle());
-  ASSERT_TRUE(watch->Read(&health));
-  EXPECT_EQ(health.status(), HealthCheckResponse::NOT_SERVING);
-  v1::GenerateResponse response;
-  const grpc::Status refused = Generate(&response);
-  EXPECT_EQ(refused.error_code(), StatusCode::UNAVAILABLE);
-  EXPECT_TRUE(HasDetail(refused, "RetryInfo"));
-
-  engine_.LastToken(id, 'b', FinishReason::kLength);
-  engine_.Done(id);
-  EXPECT_TRUE(ReadAll(*reader).status.ok());
-  grpc::ClientContext wait_context;
-  SetPatience(wait_context);
-  v1::DrainRequest wait;
-  wait.set_wait_seconds(10);
-  ASSERT_TRUE(server_.control().Drain(&wait_context, wait, &drained).ok());
-  EXPECT_TRUE(drained.idle());
-
-  grpc::ClientContext resume_context;
-  v1::ResumeResponse resumed;
-  ASSERT_TRUE(server_.control().Resume(&resume_context, {}, &resumed).ok());
-  ASSERT_TRUE(watch->Read(&health));
-  EXPECT_EQ(health.status(), HealthCheckResponse::SERVING);
-  watch_context.TryCancel();
-  watch->Finish();
-}
-
-TEST_F(GrpcServerTest, DrainChecksItsWait) {
-  grpc::ClientContext context;
-  v1::DrainRequest request;
-  request.set_wait_seconds(-1);
-  v1::DrainResponse response;
-  EXPECT_EQ(server_.control().Drain(&context, request, &response).error_code(),
-            StatusCode::INVALID_ARGUMENT);
-  EXPECT_FALSE(server_.core().draining());
-}
-
-TEST_F(GrpcServerTest, ResumeIsRefusedDuringShutdown) {
-  server_.core().StartShutdown();
-  grpc::ClientContext context;
-  v1::ResumeResponse response;
-  EXPECT_EQ(server_.control().Resume(&context, {}, &response).error_code(),
-            StatusCode::FAILED_PRECONDITION);
 }
 
 TEST_F(GrpcServerTest, APortInUseIsAnError) {

@@ -14,6 +14,7 @@ TEST(ShutdownSignalDeathTest, TheFirstSignalIsReported) {
   EXPECT_EXIT(
       {
         ShutdownSignal shutdown;
+        shutdown.Arm();
         kill(getpid(), SIGINT);
         _exit(shutdown.Wait() == SIGINT ? 0 : 1);
       },
@@ -25,12 +26,24 @@ TEST(ShutdownSignalDeathTest, TheSecondSignalEndsTheProcess) {
   EXPECT_EXIT(
       {
         ShutdownSignal shutdown;
+        shutdown.Arm();
         kill(getpid(), SIGTERM);
         shutdown.Wait();
         kill(getpid(), SIGTERM);
         while (true) pause();
       },
       testing::ExitedWithCode(128 + SIGTERM), "");
+}
+
+TEST(ShutdownSignalDeathTest, BeforeItIsArmedTheFirstEndsTheProcess) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ShutdownSignal shutdown;
+        kill(getpid(), SIGINT);
+        while (true) pause();
+      },
+      testing::ExitedWithCode(128 + SIGINT), "");
 }
 
 TEST(ShutdownSignalDeathTest, GoesAwayWithoutASignal) {
