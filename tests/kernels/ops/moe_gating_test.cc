@@ -1,5 +1,6 @@
 #include "kernels/ops/moe_gating.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -119,15 +120,31 @@ TEST_P(MoeGatingTest, ARowHasTheSameBitsInAnyBatchAndOnAnyThreads) {
   }
 }
 
-TEST_P(MoeGatingTest, NamesTheFirstRowThatIsNotFinite) {
-  Tensor logits = RandomTensor({9, 4}, 1);
-  logits.ptr<float>()[6 * 4 + 1] = std::numeric_limits<float>::quiet_NaN();
-  logits.ptr<float>()[5 * 4] = std::numeric_limits<float>::infinity();
-  Gating g(9, 4, 1);
-  const absl::Status status = MoeGating(g.Args(logits, false), stream_);
-  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
-  EXPECT_EQ(status.message(),
-            "MoeGating: the gate logits of row 5 are not finite");
+TEST_P(MoeGatingTest, ARowThatIsNotFiniteSpoilsNoOther) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  constexpr int64_t kRows = 9, kExperts = 4, kTopK = 2;
+  Tensor logits = RandomTensor({kRows, kExperts}, 1);
+  Gating good(kRows, kExperts, kTopK);
+  ASSERT_TRUE(MoeGating(good.Args(logits, true), stream_).ok());
+  float* x = logits.ptr<float>();
+  x[6 * kExperts + 1] = std::numeric_limits<float>::quiet_NaN();
+  x[5 * kExperts] = kInfinity;
+  std::fill_n(x + 2 * kExperts, kExperts, -kInfinity);
+  Gating g(kRows, kExperts, kTopK);
+  ASSERT_TRUE(MoeGating(g.Args(logits, true), stream_).ok());
+  for (int64_t r = 0; r < kRows; ++r) {
+    const bool bad = r == 2 || r == 5 || r == 6;
+    for (int64_t j = r * kTopK; j < (r + 1) * kTopK; ++j) {
+      const float weight = g.weights.ptr<float>()[j];
+      EXPECT_EQ(std::isnan(weight), bad) << r;
+      EXPECT_EQ(g.ids.ptr<int32_t>()[j],
+                bad ? j - r * kTopK : good.ids.ptr<int32_t>()[j]);
+      if (!bad) EXPECT_EQ(weight, good.weights.ptr<float>()[j]);
+      const int32_t slot = g.slot_of.ptr<int32_t>()[j];
+      EXPECT_EQ(g.row_of_slot.ptr<int32_t>()[slot], r);
+    }
+  }
+  EXPECT_EQ(g.offsets.ptr<int32_t>()[kExperts], kRows * kTopK);
 }
 
 INSTANTIATE_TEST_SUITE_P(Isas, MoeGatingTest,

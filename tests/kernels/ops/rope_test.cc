@@ -11,9 +11,11 @@ class RopeTest : public IsaTest {};
 
 TEST_P(RopeTest, RotatesTheLeadingChannelsOfEachHead) {
   constexpr int64_t kRows = 5, kHeads = 3, kHeadDim = 48;
-  for (int64_t rotary_dim : {2, 22, 48}) {
-    Tensor cos = MakeTensor({64, rotary_dim / 2});
-    Tensor sin = MakeTensor({64, rotary_dim / 2});
+  for (int64_t rotary_dim : {1, 2, 5, 22, 48}) {
+    // An odd number of channels rotates one more.
+    const int64_t half = (rotary_dim + 1) / 2;
+    Tensor cos = MakeTensor({64, half});
+    Tensor sin = MakeTensor({64, half});
     ASSERT_TRUE(
         FillRopeTables(500.0f, rotary_dim, false, cos.view(), sin.view()).ok());
     const Tensor x = RandomTensor({kRows, kHeads, kHeadDim}, 1);
@@ -21,7 +23,6 @@ TEST_P(RopeTest, RotatesTheLeadingChannelsOfEachHead) {
     const std::vector<int32_t> positions = {0, 1, 63, 7, 7};
     ASSERT_TRUE(
         Rope({y.view(), positions, cos.view(), sin.view()}, stream_).ok());
-    const int64_t half = rotary_dim / 2;
     for (int64_t r = 0; r < kRows * kHeads; ++r) {
       const float* a = x.ptr<float>() + r * kHeadDim;
       const float* b = y.ptr<float>() + r * kHeadDim;
@@ -34,7 +35,7 @@ TEST_P(RopeTest, RotatesTheLeadingChannelsOfEachHead) {
                     a[i + half] * std::cos(angle) + a[i] * std::sin(angle),
                     1e-5);
       }
-      for (int64_t i = rotary_dim; i < kHeadDim; ++i) EXPECT_EQ(b[i], a[i]);
+      for (int64_t i = 2 * half; i < kHeadDim; ++i) EXPECT_EQ(b[i], a[i]);
     }
   }
 }
