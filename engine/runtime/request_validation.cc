@@ -67,7 +67,14 @@ absl::Status ValidateRequest(const Request& request, const ModelConfig& model) {
 absl::Status ValidateEngineOptions(const EngineOptions& options,
                                    const ModelConfig& model) {
   RETURN_IF_ERROR(CheckAtLeast("num_blocks", options.num_blocks, 1));
-  RETURN_IF_ERROR(CheckAtLeast("block_size", options.block_size, 1));
+  // What the attention kernel can read, and a bound that keeps products of
+  // untrusted numbers within 64 bits.
+  if (options.block_size < 4 || options.block_size > 1024 ||
+      (options.block_size & (options.block_size - 1)) != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("block_size is ", options.block_size,
+                     "; it must be a power of two in [4, 1024]"));
+  }
   RETURN_IF_ERROR(
       CheckAtLeast("prefill_chunk_tokens", options.prefill_chunk_tokens, 0));
   RETURN_IF_ERROR(

@@ -80,6 +80,9 @@ TEST(RequestValidationTest, EachBadEngineOptionIsNamed) {
   const std::vector<BadCase> cases = {
       {"num_blocks", [](EngineOptions& o) { o.num_blocks = 0; }},
       {"block_size", [](EngineOptions& o) { o.block_size = 0; }},
+      {"block_size", [](EngineOptions& o) { o.block_size = 2; }},
+      {"block_size", [](EngineOptions& o) { o.block_size = 20; }},
+      {"block_size", [](EngineOptions& o) { o.block_size = 2048; }},
       {"prefill_chunk_tokens",
        [](EngineOptions& o) { o.prefill_chunk_tokens = -1; }},
       {"max_running_sequences",
