@@ -45,7 +45,7 @@ class Gate {
   LinearGroup LogitsGroup(const TensorView& x,
                           const GateScratch& scratch) const;
 
-  // kInternal naming the row if a logit is not finite.
+  // A row whose logits are not finite gets NaN for weights.
   absl::StatusOr<GatingResult> Choose(int64_t rows, const GateScratch& scratch,
                                       Stream& stream) const;
 

@@ -49,7 +49,7 @@ class MoeLayer {
 
   // y[r, :] = residual[r, :] + moe(x[r, :]), rows of [rows, hidden] f32; y may
   // alias residual, not x. The gating is valid until the scratch's next use.
-  // kInternal naming the row if a gate logit is not finite.
+  // A row whose gate logits are not finite becomes NaN; no other does.
   absl::StatusOr<GatingResult> Forward(const TensorView& x,
                                        const TensorView& residual,
                                        const TensorView& y, MoeScratch& scratch,

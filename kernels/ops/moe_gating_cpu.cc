@@ -1,8 +1,8 @@
 #include <algorithm>
-#include <atomic>
 #include <cmath>
+#include <limits>
+#include <numeric>
 
-#include "absl/strings/str_cat.h"
 #include "kernels/ops/moe_gating.h"
 #include "kernels/ops/op_checks.h"
 
@@ -54,15 +54,16 @@ void TopK(const float* logits, int64_t experts, int64_t top_k, int32_t* ids) {
   }
 }
 
-// False if the row has a NaN or no finite maximum.
+// False, and nothing done, if the row has a NaN or no finite maximum.
 bool GateRow(const float* logits, int64_t experts, int64_t top_k,
              bool normalize, int32_t* ids, float* weights) {
+  float max = -std::numeric_limits<float>::infinity();
   for (int64_t e = 0; e < experts; ++e) {
     if (std::isnan(logits[e])) return false;
+    max = std::max(max, logits[e]);
   }
-  TopK(logits, experts, top_k, ids);
-  const float max = logits[ids[0]];
   if (!std::isfinite(max)) return false;
+  TopK(logits, experts, top_k, ids);
   const float sum = HWY_DYNAMIC_DISPATCH(SumOfExp)(logits, max, experts);
   float chosen = 0;
   for (int64_t j = 0; j < top_k; ++j) {
@@ -82,27 +83,19 @@ bool GateRow(const float* logits, int64_t experts, int64_t top_k,
 absl::Status MoeGating(const MoeGatingArgs& args, CpuStream& stream) {
   const int64_t rows = args.logits.dims[0], experts = args.logits.dims[1];
   const int64_t top_k = args.expert_ids.dims[1];
-  std::atomic<int64_t> bad_row{rows};
   ParallelRows(stream, rows, 8 * experts, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      if (GateRow(
-              args.logits.ptr<float>() + r * RowStride(args.logits), experts,
-              top_k, args.normalize,
-              args.expert_ids.ptr<int32_t>() + r * RowStride(args.expert_ids),
-              args.weights.ptr<float>() + r * RowStride(args.weights))) {
-        continue;
+      int32_t* ids =
+          args.expert_ids.ptr<int32_t>() + r * RowStride(args.expert_ids);
+      float* weights = args.weights.ptr<float>() + r * RowStride(args.weights);
+      if (!GateRow(args.logits.ptr<float>() + r * RowStride(args.logits),
+                   experts, top_k, args.normalize, ids, weights)) {
+        std::iota(ids, ids + top_k, 0);
+        std::fill(weights, weights + top_k,
+                  std::numeric_limits<float>::quiet_NaN());
       }
-      int64_t first = bad_row.load();
-      while (r < first && !bad_row.compare_exchange_weak(first, r)) {
-      }
-      return;
     }
   });
-  if (bad_row.load() < rows) {
-    return absl::InternalError(
-        absl::StrCat("MoeGating: the gate logits of row ", bad_row.load(),
-                     " are not finite"));
-  }
 
   // Counting sort by expert, stable in (row, choice).
   int32_t* offsets = args.expert_offsets.ptr<int32_t>();
