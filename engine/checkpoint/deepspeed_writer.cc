@@ -124,6 +124,11 @@ class DeepSpeedWriter {
       return absl::InvalidArgumentError(absl::StrCat(
           "weights cannot be written as ", DTypeName(options_.dtype)));
     }
+    if (config_.norm_weight_plus_one && config_.norm == NormKind::kRmsNorm) {
+      return absl::InvalidArgumentError(
+          "norm_weight_plus_one: Megatron stores the weights of an RMSNorm as "
+          "they are");
+    }
     for (size_t i = 0; i < config_.experts_per_layer.size(); ++i) {
       if (config_.experts_per_layer[i] == 0) continue;
       if (interval_ == 0) interval_ = static_cast<int64_t>(i) + 1;

@@ -189,8 +189,10 @@ class ConfigReader {
     ASSIGN_OR_RETURN(const double epsilon,
                      args_.Double("layernorm_epsilon", 1e-5));
     c_.norm_epsilon = static_cast<float>(epsilon);
-    ASSIGN_OR_RETURN(c_.norm_weight_plus_one,
+    ASSIGN_OR_RETURN(const bool plus_one,
                      args_.Bool("apply_layernorm_1p", false));
+    // Megatron's RMSNorm does not ask.
+    c_.norm_weight_plus_one = plus_one && c_.norm == NormKind::kLayerNorm;
     return absl::OkStatus();
   }
 

@@ -104,7 +104,6 @@ TEST(DeepSpeedWriterTest, ModernOptionsComeBack) {
   config.activation = ActivationKind::kSwiGlu;
   config.norm = NormKind::kRmsNorm;
   config.norm_epsilon = 1e-6f;
-  config.norm_weight_plus_one = true;
   config.linear_bias = false;
   config.tied_embeddings = false;
   config.position = PositionKind::kRotary;
@@ -122,8 +121,21 @@ TEST(DeepSpeedWriterTest, OtherActivationsComeBack) {
   RoundTrip(config, DType::kF16);
 }
 
+TEST(DeepSpeedWriterTest, NormWeightsMinusOneComeBack) {
+  ModelConfig config = Preset("tiny");
+  config.norm_weight_plus_one = true;
+  RoundTrip(config, DType::kF32);
+}
+
 TEST(DeepSpeedWriterTest, RefusesWhatTheFilesCannotSay) {
   const auto source = [](const std::string&, int64_t, absl::Span<float>) {};
+  ModelConfig rms = Preset("tiny");
+  rms.norm = NormKind::kRmsNorm;
+  rms.norm_weight_plus_one = true;
+  EXPECT_EQ(
+      WriteDeepSpeedCheckpoint(testing::TempDir() + "/refused", rms, source)
+          .code(),
+      absl::StatusCode::kInvalidArgument);
   ModelConfig config = Preset("tiny_prmoe");
   config.experts_per_layer = {0, 4, 0, 0, 0, 4};
   absl::Status status =
