@@ -1,6 +1,8 @@
 #include "engine/checkpoint/weight_merge.h"
 
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -90,13 +92,20 @@ absl::StatusOr<HostWeight> ReadWeight(const WeightSource& source,
   if (IsWholeInOrder(source, fused)) {
     return source.parts[0].file->Read(*source.parts[0].tensor, name);
   }
+  // All parts first: a shape is only believed, and memory taken for it, once
+  // its elements have been found in the files.
+  std::vector<HostWeight> weights;
+  for (const WeightPart& part : source.parts) {
+    ASSIGN_OR_RETURN(HostWeight weight, part.file->Read(*part.tensor, name));
+    weights.push_back(std::move(weight));
+  }
   HostWeight whole;
   ASSIGN_OR_RETURN(whole.owned, Tensor::Allocate(source.parts[0].tensor->dtype,
                                                  source.dims));
   whole.view = whole.owned.view();
-  for (const WeightPart& part : source.parts) {
-    ASSIGN_OR_RETURN(const HostWeight weight,
-                     part.file->Read(*part.tensor, name));
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const WeightPart& part = source.parts[i];
+    const HostWeight& weight = weights[i];
     const bool columns = part.split == WeightSplit::kColumns;
     CopyPart(weight.view,
              TargetRows(part, weight.view.dims[0], source.ranks, fused),

@@ -2,11 +2,14 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/pickle_writer.h"
+#include "engine/checkpoint/torch_file.h"
+#include "engine/checkpoint/weight_merge.h"
 #include "engine/checkpoint/weight_names.h"
 #include "engine/checkpoint/zip_writer.h"
 #include "gtest/gtest.h"
@@ -259,6 +262,34 @@ TEST(HostilePickleTest, ATensorOutsideItsFileIsRefusedWhenRead) {
   WriteTorchFile(file, pickle.Finish());
   ExpectRefused(checkpoint.path(), absl::StatusCode::kDataLoss,
                 "is [1048576, 1048576], should be [24, 16]");
+}
+
+TEST(HostilePickleTest, AWholeIsNotSizedByPartsThatAreNotThere) {
+  // 4 TiB that the pickle claims and the archive lacks, in an order of rows
+  // that takes a copy.
+  const std::string path = testing::TempDir() + "/claims.pt";
+  PickleWriter pickle;
+  pickle.BeginDict();
+  pickle.Key("qkv");
+  const std::vector<int64_t> dims = {3 << 18, 1 << 20};
+  pickle.Tensor("0", DType::kF32, dims);
+  pickle.EndDict();
+  WriteTorchFile(path, pickle.Finish());
+  const auto file = TorchFile::Open(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  const PickleValue* tensor = (*file)->root().Find("qkv");
+  ASSERT_NE(tensor, nullptr);
+  WeightSource source;
+  source.dims = dims;
+  source.parts = {{file->get(), tensor, WeightSplit::kQkv, 0}};
+  FusedRows fused;
+  fused.num_heads = fused.num_kv_heads = 1 << 10;
+  fused.head_dim = 1 << 8;
+  fused.qkv_layout = QkvLayout::kHeadInterleaved;
+  const absl::Status status = ReadWeight(source, fused, "qkv").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), "is not in the file"))
+      << status;
 }
 
 TEST(DamagedWeightsTest, AFlippedBitInAWeightIsFoundByItsChecksum) {
