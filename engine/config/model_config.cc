@@ -8,11 +8,13 @@
 namespace moe {
 namespace {
 
-// Far above any model, far below where products of two of them overflow.
+// Far above any model, far below where products of two of them overflow. (What
+// has more factors is bounded by the number of parameters.)
 constexpr int64_t kMaxDimension = int64_t{1} << 28;
 constexpr int64_t kMaxLayers = 1 << 14;
 constexpr int64_t kMaxExperts = 1 << 16;
 constexpr int64_t kMaxPositions = 1 << 24;
+constexpr double kMaxParameters = 1e16;
 
 absl::Status Invalid(absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("model config: ", what));
@@ -49,9 +51,11 @@ absl::Status CheckSizes(const ModelConfig& c) {
 
 absl::Status CheckPositions(const ModelConfig& c) {
   if (c.position != PositionKind::kRotary) return absl::OkStatus();
-  RETURN_IF_ERROR(CheckRange("rotary_dim", c.rotary_dim, 2, c.head_dim));
-  if (c.rotary_dim % 2 != 0) {
-    return Invalid(absl::StrCat("rotary_dim ", c.rotary_dim, " is odd"));
+  RETURN_IF_ERROR(CheckRange("rotary_dim", c.rotary_dim, 1, c.head_dim));
+  if (c.rotary_dim % 2 != 0 && c.rotary_dim == c.head_dim) {
+    return Invalid(absl::StrCat("rotary_dim ", c.rotary_dim,
+                                " is odd and all of head_dim: its last channel "
+                                "has none to be rotated with"));
   }
   if (!std::isfinite(c.rope_theta) || c.rope_theta <= 0) {
     return Invalid(
@@ -84,12 +88,58 @@ absl::Status CheckExperts(const ModelConfig& c) {
   return absl::OkStatus();
 }
 
+template <typename Number>
+struct Counts {
+  Number total = 0, active = 0;
+};
+
+// Number: int64_t, or double for sizes that may overflow it.
+template <typename Number>
+Counts<Number> Count(const ModelConfig& c) {
+  const Number hidden = c.hidden_size, ffn = c.ffn_hidden_size;
+  const Number vocab = c.padded_vocab_size, head_dim = c.head_dim;
+  const Number bias = c.linear_bias ? 1 : 0;
+  const Number norm = hidden * (c.norm == NormKind::kLayerNorm ? 2 : 1);
+  const Number q_rows = c.num_heads * head_dim;
+  const Number qkv_rows = q_rows + 2 * c.num_kv_heads * head_dim;
+  const Number attention =
+      qkv_rows * (hidden + bias) + hidden * (q_rows + bias);
+  const Number up_rows =
+      ffn * (c.activation == ActivationKind::kSwiGlu ? 2 : 1);
+  const Number mlp = up_rows * (hidden + bias) + hidden * (ffn + bias);
+
+  Counts<Number> count;
+  Number common = vocab * hidden + norm;
+  if (c.position == PositionKind::kLearned) common += c.max_positions * hidden;
+  if (!c.tied_embeddings) common += vocab * hidden;
+  count.total = count.active = common;
+  for (const int64_t experts : c.experts_per_layer) {
+    Number shared = attention + 2 * norm;
+    if (experts == 0 || c.residual_moe != ResidualMoeKind::kNone) shared += mlp;
+    if (experts > 0) {
+      shared += experts * hidden;  // gate
+      if (c.residual_moe != ResidualMoeKind::kNone) {
+        const bool has_bias = c.residual_moe != ResidualMoeKind::kA;
+        shared += 2 * (hidden + (has_bias ? 1 : 0));
+      }
+    }
+    count.total += shared + experts * mlp;
+    count.active += shared + (experts > 0 ? c.top_k * mlp : 0);
+  }
+  return count;
+}
+
 }  // namespace
 
 absl::Status ModelConfig::Validate() const {
   RETURN_IF_ERROR(CheckSizes(*this));
   RETURN_IF_ERROR(CheckPositions(*this));
   RETURN_IF_ERROR(CheckExperts(*this));
+  if (const double total = Count<double>(*this).total; total > kMaxParameters) {
+    return Invalid(absl::StrCat("its sizes make ", total,
+                                " parameters, must be at most ",
+                                kMaxParameters));
+  }
   if (!std::isfinite(norm_epsilon) || norm_epsilon < 0 || norm_epsilon > 1) {
     return Invalid(
         absl::StrCat("norm_epsilon is ", norm_epsilon, ", must be in [0, 1]"));
@@ -97,39 +147,9 @@ absl::Status ModelConfig::Validate() const {
   return absl::OkStatus();
 }
 
-ParameterCount CountParameters(const ModelConfig& c) {
-  const int64_t bias = c.linear_bias ? 1 : 0;
-  const int64_t norm = c.hidden_size * (c.norm == NormKind::kLayerNorm ? 2 : 1);
-  const int64_t q_rows = c.num_heads * c.head_dim;
-  const int64_t qkv_rows = q_rows + 2 * c.num_kv_heads * c.head_dim;
-  const int64_t attention =
-      qkv_rows * (c.hidden_size + bias) + c.hidden_size * (q_rows + bias);
-  const int64_t up_rows =
-      c.ffn_hidden_size * (c.activation == ActivationKind::kSwiGlu ? 2 : 1);
-  const int64_t mlp = up_rows * (c.hidden_size + bias) +
-                      c.hidden_size * (c.ffn_hidden_size + bias);
-
-  ParameterCount count;
-  int64_t common = c.padded_vocab_size * c.hidden_size + norm;
-  if (c.position == PositionKind::kLearned) {
-    common += c.max_positions * c.hidden_size;
-  }
-  if (!c.tied_embeddings) common += c.padded_vocab_size * c.hidden_size;
-  count.total = count.active = common;
-  for (int64_t experts : c.experts_per_layer) {
-    int64_t shared = attention + 2 * norm;
-    if (experts == 0 || c.residual_moe != ResidualMoeKind::kNone) shared += mlp;
-    if (experts > 0) {
-      shared += experts * c.hidden_size;  // gate
-      if (c.residual_moe != ResidualMoeKind::kNone) {
-        const bool has_bias = c.residual_moe != ResidualMoeKind::kA;
-        shared += 2 * (c.hidden_size + (has_bias ? 1 : 0));
-      }
-    }
-    count.total += shared + experts * mlp;
-    count.active += shared + (experts > 0 ? c.top_k * mlp : 0);
-  }
-  return count;
+ParameterCount CountParameters(const ModelConfig& config) {
+  const Counts<int64_t> counts = Count<int64_t>(config);
+  return {counts.total, counts.active};
 }
 
 }  // namespace moe

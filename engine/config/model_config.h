@@ -55,7 +55,9 @@ struct ModelConfig {
 
   PositionKind position = PositionKind::kLearned;
   float rope_theta = 10000.0f;
-  int64_t rotary_dim = 0;  // leading channels of a head that are rotated
+  // Leading channels of a head that are rotated. If it is odd, one more is,
+  // with the angles of the odd number (as Megatron does).
+  int64_t rotary_dim = 0;
   // Megatron-DeepSpeed 2025 rotates with cos(cos t), sin(cos t): see
   // docs/checkpoints.md.
   bool rope_double_cos_quirk = false;
@@ -80,6 +82,7 @@ struct ParameterCount {
   int64_t total = 0;
   int64_t active = 0;
 };
+// `config` must be valid.
 ParameterCount CountParameters(const ModelConfig& config);
 
 }  // namespace moe

@@ -40,7 +40,7 @@ absl::StatusOr<AttentionScratch> AttentionScratch::Create(
 absl::StatusOr<RopeTables> RopeTables::Create(const ModelConfig& config) {
   RopeTables tables;
   if (config.position != PositionKind::kRotary) return tables;
-  const int64_t half = config.rotary_dim / 2;
+  const int64_t half = (config.rotary_dim + 1) / 2;
   ASSIGN_OR_RETURN(tables.cos,
                    Tensor::Allocate(DType::kF32, {config.max_positions, half}));
   ASSIGN_OR_RETURN(tables.sin,

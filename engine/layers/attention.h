@@ -32,7 +32,7 @@ struct AttentionScratch {
 // are learned.
 struct RopeTables {
   static absl::StatusOr<RopeTables> Create(const ModelConfig& config);
-  Tensor cos;  // [max_positions, rotary_dim / 2]
+  Tensor cos;  // [max_positions, (rotary_dim + 1) / 2]
   Tensor sin;
 };
 

@@ -41,11 +41,11 @@ absl::Status FillRopeTables(float theta, int64_t rotary_dim,
                             bool double_cos_quirk, const TensorView& cos,
                             const TensorView& sin) {
   constexpr char kOp[] = "FillRopeTables";
-  const int64_t half = rotary_dim / 2;
-  if (rotary_dim <= 0 || rotary_dim % 2 != 0 || !(theta > 0)) {
+  const int64_t half = (rotary_dim + 1) / 2;
+  if (rotary_dim <= 0 || !(theta > 0)) {
     return absl::InvalidArgumentError(
         absl::StrCat(kOp, ": rotary_dim is ", rotary_dim, " and theta ", theta,
-                     ", must be even and positive"));
+                     ", must be positive"));
   }
   RETURN_IF_ERROR(CheckTensor(kOp, "cos", cos, DType::kF32, {kAnySize, half}));
   RETURN_IF_ERROR(

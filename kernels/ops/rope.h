@@ -22,9 +22,10 @@ struct RopeArgs {
 };
 absl::Status Rope(const RopeArgs& args, Stream& stream);
 
-// Fills the tables: angle = position * theta^(-2 i / rotary_dim). With
-// `double_cos_quirk` they hold cos(cos(angle)) and sin(cos(angle)), as
-// Megatron-DeepSpeed's 2025 code rotates.
+// Fills the tables [any, (rotary_dim + 1) / 2]: angle = position * theta^(-2 i
+// / rotary_dim), also where rotary_dim is odd. With `double_cos_quirk` they
+// hold cos(cos(angle)) and sin(cos(angle)), as Megatron-DeepSpeed's 2025 code
+// rotates.
 absl::Status FillRopeTables(float theta, int64_t rotary_dim,
                             bool double_cos_quirk, const TensorView& cos,
                             const TensorView& sin);

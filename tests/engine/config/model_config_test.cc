@@ -33,6 +33,13 @@ TEST(ModelConfigTest, AcceptsThePaperModel) {
   EXPECT_TRUE(PaperConfig().Validate().ok()) << PaperConfig().Validate();
 }
 
+TEST(ModelConfigTest, AcceptsAnOddNumberOfRotaryChannels) {
+  ModelConfig config = PaperConfig();
+  config.position = PositionKind::kRotary;
+  config.rotary_dim = 63;
+  EXPECT_TRUE(config.Validate().ok()) << config.Validate();
+}
+
 TEST(ModelConfigTest, NamesTheFieldThatDoesNotFit) {
   struct Case {
     const char* field;
@@ -50,10 +57,14 @@ TEST(ModelConfigTest, NamesTheFieldThatDoesNotFit) {
       {"vocab_size is 60000", [](ModelConfig& c) { c.vocab_size = 60000; }},
       {"rotary_dim is 0",
        [](ModelConfig& c) { c.position = PositionKind::kRotary; }},
-      {"rotary_dim 5 is odd",
+      {"rotary_dim 63 is odd and all of head_dim",
        [](ModelConfig& c) {
          c.position = PositionKind::kRotary;
-         c.rotary_dim = 5;
+         c.rotary_dim = c.head_dim = 63;
+       }},
+      {"parameters, must be at most",
+       [](ModelConfig& c) {
+         c.hidden_size = c.ffn_hidden_size = int64_t{1} << 28;
        }},
       {"rope_theta",
        [](ModelConfig& c) {
