@@ -22,7 +22,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-HIDDEN, HEADS, HEAD_DIM, FFN, LAYERS = 32, 4, 8, 32, 4
+# Of all variants without a `sizes`.
+SIZES = dict(HIDDEN=32, HEADS=4, HEAD_DIM=8, FFN=32)
+HIDDEN, HEADS, HEAD_DIM, FFN = SIZES.values()
+LAYERS = 4
 VOCAB, PADDED_VOCAB = 59, 64
 TOKENS, SEQUENCES = 24, 2
 PROMPT, GREEDY = 8, 200
@@ -33,7 +36,7 @@ DEFAULTS = dict(
     experts=[0, 0, 0, 0], topk=1, residual=None, kv_heads=HEADS, qkv="interleaved",
     activation="gelu_tanh", norm="layernorm", one_p=False, post_norm=False,
     bias=True, tied=True, rotary=0.0, theta=10000.0, dtype=torch.float16,
-    greedy=False)
+    greedy=False, sizes={})
 
 VARIANTS = {
     "dense": dict(greedy=True, dtype=torch.float32),
@@ -62,6 +65,15 @@ VARIANTS = {
     "moe_llama_like": dict(experts=[0, 4, 0, 4], topk=2, kv_heads=2, rotary=1.0,
                            norm="rmsnorm", activation="swiglu", bias=False,
                            tied=False, greedy=True),
+    # No size is a multiple of a vector, and an odd number of channels rotates.
+    "dense_odd_sizes": dict(
+        sizes=dict(HIDDEN=45, HEADS=9, HEAD_DIM=5, FFN=37), kv_heads=3,
+        rotary=0.6, activation="gelu_erf", dtype=torch.float32),
+    # Heads that do not make up the hidden size; all experts of a layer chosen.
+    "prmoe_odd_sizes": dict(
+        sizes=dict(HIDDEN=27, HEADS=3, HEAD_DIM=7, FFN=21), kv_heads=1,
+        qkv="q_k_v", rotary=0.5, experts=[0, 3, 0, 2], topk=2, residual="b2",
+        activation="swiglu", norm="rmsnorm", bias=False, tied=False),
 }
 
 
@@ -154,11 +166,11 @@ def feed_forward(v, w, name, x):
 def rotate(v, x):
     """x [tokens, heads, head_dim], from position 0 on; pairs i and i + half."""
     dim = int(HEAD_DIM * v["rotary"])
-    half = dim // 2
+    half = (dim + 1) // 2
     frequency = v["theta"] ** (-torch.arange(half, dtype=torch.float64) * 2 / dim)
     angle = torch.arange(x.shape[0], dtype=torch.float64)[:, None] * frequency
     cos, sin = angle.cos()[:, None, :], angle.sin()[:, None, :]
-    a, b, rest = x[..., :half], x[..., half:dim], x[..., dim:]
+    a, b, rest = x[..., :half], x[..., half:2 * half], x[..., 2 * half:]
     return torch.cat([a * cos - b * sin, b * cos + a * sin, rest], dim=-1)
 
 
@@ -364,6 +376,7 @@ def main():
     only = sys.argv[2:] or VARIANTS
     for name in only:
         v = {**DEFAULTS, **VARIANTS[name]}
+        globals().update({**SIZES, **v["sizes"]})
         for seed in range(2000):
             w = make_weights(v, seed)
             arrays = expected(v, w, seed)

@@ -123,7 +123,8 @@ INSTANTIATE_TEST_SUITE_P(
         Variant{"moe_pyramid", "", ""}, Variant{"prmoe_a", "", ""},
         Variant{"prmoe_b1", "", "b1"}, Variant{"prmoe_b2", "", ""},
         Variant{"prmoe_b2_swiglu_top2", "", ""},
-        Variant{"moe_llama_like", "", ""}),
+        Variant{"moe_llama_like", "", ""}, Variant{"dense_odd_sizes", "", ""},
+        Variant{"prmoe_odd_sizes", "q_k_v", ""}),
     [](const testing::TestParamInfo<Variant>& info) {
       return info.param.name;
     });
