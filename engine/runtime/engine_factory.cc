@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/models/model.h"
@@ -55,13 +57,50 @@ absl::Status ValidateOptions(const LoadEngineOptions& options) {
   return ValidateEngineOptions(engine, ModelConfig());
 }
 
+// The kernel promises more memory than there is and kills who uses it: what
+// cannot fit is refused before. Where nobody tells how much there is, only
+// trying shows it.
+absl::Status CheckMemory(absl::string_view what, double needed,
+                         absl::string_view advice) {
+  const absl::StatusOr<int64_t> available = AvailableMemoryBytes();
+  if (!available.ok() || needed <= static_cast<double>(*available)) {
+    return absl::OkStatus();
+  }
+  return absl::ResourceExhaustedError(
+      absl::StrFormat("%s needs %.0f bytes of memory, %d are available: %s",
+                      what, needed, *available, advice));
+}
+
+absl::Status CheckWeightsFit(const ModelConfig& model, DType dtype) {
+  // Rotary angles are the one table whose size no file vouches for.
+  const double rotary = model.position == PositionKind::kRotary
+                            ? static_cast<double>(model.max_positions) *
+                                  static_cast<double>(model.rotary_dim + 1) *
+                                  static_cast<double>(sizeof(float))
+                            : 0.0;
+  return CheckMemory(absl::StrCat("the model as ", DTypeName(dtype)),
+                     static_cast<double>(CountParameters(model).total) *
+                             static_cast<double>(SizeOf(dtype)) +
+                         rotary,
+                     "serve a smaller one, or weights of fewer bits");
+}
+
 // To be called when the weights are in place.
 absl::StatusOr<int64_t> ChooseNumBlocks(const LoadEngineOptions& options,
                                         const ModelConfig& model) {
   const EngineOptions& engine = options.engine;
-  if (engine.num_blocks > 0) return engine.num_blocks;
   const int64_t block_bytes = KvCache::BlockBytes(model, engine.block_size);
+  if (engine.num_blocks > 0) {
+    RETURN_IF_ERROR(CheckMemory("a KV cache of num_blocks",
+                                static_cast<double>(engine.num_blocks) *
+                                    static_cast<double>(block_bytes),
+                                "ask for fewer"));
+    return engine.num_blocks;
+  }
   if (options.kv_cache_bytes > 0) {
+    RETURN_IF_ERROR(CheckMemory("a KV cache of kv_cache_bytes",
+                                static_cast<double>(options.kv_cache_bytes),
+                                "ask for less, or leave the field out"));
     if (options.kv_cache_bytes < block_bytes) {
       return absl::InvalidArgumentError(
           absl::StrCat("kv_cache_bytes is ", options.kv_cache_bytes,
@@ -133,6 +172,7 @@ absl::StatusOr<LoadedEngine> LoadEngine(const LoadEngineOptions& options,
   RETURN_IF_ERROR(ValidateOptions(options));
   ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint,
                    OpenCheckpoint(options.checkpoint_path, options.checkpoint));
+  RETURN_IF_ERROR(CheckWeightsFit(checkpoint->config(), options.weight_dtype));
 
   EngineParts parts;
   const int num_threads =

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/runtime/engine_log.h"
+#include "engine/runtime/memory_budget.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/fakes/recording_observer.h"
@@ -104,6 +105,22 @@ TEST(EngineFactoryTest, KvCacheBytesSetTheNumberOfBlocks) {
   const absl::Status status = LoadEngine(options).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("kv_cache_bytes"));
+}
+
+TEST(EngineFactoryTest, AKvCacheThatMemoryCannotHoldIsRefused) {
+  const absl::StatusOr<int64_t> available = AvailableMemoryBytes();
+  ASSERT_TRUE(available.ok()) << available.status();
+  // More than there is, but no more than the kernel would promise.
+  LoadEngineOptions options = GoldenOptions();
+  options.kv_cache_bytes = *available + *available / 4;
+  absl::Status status = LoadEngine(options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("kv_cache_bytes"));
+  options = GoldenOptions();
+  options.engine.num_blocks = int64_t{1} << 60;
+  status = LoadEngine(options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("num_blocks"));
 }
 
 TEST(EngineFactoryTest, BadOptionsAreNamed) {
