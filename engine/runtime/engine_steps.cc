@@ -64,6 +64,8 @@ bool EngineCore::Step() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     computing_ = true;
+    // Stop may be waiting to hear it.
+    if (stop_status_.has_value()) done_.notify_all();
   }
   step_clock_.Begin(step.batch.step_id, step.batch.num_rows(), parts_.clock());
   absl::StatusOr<StepRunner::Results> results =

@@ -1,5 +1,6 @@
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -89,9 +90,15 @@ TEST(EngineFailureTest, ShutdownEndsAllRequestsOnce) {
   auto running = SubmitOk(*engine, MakeRequest("running", 3, 100));
   auto waiting = SubmitOk(*engine, MakeRequest("waiting", 3, 100));
   gate.AwaitArrivals(1);
-  gate.Open();
+  // No step ends before the engine knows that it is to stop: else both requests
+  // might be done by then.
+  std::thread opener([&] {
+    while (engine->CheckHealth().ok()) std::this_thread::yield();
+    gate.Open();
+  });
   engine->Shutdown(absl::UnavailableError("going down"));
   engine->Shutdown(absl::UnavailableError("twice"));
+  opener.join();
   for (const auto& observer : {running, waiting}) {
     ASSERT_TRUE(observer->done());
     EXPECT_EQ(observer->WaitDone(), absl::UnavailableError("going down"));
