@@ -36,10 +36,12 @@ class IgnoredKeys {
   std::vector<std::string> named_;
 };
 
-// Whether to leave out such a tensor would change the model's output.
-bool IsUnknownLayerWeight(absl::string_view key) {
-  return (absl::StrContains(key, "encoder.layers.") ||
-          absl::StrContains(key, "transformer.layers.")) &&
+// Whether to leave out such a tensor would change the model's output, as it
+// would for a norm behind the embedding. (Heads for other tasks are outside.)
+bool IsUnknownDecoderWeight(absl::string_view key) {
+  return (absl::StrContains(key, "embedding.") ||
+          absl::StrContains(key, "encoder.") ||
+          absl::StrContains(key, "transformer.")) &&
          (absl::EndsWith(key, ".weight") || absl::EndsWith(key, ".bias"));
 }
 
@@ -64,7 +66,7 @@ absl::Status AddDense(const TorchFile& file, int64_t rank,
       continue;
     }
     if (!ParseMegatronKey(entry.key, &key)) {
-      if (IsUnknownLayerWeight(entry.key)) {
+      if (IsUnknownDecoderWeight(entry.key)) {
         return absl::InvalidArgumentError(
             absl::StrCat(file.path(), ": the weight ",
                          absl::CHexEscape(entry.key), " is not supported"));

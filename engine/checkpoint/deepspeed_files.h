@@ -29,7 +29,7 @@ struct DeepSpeedTensors {
 
 // Opens every file of the directory and reads its keys. kDataLoss for a tensor
 // that is there twice or an expert in another one's file; kInvalidArgument for
-// weights inside of layers that this decoder knows nothing of.
+// weights of the embedding or the layers that this decoder knows nothing of.
 absl::StatusOr<DeepSpeedTensors> OpenDeepSpeedFiles(
     const DeepSpeedDirectory& directory);
 

@@ -153,6 +153,29 @@ TEST(WrongFilesTest, AnExpertOfATensorRankThatIsNotThereIsRefused) {
                 file + ": of tensor rank 5");
 }
 
+TEST(WrongFilesTest, WeightsThatTheDecoderDoesNotKnowAreNamed) {
+  TempCheckpoint checkpoint("variants/strays");
+  const std::string file =
+      checkpoint.tag_path() + "/mp_rank_00_model_states.pt";
+  for (const char* key :
+       {"embedding.word_embeddings.norm.weight", "encoder.norm.bias",
+        "encoder.layers.0.self_attention.q_norm.weight"}) {
+    fs::remove(file);
+    PickleWriter pickle;
+    pickle.BeginDict();
+    pickle.Key("module");
+    pickle.BeginDict();
+    pickle.Key(absl::StrCat("language_model.", key));
+    pickle.Tensor("0", DType::kF32, {16});
+    pickle.EndDict();
+    pickle.EndDict();
+    WriteTorchFile(file, pickle.Finish());
+    ExpectRefused(checkpoint.path(), absl::StatusCode::kInvalidArgument,
+                  absl::StrCat(file, ": the weight language_model.", key,
+                               " is not supported"));
+  }
+}
+
 TEST(WrongFilesTest, LayoutsThatAreNotSupportedAreNamed) {
   TempCheckpoint checkpoint("variants/strays");
   const std::string zero =
