@@ -135,7 +135,12 @@ absl::Status ReadEngine(const config::Engine& proto,
   ASSIGN_OR_RETURN(load.kv_cache_bytes,
                    section.Integer("kv_cache_bytes", 0, 1));
   ASSIGN_OR_RETURN(engine.block_size,
-                   section.Integer("block_size", 16, 1, 1024));
+                   section.Integer("block_size", 16, 4, 1024));
+  if ((engine.block_size & (engine.block_size - 1)) != 0) {
+    return section.Error("block_size", absl::StrCat("is ", engine.block_size,
+                                                    "; it must be a power of "
+                                                    "two"));
+  }
   ASSIGN_OR_RETURN(engine.max_step_tokens,
                    section.Integer("max_step_tokens", 512, 1, 65536));
   ASSIGN_OR_RETURN(

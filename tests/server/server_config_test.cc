@@ -179,7 +179,9 @@ TEST_F(ServerConfigTest, ErrorsNameFileLineAndField) {
   const std::string model = "model { path: \"models/tiny\" }\n";
   ExpectError(model + "\nengine { blocksize: 3 }", 3, "blocksize");
   ExpectError(model + "engine {\n block_size: 0 }", 3,
-              "engine.block_size is 0; it must be in [1, 1024]");
+              "engine.block_size is 0; it must be in [4, 1024]");
+  ExpectError(model + "engine { block_size: 20 }", 2,
+              "engine.block_size is 20; it must be a power of two");
   ExpectError(model + "engine { block_size: -1 }", 2, "block_size: -1");
   ExpectError(model + "engine { block_size: 1 block_size: 2 }", 2,
               "block_size");
