@@ -32,7 +32,22 @@ struct Case {
   std::string isa;
   DType dtype;
   int64_t top_k;
+  bool odd = false;  // sizes that no vector divides, and all newer options
 };
+
+void MakeOdd(ModelConfig& config) {
+  config.hidden_size = 45;
+  config.num_heads = 9;
+  config.num_kv_heads = 3;
+  config.head_dim = 5;
+  config.ffn_hidden_size = 37;
+  config.norm = NormKind::kRmsNorm;
+  config.activation = ActivationKind::kSwiGlu;
+  config.linear_bias = false;
+  config.tied_embeddings = false;
+  config.position = PositionKind::kRotary;
+  config.rotary_dim = 3;
+}
 
 class DecoderDeterminismTest : public testing::TestWithParam<Case> {
  protected:
@@ -40,6 +55,7 @@ class DecoderDeterminismTest : public testing::TestWithParam<Case> {
     ASSERT_TRUE(SetIsa(GetParam().isa).ok());
     ModelConfig config = SmallPrMoeConfig();
     config.top_k = GetParam().top_k;
+    if (GetParam().odd) MakeOdd(config);
     checkpoint_ = std::make_unique<RandomCheckpoint>(config);
   }
   void TearDown() override { ASSERT_TRUE(SetIsa("auto").ok()); }
@@ -126,6 +142,7 @@ std::vector<Case> Cases() {
   }
   cases.push_back({"auto", DType::kF32, 2});
   cases.push_back({"auto", DType::kF16, 1});
+  cases.push_back({"auto", DType::kBf16, 3, true});  // 3: all of a layer's
   return cases;
 }
 
@@ -134,7 +151,8 @@ INSTANTIATE_TEST_SUITE_P(Cases, DecoderDeterminismTest,
                          [](const testing::TestParamInfo<Case>& info) {
                            return info.param.isa + "_" +
                                   std::string(DTypeName(info.param.dtype)) +
-                                  "_top" + std::to_string(info.param.top_k);
+                                  "_top" + std::to_string(info.param.top_k) +
+                                  (info.param.odd ? "_odd" : "");
                          });
 
 }  // namespace
