@@ -21,6 +21,10 @@ void Attach(absl::string_view name, const google::protobuf::Message& message,
 
 void FieldViolations::Add(absl::string_view field,
                           absl::string_view description) {
+  if (violations_.size() >= kMaxViolations) {
+    ++num_left_out_;
+    return;
+  }
   violations_.emplace_back(std::string(field), std::string(description));
 }
 
@@ -36,6 +40,9 @@ absl::Status FieldViolations::ToStatus() const {
     absl::StrAppend(&message, message.empty() ? "" : "; ", field, ": ",
                     description);
   }
+  if (num_left_out_ > 0) {
+    absl::StrAppend(&message, "; and ", num_left_out_, " more");
+  }
   absl::Status status = absl::InvalidArgumentError(message);
   Attach("BadRequest", bad_request, status);
   return status;
@@ -46,6 +53,14 @@ absl::Status FieldViolation(absl::string_view field,
   FieldViolations violations;
   violations.Add(field, description);
   return violations.ToStatus();
+}
+
+std::string Shorten(absl::string_view text) {
+  if (text.size() <= kMaxShownBytes) return std::string(text);
+  size_t size = kMaxShownBytes;
+  // Not inside a character: its bytes but for the first are 10xxxxxx.
+  while (size > 0 && (text[size] & 0xc0) == 0x80) --size;
+  return absl::StrCat(text.substr(0, size), "...");
 }
 
 absl::Status ResourceNotFound(absl::string_view type, absl::string_view name,

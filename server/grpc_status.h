@@ -2,6 +2,7 @@
 
 #include <grpcpp/support/status.h>
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,8 +16,12 @@ namespace moe {
 // Collects what is wrong with a request, so that the caller learns all at once.
 class FieldViolations {
  public:
+  static constexpr size_t kMaxViolations = 16;
+
   // `field` is a path such as "sampling.temperature"; `description` carries the
-  // value and the range.
+  // value and the range. Both short: statuses travel as HTTP/2 headers, of
+  // which clients take some 8 KiB. For the same reason only the first
+  // kMaxViolations are kept, and the others counted.
   void Add(absl::string_view field, absl::string_view description);
 
   bool empty() const { return violations_.empty(); }
@@ -27,11 +32,17 @@ class FieldViolations {
 
  private:
   std::vector<std::pair<std::string, std::string>> violations_;
+  int64_t num_left_out_ = 0;
 };
 
 // kInvalidArgument with one violation.
 absl::Status FieldViolation(absl::string_view field,
                             absl::string_view description);
+
+// The first kMaxShownBytes of a text that somebody else chose the length of,
+// with "..." for the rest; of UTF-8 whole characters.
+constexpr size_t kMaxShownBytes = 128;
+std::string Shorten(absl::string_view text);
 
 // kNotFound with a google.rpc.ResourceInfo as payload.
 absl::Status ResourceNotFound(absl::string_view type, absl::string_view name,

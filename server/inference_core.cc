@@ -42,9 +42,11 @@ InferenceCore::InferenceCore(ServedModel model)
 absl::StatusOr<const ServedModel*> InferenceCore::FindModel(
     const std::string& name) const {
   if (name.empty() || name == model_.name) return &model_;
-  return ResourceNotFound("model", name,
-                          absl::StrCat("model \"", name, "\" is not served; \"",
-                                       model_.name, "\" is"));
+  const std::string shown = Shorten(name);
+  return ResourceNotFound(
+      "model", shown,
+      absl::StrCat("model \"", shown, "\" is not served; \"", model_.name,
+                   "\" is"));
 }
 
 absl::StatusOr<std::string> InferenceCore::MakeRequestId(

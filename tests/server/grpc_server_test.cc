@@ -185,6 +185,21 @@ TEST_F(GrpcServerTest, AnotherModelIsNotFound) {
   EXPECT_TRUE(HasDetail(status, "ResourceInfo"));
 }
 
+// Statuses travel as headers, whose size clients bound.
+TEST_F(GrpcServerTest, StatusesFitHeadersWhateverWasSent) {
+  request_.set_model(std::string(1 << 20, 'x'));
+  v1::GenerateResponse response;
+  EXPECT_EQ(Generate(&response).error_code(), StatusCode::NOT_FOUND);
+  request_.clear_model();
+  for (uint32_t id = 1000; id < 3000; ++id) {
+    (*request_.mutable_penalties()->mutable_logit_bias())[id] = 1;
+  }
+  const grpc::Status status = Generate(&response);
+  EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT)
+      << status.error_message();
+  EXPECT_TRUE(HasDetail(status, "BadRequest"));
+}
+
 // A client of another making may send bytes that are no UTF-8; gRPC's own
 // answer would be INTERNAL.
 TEST_F(GrpcServerTest, TextThatIsNotUtf8IsInvalid) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/time/time.h"
 #include "proto/rpc/error_details.pb.h"
 
@@ -45,6 +46,29 @@ TEST(GrpcStatusTest, ViolationsBecomeABadRequest) {
   ASSERT_EQ(detail.field_violations_size(), 2);
   EXPECT_EQ(detail.field_violations(0).field(), "sampling.n");
   EXPECT_EQ(detail.field_violations(1).description(), "is empty");
+}
+
+TEST(GrpcStatusTest, TooManyViolationsAreCounted) {
+  FieldViolations violations;
+  for (int i = 0; i < 1000; ++i) violations.Add("logit_bias", "is nan");
+  const grpc::Status status = ToGrpcStatus(violations.ToStatus());
+  const auto detail = OnlyDetail<rpc::BadRequest>(status, "BadRequest");
+  EXPECT_EQ(detail.field_violations_size(), FieldViolations::kMaxViolations);
+  EXPECT_TRUE(absl::EndsWith(status.error_message(), "; and 984 more"))
+      << status.error_message();
+  // Both are sent; clients take 8 KiB of headers.
+  EXPECT_LT(status.error_message().size() + status.error_details().size(),
+            4096u);
+}
+
+TEST(GrpcStatusTest, ShortensAtACharacter) {
+  EXPECT_EQ(Shorten("short"), "short");
+  const std::string most(kMaxShownBytes, 'x');
+  EXPECT_EQ(Shorten(most), most);
+  EXPECT_EQ(Shorten(most + "x"), most + "...");
+  // Three bytes, of which only two would fit.
+  const std::string ends_inside = most.substr(2) + "\u20ac" + "yy";
+  EXPECT_EQ(Shorten(ends_inside), most.substr(2) + "...");
 }
 
 TEST(GrpcStatusTest, RetryInfoIsForWhatMayPass) {
