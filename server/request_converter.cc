@@ -242,6 +242,16 @@ class Conversion {
   }
 
   absl::Status Tokenize(const std::string& text) {
+    const int64_t context = MaxSequenceTokens(*model_.engine);
+    const int64_t max_bytes = context * kMaxTextBytesPerToken;
+    if (static_cast<int64_t>(text.size()) > max_bytes) {
+      violations_.Add(
+          "text", absl::StrFormat("has %d bytes; at most %d are taken, %d for "
+                                  "each token of the context of %d",
+                                  text.size(), max_bytes, kMaxTextBytesPerToken,
+                                  context));
+      return absl::OkStatus();
+    }
     const size_t invalid = FindInvalidUtf8(text);
     if (invalid != absl::string_view::npos) {
       violations_.Add("text",

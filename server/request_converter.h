@@ -37,6 +37,12 @@ struct ConvertedRequest {
   AnswerOptions options;
 };
 
+// Text prompts may have this many bytes for each token of the context. More
+// can't fit by far (tokens have a few bytes; 128 is what long runs of one
+// character make), and to find that out by tokenizing would take seconds of a
+// gRPC thread, of which there are few.
+inline constexpr int64_t kMaxTextBytesPerToken = 256;
+
 // Checks a request, fills in the model's defaults and tokenizes the prompt.
 // kInvalidArgument with a google.rpc.BadRequest that names every bad field;
 // kFailedPrecondition if it needs the tokenizer that the model lacks.

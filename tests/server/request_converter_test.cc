@@ -302,5 +302,28 @@ INSTANTIATE_TEST_SUITE_P(
             [](v1::GenerateRequest& r) { r.set_truncate_prompt_tokens(0); }}),
     [](const auto& info) { return std::string(info.param.name); });
 
+// Tokenizing much more than fits would take long for nothing.
+TEST_F(RequestConverterTest, TextFarAboveTheContextIsNotTokenized) {
+  struct Counting : ByteTokenizer {
+    absl::StatusOr<Encoding> Encode(
+        absl::string_view text, const EncodeOptions& options) const override {
+      ++num_calls;
+      return ByteTokenizer::Encode(text, options);
+    }
+    mutable int num_calls = 0;
+  } counting;
+  model_.tokenizer = &counting;
+  proto_.set_truncate_prompt_tokens(4);
+  proto_.set_text(std::string(32 * kMaxTextBytesPerToken, 'x'));
+  EXPECT_TRUE(Convert().ok());
+  EXPECT_EQ(counting.num_calls, 1);
+  proto_.mutable_text()->push_back('x');
+  const absl::Status status = Convert().status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), "text: has 8193 bytes"))
+      << status;
+  EXPECT_EQ(counting.num_calls, 1);
+}
+
 }  // namespace
 }  // namespace moe
