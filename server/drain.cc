@@ -1,7 +1,5 @@
 #include "server/drain.h"
 
-#include <algorithm>
-
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
 #include "engine/runtime/engine.h"
@@ -9,7 +7,8 @@
 namespace moe {
 namespace {
 
-// Calls that have just ended still have their last bytes to send.
+// Calls that have just ended still have their last bytes to send. Calls that
+// never end by themselves, Health.Watch, are cut off when it is over.
 constexpr absl::Duration kFlushTime = absl::Seconds(1);
 
 }  // namespace
@@ -18,12 +17,15 @@ bool DrainServer(absl::Duration grace, InferenceCore& core,
                  GrpcServer& server) {
   const absl::Time deadline = absl::Now() + grace;
   core.StartShutdown();
+  server.UpdateHealth();
   Engine& engine = *core.model().engine;
   const bool finished = engine.WaitIdle(deadline);
   engine.Shutdown(absl::UnavailableError(
       "the server shuts down and its drain_grace has run out"));
-  server.Shutdown(std::max(deadline, absl::Now() + kFlushTime));
-  return finished;
+  // Slow readers have the rest of the time.
+  const bool delivered = core.WaitDelivered(deadline);
+  server.Shutdown(absl::Now() + kFlushTime);
+  return finished && delivered;
 }
 
 }  // namespace moe

@@ -138,6 +138,11 @@ class GrpcServerImpl : public GrpcServer {
 
   int port() const override { return port_; }
 
+  void UpdateHealth() override {
+    std::lock_guard lock(shutdown_mutex_);
+    if (monitor_ != nullptr) monitor_->CheckNow();
+  }
+
   void Shutdown(absl::Time deadline) override {
     std::lock_guard lock(shutdown_mutex_);
     monitor_.reset();

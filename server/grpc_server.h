@@ -25,6 +25,9 @@ class GrpcServer {
 
   virtual int port() const = 0;
 
+  // Lets health follow InferenceCore::CheckReady at once.
+  virtual void UpdateHealth() = 0;
+
   // Takes no more calls, waits until `deadline` for those that run, then cuts
   // them off. The server cannot be used again.
   virtual void Shutdown(absl::Time deadline) = 0;

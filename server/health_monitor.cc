@@ -1,6 +1,5 @@
 #include "server/health_monitor.h"
 
-#include <optional>
 #include <utility>
 
 namespace moe {
@@ -21,15 +20,22 @@ HealthMonitor::~HealthMonitor() {
   thread_.join();
 }
 
+void HealthMonitor::CheckNow() {
+  std::lock_guard lock(mutex_);
+  CheckLocked();
+}
+
+void HealthMonitor::CheckLocked() {
+  const absl::Status status = check_();
+  if (was_ok_ == status.ok()) return;
+  was_ok_ = status.ok();
+  report_(status);
+}
+
 void HealthMonitor::Run() {
-  std::optional<bool> was_ok;
   std::unique_lock lock(mutex_);
   while (!stopping_) {
-    const absl::Status status = check_();
-    if (was_ok != status.ok()) {
-      was_ok = status.ok();
-      report_(status);
-    }
+    CheckLocked();
     stopped_.wait_for(lock, absl::ToChronoNanoseconds(interval_),
                       [this] { return stopping_; });
   }

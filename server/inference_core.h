@@ -58,6 +58,11 @@ class InferenceCore {
   // As StartDrain, and for good.
   void StartShutdown();
   bool draining() const { return draining_; }
+  // Waits until every request has ended and its client has been sent all of it;
+  // false if `deadline` comes first.
+  bool WaitDelivered(absl::Time deadline) const {
+    return live_requests_.WaitEmpty(deadline);
+  }
 
   // OK while the server takes requests and the engine makes progress.
   absl::Status CheckReady() const;

@@ -25,6 +25,7 @@ void LiveRequests::Remove(const std::string& request_id,
   if (entry == engine_ids_.end()) return;
   num_live_ -= std::erase(entry->second, engine_id);
   if (entry->second.empty()) engine_ids_.erase(entry);
+  removed_.notify_all();
 }
 
 std::vector<std::string> LiveRequests::Find(
@@ -38,6 +39,12 @@ std::vector<std::string> LiveRequests::Find(
 int64_t LiveRequests::size() const {
   std::lock_guard lock(mutex_);
   return num_live_;
+}
+
+bool LiveRequests::WaitEmpty(absl::Time deadline) const {
+  std::unique_lock lock(mutex_);
+  return removed_.wait_until(lock, absl::ToChronoTime(deadline),
+                             [this] { return num_live_ == 0; });
 }
 
 }  // namespace moe

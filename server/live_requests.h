@@ -1,5 +1,6 @@
 #pragma once
 
+#include <condition_variable>
 #include <cstdint>
 #include <mutex>
 #include <string>
@@ -8,6 +9,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 namespace moe {
 
@@ -28,9 +30,13 @@ class LiveRequests {
 
   int64_t size() const;
 
+  // Waits until there are none; false if `deadline` comes first.
+  bool WaitEmpty(absl::Time deadline) const;
+
  private:
   const int64_t max_requests_;
   mutable std::mutex mutex_;
+  mutable std::condition_variable removed_;
   int64_t num_added_ = 0;  // guarded by mutex_, as are those below
   int64_t num_live_ = 0;
   absl::flat_hash_map<std::string, std::vector<std::string>> engine_ids_;

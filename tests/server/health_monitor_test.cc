@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -46,6 +47,23 @@ TEST(HealthMonitorTest, ReportsTheFirstResultAndEachChangeOnce) {
   ASSERT_TRUE(wait_for_reports(3));
   std::lock_guard lock(mutex);
   EXPECT_EQ(reports, (std::vector<bool>{true, false, true}));
+}
+
+TEST(HealthMonitorTest, CheckNowDoesNotWaitForTheInterval) {
+  std::atomic<bool> healthy = true;
+  std::vector<bool> reports;
+  // Its own checks and CheckNow's exclude each other.
+  HealthMonitor monitor(
+      [&] {
+        return healthy ? absl::OkStatus() : absl::UnavailableError("stalled");
+      },
+      [&](const absl::Status& status) { reports.push_back(status.ok()); },
+      absl::Hours(1));
+  monitor.CheckNow();  // the first, or the second after the monitor's own
+  EXPECT_EQ(reports, std::vector<bool>{true});
+  healthy = false;
+  monitor.CheckNow();
+  EXPECT_EQ(reports, (std::vector<bool>{true, false}));
 }
 
 }  // namespace

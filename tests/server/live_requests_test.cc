@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "absl/status/status.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 
 namespace moe {
 namespace {
@@ -36,6 +40,16 @@ TEST(LiveRequestsTest, RemovingTwiceCountsOnce) {
   live.Remove("a", first);
   live.Remove("a", first);
   EXPECT_EQ(live.size(), 1);
+}
+
+TEST(LiveRequestsTest, WaitsForTheLast) {
+  LiveRequests live(2);
+  EXPECT_TRUE(live.WaitEmpty(absl::Now()));
+  const std::string first = *live.Add("a");
+  EXPECT_FALSE(live.WaitEmpty(absl::Now()));
+  std::thread other([&] { live.Remove("a", first); });
+  EXPECT_TRUE(live.WaitEmpty(absl::Now() + absl::Minutes(1)));
+  other.join();
 }
 
 }  // namespace
