@@ -1,6 +1,5 @@
 #include "server/log.h"
 
-#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -76,34 +75,6 @@ std::string Quote(const std::string& value) {
   return out + "\"";
 }
 
-// %* in a pattern: the payload as a JSON string.
-class QuotedPayload : public spdlog::custom_flag_formatter {
- public:
-  void format(const spdlog::details::log_msg& message, const std::tm&,
-              spdlog::memory_buf_t& out) override {
-    const std::string quoted =
-        Quote(std::string(message.payload.data(), message.payload.size()));
-    out.append(quoted.data(), quoted.data() + quoted.size());
-  }
-  std::unique_ptr<custom_flag_formatter> clone() const override {
-    return std::make_unique<QuotedPayload>();
-  }
-};
-
-// The engine logs key=value text through spdlog's default logger.
-void InitDefaultLogger(Severity level, LogFormat format) {
-  auto logger = std::make_shared<spdlog::logger>(
-      "engine", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  auto formatter = std::make_unique<spdlog::pattern_formatter>();
-  formatter->add_flag<QuotedPayload>('*').set_pattern(
-      format == LogFormat::kJson
-          ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":%*})"
-          : Pattern(format));
-  logger->set_formatter(std::move(formatter));
-  logger->set_level(ToSpdlog(level));
-  spdlog::set_default_logger(std::move(logger));
-}
-
 }  // namespace
 
 LogField::LogField(absl::string_view key, int64_t value)
@@ -140,11 +111,15 @@ void InitLog(Severity level, LogFormat format) {
   log_format = format;
   Logger().set_pattern(Pattern(format));
   Logger().set_level(ToSpdlog(level));
-  InitDefaultLogger(level, format);
 }
 
 void Log(Severity level, absl::string_view event,
          std::initializer_list<LogField> fields) {
+  Log(level, event, std::vector<LogField>(fields));
+}
+
+void Log(Severity level, absl::string_view event,
+         const std::vector<LogField>& fields) {
   const spdlog::level::level_enum spdlog_level = ToSpdlog(level);
   if (!Logger().should_log(spdlog_level)) return;
   const std::string line = log_format == LogFormat::kJson

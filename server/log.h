@@ -45,13 +45,14 @@ std::string FormatKeyValue(absl::string_view event,
 std::string FormatJsonMembers(absl::string_view event,
                               const std::vector<LogField>& fields);
 
-// Lines go to standard error from now on in this form, those of spdlog's
-// default logger included. Before the first call: key=value from kInfo up. Not
-// thread-safe; call at start-up.
+// Lines go to standard error from now on in this form. Before the first call:
+// key=value from kInfo up. Not thread-safe; call at start-up.
 void InitLog(Severity level, LogFormat format);
 
 // Writes one line. Thread-safe.
 void Log(Severity level, absl::string_view event,
          std::initializer_list<LogField> fields = {});
+void Log(Severity level, absl::string_view event,
+         const std::vector<LogField>& fields);
 
 }  // namespace moe

@@ -20,6 +20,7 @@
 #include "server/drain.h"
 #include "server/grpc_server.h"
 #include "server/inference_core.h"
+#include "server/library_logs.h"
 #include "server/log.h"
 #include "server/model_loader.h"
 #include "server/server_config.h"
@@ -93,6 +94,7 @@ int Main() {
   const absl::StatusOr<ServerConfig> config = LoadServerConfig(file);
   if (!config.ok()) return Fail(config.status());
   InitLog(config->log_level, config->log_format);
+  CaptureLibraryLogs();
   if (absl::GetFlag(FLAGS_check_config)) {
     const absl::Status status = CheckModelFiles(*config);
     if (!status.ok()) return Fail(status);
