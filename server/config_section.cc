@@ -2,10 +2,12 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "kernels/core/status_macros.h"
 
 namespace moe {
 
@@ -105,6 +107,24 @@ absl::StatusOr<std::string> ConfigSection::ExistingPath(
                               error ? " (" + error.message() + ")" : ""));
   }
   return path;
+}
+
+absl::Status ConfigSection::CheckEnums() const {
+  const auto& reflection = *message_.GetReflection();
+  std::vector<const FieldDescriptor*> fields;
+  reflection.ListFields(message_, &fields);
+  for (const FieldDescriptor* field : fields) {
+    if (field->is_repeated()) continue;
+    if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      RETURN_IF_ERROR(Nested(field->name()).CheckEnums());
+    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_ENUM) {
+      const int number = reflection.GetEnumValue(message_, field);
+      if (field->enum_type()->FindValueByNumber(number) != nullptr) continue;
+      return Error(field->name(), absl::StrCat("is ", number, ", no value of ",
+                                               field->enum_type()->name()));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ConfigSection::Error(const std::string& field,

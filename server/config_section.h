@@ -45,6 +45,10 @@ class ConfigSection {
   // Path() of something that exists.
   absl::StatusOr<std::string> ExistingPath(const std::string& field) const;
 
+  // kInvalidArgument if an enum here or below has a number without a name: the
+  // parser takes every number.
+  absl::Status CheckEnums() const;
+
   // kInvalidArgument: "FILE:LINE: SECTION.FIELD PROBLEM".
   absl::Status Error(const std::string& field, absl::string_view problem) const;
 

@@ -87,8 +87,9 @@ absl::Status ReadModel(const config::Model& proto, const ConfigSection& section,
         (path.has_filename() ? path : path.parent_path()).filename().string();
   }
   ASSIGN_OR_RETURN(out.tokenizer_path, section.ExistingPath("tokenizer"));
+  std::error_code ignored;  // the checkpoint's reader says what is wrong
   if (out.tokenizer_path.empty() &&
-      std::filesystem::exists(path / "tokenizer.json")) {
+      std::filesystem::exists(path / "tokenizer.json", ignored)) {
     out.tokenizer_path = path / "tokenizer.json";
   }
   if (!proto.eos_token_ids().empty()) {
@@ -256,6 +257,7 @@ absl::StatusOr<ServerConfig> ParseServerConfig(const std::string& text,
   if (!parser.ParseFromString(text, &proto)) return errors.status();
 
   const ConfigSection root(proto, &tree, file, "");
+  RETURN_IF_ERROR(root.CheckEnums());
   ServerConfig config;
   RETURN_IF_ERROR(ReadModel(proto.model(), root.Nested("model"), config));
   RETURN_IF_ERROR(ReadEngine(proto.engine(), root.Nested("engine"), config));
@@ -268,7 +270,9 @@ absl::StatusOr<ServerConfig> LoadServerConfig(const std::string& file) {
   std::ifstream stream(file, std::ios::binary);
   std::ostringstream text;
   text << stream.rdbuf();
-  if (!stream) {
+  std::error_code ignored;
+  // A directory opens, and reads as nothing.
+  if (!stream || std::filesystem::is_directory(file, ignored)) {
     return absl::NotFoundError(
         absl::StrCat("cannot read the configuration file \"", file, "\""));
   }

@@ -196,6 +196,10 @@ TEST_F(ServerConfigTest, ErrorsNameFileLineAndField) {
               "engine.sampling_defaults.top_p");
   ExpectError(model + "server { port: 65536 }", 2, "server.port is 65536");
   ExpectError(model + "log { level: LOUD }", 2, "LOUD");
+  ExpectError(model + "log { level: 77 }", 2,
+              "log.level is 77, no value of Level");
+  ExpectError("model { path: \"models/tiny\"\n checkpoint { qkv_layout: 9 } }",
+              2, "model.checkpoint.qkv_layout is 9");
   ExpectError("model {\n path: \"models/none\" }", 2,
               "model.path is \"" + (dir_ / "models/none").string() +
                   "\", which does not exist");
@@ -218,6 +222,12 @@ TEST_F(ServerConfigTest, AModelIsRequired) {
   const absl::Status status = Parse("").status();
   EXPECT_TRUE(absl::IsInvalidArgument(status));
   EXPECT_TRUE(absl::StrContains(status.message(), "model.path is required"));
+}
+
+TEST_F(ServerConfigTest, ADirectoryIsNoFile) {
+  const absl::Status status = LoadServerConfig(dir_.string()).status();
+  EXPECT_TRUE(absl::IsNotFound(status)) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), "cannot read")) << status;
 }
 
 TEST_F(ServerConfigTest, AMissingFileIsNotFound) {
