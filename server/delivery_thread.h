@@ -8,8 +8,8 @@
 
 namespace moe {
 
-// Runs small tasks one after another, away from the engine's thread: turning
-// tokens into text and starting writes. Thread-safe.
+// Runs tasks one after another, away from the engine's thread, turning tokens
+// into text and starting writes, or away from gRPC's. Thread-safe.
 class DeliveryThread {
  public:
   DeliveryThread();

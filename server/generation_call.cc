@@ -37,12 +37,17 @@ absl::StatusOr<std::shared_ptr<GenerationStream>> Start(
     grpc::CallbackServerContext& context, const grpc::ByteBuffer& bytes,
     InferenceCore& core, ChunkWriter& writer) {
   v1::GenerateRequest request;
-  RETURN_IF_ERROR(ParseMessage(bytes, &request));
   const InferenceCore::Call call = DescribeCall(context);
-  ASSIGN_OR_RETURN(const std::string request_id,
-                   core.MakeRequestId(request.request_id(), call));
-  context.AddInitialMetadata(kRequestIdKey, request_id);
-  return core.Start(request, request_id, call, writer);
+  const absl::Status parsed = ParseMessage(bytes, &request);
+  const absl::StatusOr<std::string> request_id =
+      parsed.ok() ? core.MakeRequestId(request.request_id(), call)
+                  : absl::StatusOr<std::string>(parsed);
+  if (!request_id.ok()) {
+    core.LogRefused("", request_id.status());
+    return request_id.status();
+  }
+  context.AddInitialMetadata(kRequestIdKey, *request_id);
+  return core.Start(request, *request_id, call, writer);
 }
 
 // gRPC calls OnCancel, OnWriteDone and OnDone only after the method that made

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/core/status_macros.h"
 #include "proto/moe/v1/generation.grpc.pb.h"
+#include "server/delivery_thread.h"
 #include "server/generation_call.h"
 #include "server/grpc_status.h"
 #include "server/model_description.h"
@@ -20,6 +21,10 @@ namespace moe {
 namespace {
 
 using v1::Inference;
+
+// Text up to this length is tokenized at once. A document takes seconds, and
+// gRPC has as few as two threads for all calls, health included.
+constexpr size_t kMaxInlineBytes = 64 << 10;
 
 // Every method takes raw bytes: message_codec.h says why.
 using RawService = Inference::WithRawCallbackMethod_Generate<
@@ -96,10 +101,19 @@ class GenerationService : public RawService {
   grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* context,
                                      const grpc::ByteBuffer* request,
                                      grpc::ByteBuffer* response) override {
-    return AnswerUnary<v1::TokenizeRequest>(
-        context, request, response, [this](const v1::TokenizeRequest& message) {
-          return moe::Tokenize(core_, message);
-        });
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    const auto finish = [=, this] {
+      FinishUnary<v1::TokenizeRequest>(reactor, request, response,
+                                       [&](const v1::TokenizeRequest& message) {
+                                         return moe::Tokenize(core_, message);
+                                       });
+    };
+    if (request->Length() <= kMaxInlineBytes) {
+      finish();
+    } else {
+      long_calls_.Schedule(finish);
+    }
+    return reactor;
   }
 
   grpc::ServerUnaryReactor* Detokenize(grpc::CallbackServerContext* context,
@@ -140,6 +154,7 @@ class GenerationService : public RawService {
 
  private:
   InferenceCore& core_;
+  DeliveryThread long_calls_;  // of Tokenize
 };
 
 }  // namespace

@@ -63,15 +63,20 @@ absl::StatusOr<std::string> InferenceCore::MakeRequestId(
   return id;
 }
 
+void InferenceCore::LogRefused(const std::string& request_id,
+                               const absl::Status& status) const {
+  Log(Severity::kInfo, "request_refused",
+      {{"request_id", request_id},
+       {"status", absl::StatusCodeToString(status.code())},
+       {"message", std::string(status.message())}});
+}
+
 absl::StatusOr<std::shared_ptr<GenerationStream>> InferenceCore::Start(
     const v1::GenerateRequest& request, const std::string& request_id,
     const Call& call, ChunkWriter& writer) {
   auto stream = TryStart(request, request_id, call, writer);
   if (!stream.ok()) {
-    Log(Severity::kInfo, "request_refused",
-        {{"request_id", request_id},
-         {"status", absl::StatusCodeToString(stream.status().code())},
-         {"message", std::string(stream.status().message())}});
+    LogRefused(request_id, stream.status());
     return WithRetryInfo(stream.status(), model_.limits.retry_delay);
   }
   return stream;

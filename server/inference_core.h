@@ -48,6 +48,10 @@ class InferenceCore {
       const v1::GenerateRequest& request, const std::string& request_id,
       const Call& call, ChunkWriter& writer);
 
+  // For calls that end before Start; it logs those that it refuses itself.
+  void LogRefused(const std::string& request_id,
+                  const absl::Status& status) const;
+
   // Ends the requests of these ids; returns how many there are.
   int64_t Abort(const std::vector<std::string>& request_ids);
 

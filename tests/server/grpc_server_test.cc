@@ -3,6 +3,7 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -255,6 +256,52 @@ TEST_F(GrpcServerTest, TokenizeAndDetokenizeAreInverse) {
   grpc::ClientContext context3;
   EXPECT_EQ(server_.inference().Detokenize(&context3, back, &text).error_code(),
             StatusCode::INVALID_ARGUMENT);
+}
+
+// Documents take long, and gRPC has as few as two threads for all calls: they
+// get one of their own.
+TEST(GrpcServerTokenizeTest, LongTextIsTokenizedOnAThreadOfItsOwn) {
+  struct Noting : ByteTokenizer {
+    absl::StatusOr<Encoding> Encode(
+        absl::string_view text, const EncodeOptions& options) const override {
+      thread = std::this_thread::get_id();
+      return ByteTokenizer::Encode(text, options);
+    }
+    mutable std::atomic<std::thread::id> thread;
+  } tokenizer;
+  FakeEngine engine;
+  TestServer server(FakeServedModel(engine, &tokenizer));
+  const auto thread_for = [&](const std::string& text) {
+    grpc::ClientContext context;
+    SetPatience(context);
+    v1::TokenizeRequest request;
+    request.set_text(text);
+    v1::TokenizeResponse tokens;
+    const grpc::Status status =
+        server.inference().Tokenize(&context, request, &tokens);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    EXPECT_EQ(tokens.token_ids_size(), static_cast<int>(text.size()));
+    return tokenizer.thread.load();
+  };
+  const std::string document(200 << 10, 'x');
+  const std::thread::id own = thread_for(document);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(thread_for(document), own);
+    EXPECT_NE(thread_for("short"), own);
+  }
+}
+
+// Refused before it has a name, too.
+TEST_F(GrpcServerTest, EveryRefusedRequestIsLogged) {
+  request_.set_request_id("two words");
+  v1::GenerateResponse response;
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(Generate(&response).error_code(), StatusCode::INVALID_ARGUMENT);
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(absl::StrContains(log,
+                                "event=request_refused request_id=\"\" "
+                                "status=INVALID_ARGUMENT"))
+      << log;
 }
 
 TEST_F(GrpcServerTest, DescribesItsModel) {
