@@ -13,7 +13,9 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "kernels/core/status_macros.h"
@@ -115,6 +117,12 @@ int main(int argc, char** argv) {
   absl::SetProgramUsageMessage(
       "Serves a mixture-of-experts model over gRPC.\n"
       "  moe_server --config=FILE [--check_config]");
+  absl::FlagsUsageConfig usage;
+  // --help lists the flags of this program.
+  usage.contains_help_flags = [](absl::string_view file) {
+    return absl::StrContains(file, "server/");
+  };
+  absl::SetFlagsUsageConfig(usage);
   absl::ParseCommandLine(argc, argv);
   return moe::Main();
 }

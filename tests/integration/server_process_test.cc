@@ -102,6 +102,13 @@ TEST(ServerProcessTest, CheckConfigOnlyChecks) {
   EXPECT_EQ(no_model.WaitForExit(), 1) << no_model.Log();
 }
 
+TEST(ServerProcessTest, HelpListsTheFlags) {
+  ServerProcess process(Config(Server()), {"--help"});
+  EXPECT_NE(process.WaitForExit(), -1);
+  EXPECT_TRUE(absl::StrContains(process.Log(), "--check_config"))
+      << process.Log();
+}
+
 TEST(ServerProcessTest, APortInUseEndsItWithTheReason) {
   ServerProcess first(Config(Server() + kLongWork));
   const int port = first.WaitForPort();

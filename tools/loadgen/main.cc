@@ -7,6 +7,8 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/flags/usage.h"
+#include "absl/flags/usage_config.h"
+#include "absl/strings/match.h"
 #include "nlohmann/json.hpp"
 #include "tools/loadgen/load_run.h"
 
@@ -21,6 +23,12 @@ ABSL_FLAG(bool, json, false, "print one JSON object");
 
 int main(int argc, char** argv) {
   absl::SetProgramUsageMessage("Loads a running moe_server and times it.");
+  absl::FlagsUsageConfig usage;
+  // --help lists the flags of this program.
+  usage.contains_help_flags = [](absl::string_view file) {
+    return absl::StrContains(file, "tools/loadgen/");
+  };
+  absl::SetFlagsUsageConfig(usage);
   absl::ParseCommandLine(argc, argv);
   moe::LoadOptions options;
   options.address = absl::GetFlag(FLAGS_address);
