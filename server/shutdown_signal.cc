@@ -10,6 +10,7 @@ ShutdownSignal::ShutdownSignal() {
   sigaddset(&signals_, SIGTERM);
   sigaddset(&signals_, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+  signal(SIGPIPE, SIG_IGN);
   thread_ = std::thread([this] { Run(); });
 }
 

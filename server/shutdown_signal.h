@@ -13,6 +13,7 @@ namespace moe {
 // second ends the process at once, with status 128 + signal; before that, while
 // there is nothing to drain, the first one does. Make it before any other
 // thread, since threads inherit the signals' being blocked. One per process.
+// SIGPIPE is ignored from then on: who reads the log may go away.
 class ShutdownSignal {
  public:
   ShutdownSignal();

@@ -46,6 +46,17 @@ TEST(ShutdownSignalDeathTest, BeforeItIsArmedTheFirstEndsTheProcess) {
       testing::ExitedWithCode(128 + SIGINT), "");
 }
 
+TEST(ShutdownSignalDeathTest, ABrokenPipeEndsNothing) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ShutdownSignal shutdown;
+        raise(SIGPIPE);
+        _exit(0);
+      },
+      testing::ExitedWithCode(0), "");
+}
+
 TEST(ShutdownSignalDeathTest, GoesAwayWithoutASignal) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
