@@ -139,7 +139,9 @@ TEST_P(MoeGatingTest, ARowThatIsNotFiniteSpoilsNoOther) {
       EXPECT_EQ(std::isnan(weight), bad) << r;
       EXPECT_EQ(g.ids.ptr<int32_t>()[j],
                 bad ? j - r * kTopK : good.ids.ptr<int32_t>()[j]);
-      if (!bad) EXPECT_EQ(weight, good.weights.ptr<float>()[j]);
+      if (!bad) {
+        EXPECT_EQ(weight, good.weights.ptr<float>()[j]);
+      }
       const int32_t slot = g.slot_of.ptr<int32_t>()[j];
       EXPECT_EQ(g.row_of_slot.ptr<int32_t>()[slot], r);
     }
