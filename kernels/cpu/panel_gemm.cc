@@ -99,11 +99,19 @@ const float* RowOfX(const PanelGemm& gemm, int64_t row) {
   return gemm.x + x_row * gemm.x_stride;
 }
 
-// Copies steps [k, k + num_k) of the piece's rows to out[row][kRowStride].
+// Copies steps [k, k + num_k) of the piece's rows to out[row][kRowStride]. (By
+// vectors: of a memcpy, GCC makes `rep movsq`, which is slow to start.)
 void CopyBlockOfX(const PanelGemm& gemm, const GemmPiece& piece, size_t k,
                   size_t num_k, float* out) {
+  const DF d;
+  const size_t lanes = hn::Lanes(d);
+  const size_t whole = num_k / lanes * lanes;
   for (int64_t r = piece.row_begin; r < piece.row_end; ++r) {
-    std::memcpy(out, RowOfX(gemm, r) + k, num_k * sizeof(float));
+    const float* from = RowOfX(gemm, r) + k;
+    for (size_t i = 0; i < whole; i += lanes) {
+      hn::StoreU(hn::LoadU(d, from + i), d, out + i);
+    }
+    for (size_t i = whole; i < num_k; ++i) out[i] = from[i];
     out += kRowStride;
   }
 }
