@@ -8,8 +8,11 @@ HealthMonitor::HealthMonitor(Check check, Report report,
                              absl::Duration interval)
     : check_(std::move(check)),
       report_(std::move(report)),
-      interval_(interval),
-      thread_([this] { Run(); }) {}
+      interval_(interval) {
+  // The first word is said before anybody can ask.
+  CheckNow();
+  thread_ = std::thread([this] { Run(); });
+}
 
 HealthMonitor::~HealthMonitor() {
   {

@@ -12,7 +12,8 @@
 namespace moe {
 
 // Asks `check` again and again on a thread of its own and reports each change
-// between OK and not OK, the first result included.
+// between OK and not OK, the first result included, which is reported before
+// the constructor returns.
 class HealthMonitor {
  public:
   using Check = std::function<absl::Status()>;
