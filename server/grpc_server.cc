@@ -122,8 +122,7 @@ class GrpcServerImpl : public GrpcServer {
                 "certificate and key do not work"
               : ": the address is in use or not of this host"));
     }
-    // gRPC says SERVING from the start: ask before anybody can.
-    Report(core_.CheckReady());
+    // (gRPC says SERVING from the start; the monitor's first word comes now.)
     monitor_ = std::make_unique<HealthMonitor>(
         [this] { return core_.CheckReady(); },
         [this](const absl::Status& status) {
