@@ -1,0 +1,143 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "comm/communicator.h"
+#include "comm/idle_doorbell.h"
+#include "comm/topology.h"
+
+namespace moe {
+
+enum class RankState { kStarting, kLoading, kIdle, kInStep, kFailed };
+// "starting", "loading", "idle", "in step", "failed".
+const char* RankStateName(RankState state);
+
+// What a rank tells of itself. A value.
+struct RankProgress {
+  RankState state = RankState::kStarting;
+  int64_t last_step = -1;         // id of the last finished step; -1: none
+  absl::Duration exchange_wait;   // in waits for peers, since the start
+  absl::Duration last_step_wait;  // the same, of the last step
+  int64_t weight_bytes = 0;       // of this rank's share
+  int64_t kv_cache_bytes = 0;     // the same
+  int num_threads = 0;            // that compute
+  std::string isa;                // "AVX2", ...
+  // ExpertLoad as bytes (engine/runtime/expert_load_bytes.h); "": as before.
+  std::string expert_load;
+};
+
+// What the runtime knows of a rank.
+struct RankStatus {
+  int rank = 0;
+  std::string host;
+  int64_t pid = 0;
+  RankProgress progress;
+  absl::Duration heartbeat_age;  // since it was last heard of; 0 for the caller
+};
+
+// What must be equal on all ranks, and how they are to work together; the
+// fields that are durations are from the configuration's `parallel`.
+struct StartFacts {
+  std::string version;                  // of the program
+  std::string build_id;                 // of the binary; BuildId()
+  std::string config_digest;            // of the configuration's text
+  int expected_world_size = 0;          // parallel.world_size; 0: any
+  int expected_nodes = 0;               // parallel.nodes; 0: any
+  std::optional<NodeShape> node_shape;  // for what the machine tells
+  // A rank that is silent for longer has stopped.
+  absl::Duration watchdog = absl::Seconds(10);
+  // CommunicatorOptions::timeout of every group.
+  absl::Duration exchange_timeout = absl::Seconds(60);
+};
+
+// The ranks of this job, as engine and server see them: MPI, and beside it a
+// control link (comm/control_link.h) by which they learn within milliseconds
+// that one has died, which MPI cannot tell. One per process (MakeThreads is for
+// tests), made first in main, destroyed last.
+//
+// Any failure is final: the first one is told to all ranks, all groups made
+// here are aborted, the listeners are called, and the process is ended by
+// _exit(kExitRankFailed) if it is still there after kEndWithin, whatever hangs.
+//
+// Thread-safe where it says so; the rest belongs to one thread.
+class RankRuntime {
+ public:
+  static constexpr int kExitRankFailed = 3;
+  static constexpr absl::Duration kEndWithin = absl::Seconds(5);
+
+  // Collective over the processes that mpirun started. A process that it did
+  // not start is a world of one, and MPI is left alone.
+  static absl::StatusOr<std::unique_ptr<RankRuntime>> Init(int* argc,
+                                                           char*** argv);
+  // `size` ranks that are threads of this process; element r is for rank r.
+  // They never end the process. For tests.
+  static absl::StatusOr<std::vector<std::unique_ptr<RankRuntime>>> MakeThreads(
+      int size, const Topology& topology,
+      const CommunicatorOptions& options = {});
+  ~RankRuntime();
+  RankRuntime(const RankRuntime&) = delete;
+  RankRuntime& operator=(const RankRuntime&) = delete;
+
+  int rank() const;
+  int size() const;
+
+  // Collective, once, before all that follows (MakeThreads has done it).
+  // Compares the facts of all ranks; an error instead of facts is why this rank
+  // cannot go on. The first problem found comes back on every rank, with the
+  // ranks' numbers and hosts.
+  absl::Status Start(const absl::StatusOr<StartFacts>& facts);
+
+  const Topology& topology() const;
+  IdleDoorbell& doorbell();
+  // A new group of all ranks, aborted when a rank fails. Collective. Destroy it
+  // before the runtime.
+  absl::StatusOr<std::unique_ptr<Communicator>> MakeGroup(
+      const std::string& name);
+
+  // Calls `listener` with the reason (kUnavailable, naming rank and host) once,
+  // when any rank fails, on a thread of the runtime; at once if one has failed.
+  // It must return soon and not destroy the subscription. After the
+  // subscription's end it is not called, nor running. Thread-safe.
+  class Subscription {
+   public:
+    virtual ~Subscription() = default;
+  };
+  [[nodiscard]] std::unique_ptr<Subscription> OnFailure(
+      std::function<void(const absl::Status& reason)> listener);
+
+  // This rank gives up: tells all ranks why. Idempotent; thread-safe; does not
+  // wait. A failure that is only the echo of another rank's is better not
+  // reported: look at status() first.
+  void Fail(const absl::Status& reason);
+  // OK, or why the job fails. Thread-safe.
+  absl::Status status() const;
+
+  // Cheap enough for every step. Thread-safe.
+  void ReportProgress(const RankProgress& progress);
+  // True if it is time to fill RankProgress::expert_load again. Thread-safe.
+  bool ExpertLoadIsDue() const;
+
+  // All ranks on rank 0; elsewhere this rank alone. Thread-safe.
+  std::vector<RankStatus> Ranks() const;
+
+  // Collective: the ranks part in order, after which a peer's end is no
+  // failure. Bounded by `timeout`. Groups, doorbell users and subscriptions
+  // must be gone before.
+  absl::Status Finish(absl::Duration timeout = absl::Seconds(10));
+
+ private:
+  class Impl;
+  explicit RankRuntime(std::unique_ptr<Impl> impl);
+
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace moe
