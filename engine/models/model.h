@@ -5,15 +5,20 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/batch/batch.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/config/model_config.h"
+#include "engine/config/rank_shard.h"
+#include "engine/moe/exchange_options.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"
 
 namespace moe {
+
+class ProcessGroups;
 
 // Which experts the rows of one step chose. [layer][row * top_k + j]; a dense
 // layer's vectors are empty.
@@ -31,9 +36,13 @@ class Model {
 
   // Runs all layers over the rows of `batch`, appends their keys and values to
   // the blocks it names, and writes the logits of batch.logit_rows to `logits`
-  // [logit_rows, vocab_size] f32. A row's results have the same bits whatever
-  // else is in the batch and however a prompt is cut into steps.
-  // `trace`, if not null, receives the routing.
+  // [logit_rows, vocab range of this rank] f32. A row's results have the same
+  // bits whatever else is in the batch, however a prompt is cut into steps and
+  // on whatever ranks the experts are; the tensor and slice degrees alone
+  // change the rounding of sums.
+  // Of many ranks, all call it in every step: those of a tensor group with the
+  // same batch, which may have no rows where other data ranks have some.
+  // `trace`, if not null, receives the routing of this rank's rows.
   virtual absl::Status Forward(const Batch& batch, KvCache& cache,
                                const TensorView& logits,
                                RoutingTrace* trace) = 0;
@@ -45,9 +54,19 @@ class Model {
   virtual int64_t weight_bytes_touched(int64_t num_rows) const = 0;
 };
 
+// A model that many ranks hold together: what this one has and whom it talks
+// to. Every rank makes one from the same layout.
+struct ModelParallel {
+  RankShard shard;
+  ProcessGroups* groups = nullptr;  // borrowed, as long as the model lives
+  ExchangeOptions exchange;
+};
+
 struct ModelOptions {
   DType weight_dtype = DType::kBf16;  // kBf16, kF16 or kF32
   int64_t max_rows = 512;             // largest step: sizes the scratch memory
+  // Null: this rank has the whole model and is alone. Borrowed while loading.
+  const ModelParallel* parallel = nullptr;
 };
 
 // Packs all weights of `checkpoint`, in parallel on the stream's threads, and
