@@ -27,9 +27,8 @@ Epilogue EpilogueOf(ActivationKind activation) {
 }  // namespace
 
 absl::StatusOr<MlpScratch> MlpScratch::Create(const ModelConfig& config,
-                                              int64_t max_rows) {
+                                              int64_t ffn, int64_t max_rows) {
   MlpScratch scratch;
-  const int64_t ffn = config.ffn_hidden_size;
   const bool gated = config.activation == ActivationKind::kSwiGlu;
   ASSIGN_OR_RETURN(
       scratch.up,
@@ -43,15 +42,25 @@ absl::StatusOr<MlpScratch> MlpScratch::Create(const ModelConfig& config,
 
 void UseScratch(const MlpScratch& scratch, int64_t begin, int64_t end,
                 MlpJob& job) {
-  job.up = scratch.up.view().Rows(begin, end);
+  const auto rows = [begin, end](const Tensor& tensor, int64_t width) {
+    return MakeView(tensor.ptr<float>() + begin * width, DType::kF32,
+                    {end - begin, width});
+  };
+  job.up = rows(scratch.up, job.weights->up.weight.out_features());
   if (!scratch.activated.view().empty()) {
-    job.activated = scratch.activated.view().Rows(begin, end);
+    job.activated =
+        rows(scratch.activated, job.weights->down.weight.in_features());
   }
 }
 
 absl::Status RunMlps(absl::Span<const MlpJob> jobs, ActivationKind activation,
                      Stream& stream) {
-  const bool gated = activation == ActivationKind::kSwiGlu;
+  RETURN_IF_ERROR(RunMlpUps(jobs, activation, stream));
+  return RunMlpDowns(jobs, activation, stream);
+}
+
+absl::Status RunMlpUps(absl::Span<const MlpJob> jobs, ActivationKind activation,
+                       Stream& stream) {
   Groups groups;
   for (const MlpJob& job : jobs) {
     LinearGroup group = job.weights->up.Group(job.x, job.up);
@@ -60,11 +69,18 @@ absl::Status RunMlps(absl::Span<const MlpJob> jobs, ActivationKind activation,
     groups.push_back(group);
   }
   RETURN_IF_ERROR(GroupedLinear(groups, stream));
-  groups.clear();
+  if (activation != ActivationKind::kSwiGlu) return absl::OkStatus();
   for (const MlpJob& job : jobs) {
-    if (gated) {
-      RETURN_IF_ERROR(SiluAndMul({job.up, job.activated}, stream));
-    }
+    RETURN_IF_ERROR(SiluAndMul({job.up, job.activated}, stream));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RunMlpDowns(absl::Span<const MlpJob> jobs,
+                         ActivationKind activation, Stream& stream) {
+  const bool gated = activation == ActivationKind::kSwiGlu;
+  Groups groups;
+  for (const MlpJob& job : jobs) {
     LinearGroup group =
         job.weights->down.Group(gated ? job.activated : job.up, job.y);
     group.residual = job.residual;

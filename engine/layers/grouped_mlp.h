@@ -20,8 +20,13 @@ struct MlpWeights {
 
 // Activations between up and down, sized once for the largest step.
 struct MlpScratch {
+  // For the configuration's feed-forward features, or for `ffn`.
   static absl::StatusOr<MlpScratch> Create(const ModelConfig& config,
-                                           int64_t max_rows);
+                                           int64_t max_rows) {
+    return Create(config, config.ffn_hidden_size, max_rows);
+  }
+  static absl::StatusOr<MlpScratch> Create(const ModelConfig& config,
+                                           int64_t ffn, int64_t max_rows);
   Tensor up;         // [max_rows, ffn or 2 ffn]
   Tensor activated;  // [max_rows, ffn] with SwiGLU, else empty
 };
@@ -38,7 +43,8 @@ struct MlpJob {
   TensorView activated;             // scratch [rows, ffn] with SwiGLU
 };
 
-// Gives `job` rows [begin, end) of `scratch`.
+// Gives `job`, whose weights are set, rows [begin, end) of `scratch`; the
+// weights may be narrower than what the scratch was made for.
 void UseScratch(const MlpScratch& scratch, int64_t begin, int64_t end,
                 MlpJob& job);
 
@@ -47,5 +53,12 @@ void UseScratch(const MlpScratch& scratch, int64_t begin, int64_t end,
 // beside it.
 absl::Status RunMlps(absl::Span<const MlpJob> jobs, ActivationKind activation,
                      Stream& stream);
+
+// Its two halves, for those who have something to do between them: up and
+// activation, then down.
+absl::Status RunMlpUps(absl::Span<const MlpJob> jobs, ActivationKind activation,
+                       Stream& stream);
+absl::Status RunMlpDowns(absl::Span<const MlpJob> jobs,
+                         ActivationKind activation, Stream& stream);
 
 }  // namespace moe

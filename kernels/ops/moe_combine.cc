@@ -18,7 +18,8 @@ absl::Status MoeCombine(const MoeCombineArgs& args, Stream& stream) {
   RETURN_IF_ERROR(
       CheckTensor(kOp, "slot_of", args.slot_of, DType::kI32, {rows, top_k}));
   RETURN_IF_ERROR(CheckTensor(kOp, "expert_out", args.expert_out, DType::kF32,
-                              {rows * top_k, hidden}));
+                              {kAnySize, hidden}));
+  const int64_t slots = args.expert_out.dims[0];
   if (!args.mlp_out.empty()) {
     RETURN_IF_ERROR(
         CheckTensor(kOp, "mlp_out", args.mlp_out, DType::kF32, {rows, hidden}));
@@ -42,10 +43,10 @@ absl::Status MoeCombine(const MoeCombineArgs& args, Stream& stream) {
     for (int64_t j = 0; j < top_k; ++j) {
       const int32_t slot =
           args.slot_of.ptr<int32_t>()[r * RowStride(args.slot_of) + j];
-      if (slot < 0 || slot >= rows * top_k) {
+      if (slot < 0 || slot >= slots) {
         return absl::InvalidArgumentError(
             absl::StrCat(kOp, ": slot ", slot, " of row ", r,
-                         " is outside [0, ", rows * top_k, ")"));
+                         " is outside [0, ", slots, ")"));
       }
     }
   }

@@ -13,7 +13,7 @@ namespace moe {
 //   moe + mlp                         with an MLP branch and no coefficients.
 // All f32; fixed order of operations. y may alias residual.
 struct MoeCombineArgs {
-  TensorView expert_out;    // [rows * top_k, hidden]
+  TensorView expert_out;    // [slots, hidden], any number of slots
   TensorView slot_of;       // [rows, top_k] i32
   TensorView weights;       // [rows, top_k]
   TensorView mlp_out;       // [rows, hidden], or empty
