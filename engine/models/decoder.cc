@@ -20,6 +20,17 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
                    AttentionScratch::Create(config, max_rows));
   ASSIGN_OR_RETURN(decoder->mlp_scratch_, MlpScratch::Create(config, max_rows));
   ASSIGN_OR_RETURN(decoder->moe_scratch_, MoeScratch::Create(config, max_rows));
+  decoder->expert_load_.layers.reserve(config.num_layers);
+  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    MoeLayerLoad* load = nullptr;
+    if (config.is_moe_layer(layer)) {
+      load = &decoder->expert_load_.layers.emplace_back();
+      load->layer = static_cast<int32_t>(layer);
+      load->num_experts = static_cast<int32_t>(config.experts_per_layer[layer]);
+      load->rows_by_expert.resize(config.experts_per_layer[layer]);
+    }
+    decoder->load_of_layer_.push_back(load);
+  }
   decoder->slots_.reserve(max_rows);
   decoder->sequences_.reserve(max_rows);
   return decoder;
@@ -39,7 +50,7 @@ absl::Status Decoder::Forward(const Batch& batch, KvCache& cache,
                                              hidden_.view().Rows(0, num_rows),
                                              stream_));
   for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
-    const absl::Status status = RunLayer(layer, num_rows, rows, cache, trace);
+    const absl::Status status = RunLayer(layer, batch, rows, cache, trace);
     if (!status.ok()) {
       return absl::Status(
           status.code(), absl::StrCat("layer ", layer, ": ", status.message()));
@@ -49,9 +60,10 @@ absl::Status Decoder::Forward(const Batch& batch, KvCache& cache,
                                logits, stream_);
 }
 
-absl::Status Decoder::RunLayer(int64_t layer, int64_t num_rows,
+absl::Status Decoder::RunLayer(int64_t layer, const Batch& batch,
                                const StepRows& rows, KvCache& cache,
                                RoutingTrace* trace) {
+  const int64_t num_rows = batch.num_rows();
   const DecoderLayer& weights = weights_.layers[layer];
   const TensorView hidden = hidden_.view().Rows(0, num_rows);
   const TensorView normed = normed_.view().Rows(0, num_rows);
@@ -73,7 +85,9 @@ absl::Status Decoder::RunLayer(int64_t layer, int64_t num_rows,
   }
   ASSIGN_OR_RETURN(
       const GatingResult gating,
-      weights.moe->Forward(normed, residual, hidden, moe_scratch_, stream_));
+      weights.moe->Forward(normed, residual, hidden,
+                           {batch.rows_on_data_ranks, load_of_layer_[layer]},
+                           moe_scratch_, stream_));
   if (trace != nullptr) {
     const int64_t n = gating.expert_ids.num_elements();
     const int32_t* ids = gating.expert_ids.ptr<int32_t>();

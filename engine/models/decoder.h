@@ -55,6 +55,7 @@ class Decoder : public Model {
                        const TensorView& logits, RoutingTrace* trace) override;
   int64_t weight_bytes() const override { return weights_.packed_bytes; }
   int64_t weight_bytes_touched(int64_t num_rows) const override;
+  const ExpertLoad& expert_load() const override { return expert_load_; }
 
  private:
   Decoder(const ModelConfig& config, DecoderWeights weights, int64_t max_rows,
@@ -64,7 +65,7 @@ class Decoder : public Model {
         max_rows_(max_rows),
         stream_(stream) {}
 
-  absl::Status RunLayer(int64_t layer, int64_t num_rows, const StepRows& rows,
+  absl::Status RunLayer(int64_t layer, const Batch& batch, const StepRows& rows,
                         KvCache& cache, RoutingTrace* trace);
 
   const ModelConfig config_;
@@ -79,6 +80,8 @@ class Decoder : public Model {
   MoeScratch moe_scratch_;
   std::vector<int64_t> slots_;                // of the step
   std::vector<AttentionSequence> sequences_;  // of the step
+  ExpertLoad expert_load_;
+  std::vector<MoeLayerLoad*> load_of_layer_;  // [num_layers]; null: dense
 };
 
 }  // namespace moe

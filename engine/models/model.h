@@ -13,6 +13,7 @@
 #include "engine/config/model_config.h"
 #include "engine/config/rank_shard.h"
 #include "engine/moe/exchange_options.h"
+#include "engine/moe/expert_load.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"
 
@@ -52,6 +53,9 @@ class Model {
   // bound for benchmarks).
   virtual int64_t weight_bytes() const = 0;
   virtual int64_t weight_bytes_touched(int64_t num_rows) const = 0;
+
+  // What its MoE layers have done so far; changes in Forward.
+  virtual const ExpertLoad& expert_load() const = 0;
 };
 
 // A model that many ranks hold together: what this one has and whom it talks

@@ -2,7 +2,16 @@
 
 namespace moe {
 
+int64_t Experts::up_features() const {
+  return experts_.empty() ? 0 : experts_.front().up.weight.out_features();
+}
+
+int64_t Experts::ffn_features() const {
+  return experts_.empty() ? 0 : experts_.front().down.weight.in_features();
+}
+
 int64_t Experts::expert_bytes() const {
+  if (experts_.empty()) return 0;
   return experts_.front().up.weight.num_bytes() +
          experts_.front().down.weight.num_bytes();
 }

@@ -9,15 +9,21 @@
 
 namespace moe {
 
-// This rank's experts of one layer. Immutable, so thread-safe.
+// This rank's experts of one layer, or its slices of them; maybe none.
+// Immutable, so thread-safe.
 class Experts {
  public:
   explicit Experts(std::vector<MlpWeights> experts)
       : experts_(std::move(experts)) {}
 
   int64_t num_experts() const { return static_cast<int64_t>(experts_.size()); }
-  // Packed bytes of one expert.
+  // Packed bytes of one expert; 0 if there is none.
   int64_t expert_bytes() const;
+
+  // Features of what comes out of the products inside an expert, for scratch
+  // memory; 0 if there is none.
+  int64_t up_features() const;
+  int64_t ffn_features() const;
 
   // Appends one job for each expert that has rows; each uses its slots' rows of
   // `scratch` and writes its slots' rows of `expert_out` [slots, hidden].

@@ -4,27 +4,39 @@
 
 namespace moe {
 
-absl::StatusOr<DispatchedTokens> LocalDispatcher::Dispatch(
-    const TensorView& hidden, const GatingResult& gating, Stream&) {
+absl::Status LocalDispatcher::BeginDispatch(const TensorView& hidden,
+                                            const GatingResult& gating,
+                                            const MoeStep&) {
+  hidden_ = hidden;
+  gating_ = gating;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<DispatchedTokens> LocalDispatcher::FinishDispatch() {
   DispatchedTokens tokens;
-  tokens.x = hidden;
+  tokens.x = hidden_;
   tokens.x_rows =
-      absl::MakeConstSpan(gating.row_of_slot.ptr<int32_t>(),
-                          static_cast<size_t>(gating.row_of_slot.dims[0]));
+      absl::MakeConstSpan(gating_.row_of_slot.ptr<int32_t>(),
+                          static_cast<size_t>(gating_.row_of_slot.dims[0]));
   tokens.expert_offsets =
-      absl::MakeConstSpan(gating.expert_offsets.ptr<int32_t>(),
-                          static_cast<size_t>(gating.expert_offsets.dims[0]));
+      absl::MakeConstSpan(gating_.expert_offsets.ptr<int32_t>(),
+                          static_cast<size_t>(gating_.expert_offsets.dims[0]));
   return tokens;
 }
 
-absl::StatusOr<TensorView> LocalDispatcher::Combine(
-    const DispatchedTokens& tokens, const TensorView& expert_out, Stream&) {
+absl::Status LocalDispatcher::BeginCombine(const DispatchedTokens& tokens,
+                                           const TensorView& expert_out) {
   if (expert_out.dims[0] != tokens.num_slots()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("Combine: expert_out is ", expert_out.ShapeString(),
+        absl::StrCat("BeginCombine: expert_out is ", expert_out.ShapeString(),
                      ", but ", tokens.num_slots(), " rows were dispatched"));
   }
-  return expert_out;
+  expert_out_ = expert_out;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<CombinedTokens> LocalDispatcher::FinishCombine() {
+  return CombinedTokens{expert_out_, gating_.slot_of};
 }
 
 }  // namespace moe

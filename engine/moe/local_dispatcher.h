@@ -6,15 +6,23 @@
 namespace moe {
 
 // For a rank that has all experts: moves nothing, the experts gather their rows
-// while they multiply. Stateless.
+// while they multiply.
 class LocalDispatcher : public TokenDispatcher {
  public:
-  absl::StatusOr<DispatchedTokens> Dispatch(const TensorView& hidden,
-                                            const GatingResult& gating,
-                                            Stream& stream) override;
-  absl::StatusOr<TensorView> Combine(const DispatchedTokens& tokens,
-                                     const TensorView& expert_out,
-                                     Stream& stream) override;
+  bool moves_nothing() const override { return true; }
+  absl::Status BeginDispatch(const TensorView& hidden,
+                             const GatingResult& gating,
+                             const MoeStep& step) override;
+  absl::StatusOr<bool> Poll() override { return true; }
+  absl::StatusOr<DispatchedTokens> FinishDispatch() override;
+  absl::Status BeginCombine(const DispatchedTokens& tokens,
+                            const TensorView& expert_out) override;
+  absl::StatusOr<CombinedTokens> FinishCombine() override;
+
+ private:
+  TensorView hidden_;
+  GatingResult gating_;
+  TensorView expert_out_;
 };
 
 }  // namespace moe

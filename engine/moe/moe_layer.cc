@@ -2,14 +2,41 @@
 
 #include <algorithm>
 
+#include "engine/moe/growing_tensor.h"
 #include "kernels/core/status_macros.h"
 #include "kernels/ops/linear.h"
 #include "kernels/ops/moe_combine.h"
 
 namespace moe {
+namespace {
+
+// Rows that a product computes between two polls: so many that reading its
+// weights once more each time costs little.
+constexpr int64_t kRowsBetweenPolls = 128;
+
+void CountRows(const GatingResult& gating, MoeLayerLoad& load) {
+  const int32_t* const offsets = gating.expert_offsets.ptr<int32_t>();
+  const int64_t experts = gating.expert_offsets.dims[0] - 1;
+  load.rows_by_expert.resize(experts);
+  for (int64_t e = 0; e < experts; ++e) {
+    load.rows_by_expert[e] += offsets[e + 1] - offsets[e];
+  }
+}
+
+MlpJob RowsOf(const MlpJob& job, int64_t begin, int64_t end) {
+  MlpJob part = job;
+  part.x = job.x.Rows(begin, end);
+  part.y = job.y.Rows(begin, end);
+  part.up = job.up.Rows(begin, end);
+  if (!job.activated.empty()) part.activated = job.activated.Rows(begin, end);
+  return part;
+}
+
+}  // namespace
 
 absl::StatusOr<MoeScratch> MoeScratch::Create(const ModelConfig& config,
-                                              int64_t max_rows) {
+                                              int64_t max_rows,
+                                              int tensor_degree) {
   MoeScratch s;
   const auto& experts = config.experts_per_layer;
   if (std::none_of(experts.begin(), experts.end(),
@@ -23,7 +50,10 @@ absl::StatusOr<MoeScratch> MoeScratch::Create(const ModelConfig& config,
   ASSIGN_OR_RETURN(s.expert_out,
                    Tensor::Allocate(DType::kF32, {max_slots, hidden}));
   if (config.residual_moe != ResidualMoeKind::kNone) {
-    ASSIGN_OR_RETURN(s.residual_mlp, MlpScratch::Create(config, max_rows));
+    ASSIGN_OR_RETURN(
+        s.residual_mlp,
+        MlpScratch::Create(config, config.ffn_hidden_size / tensor_degree,
+                           max_rows));
     ASSIGN_OR_RETURN(s.mlp_out,
                      Tensor::Allocate(DType::kF32, {max_rows, hidden}));
     ASSIGN_OR_RETURN(s.coefficients,
@@ -32,22 +62,53 @@ absl::StatusOr<MoeScratch> MoeScratch::Create(const ModelConfig& config,
   return s;
 }
 
+absl::Status MoeScratch::ReserveSlots(int64_t slots, int64_t hidden,
+                                      const Experts& experts) {
+  RETURN_IF_ERROR(GrowTo(slots * experts.up_features(), expert_mlp.up));
+  if (!expert_mlp.activated.view().empty()) {
+    RETURN_IF_ERROR(
+        GrowTo(slots * experts.ffn_features(), expert_mlp.activated));
+  }
+  return GrowTo(slots * hidden, expert_out);
+}
+
 MoeLayer::MoeLayer(const ModelConfig& config, Gate gate, Experts experts,
                    std::optional<ResidualMlp> residual_mlp,
-                   TokenDispatcher* dispatcher)
+                   TokenDispatcher* dispatcher, Communicator* tensor_group)
     : top_k_(config.top_k),
       activation_(config.activation),
       gate_(std::move(gate)),
       experts_(std::move(experts)),
       residual_mlp_(std::move(residual_mlp)),
-      dispatcher_(dispatcher) {}
+      dispatcher_(dispatcher),
+      tensor_group_(tensor_group) {}
 
-absl::StatusOr<GatingResult> MoeLayer::Forward(const TensorView& x,
-                                               const TensorView& residual,
-                                               const TensorView& y,
-                                               MoeScratch& scratch,
-                                               Stream& stream) const {
-  const int64_t rows = x.dims[0];
+MlpJob MoeLayer::ResidualJob(const TensorView& x,
+                             const MoeScratch& scratch) const {
+  MlpJob job;
+  job.weights = &residual_mlp_->mlp;
+  job.x = x;
+  job.y = scratch.mlp_out.view().Rows(0, x.dims[0]);
+  UseScratch(scratch.residual_mlp, 0, x.dims[0], job);
+  return job;
+}
+
+absl::Status MoeLayer::RunWhilePolling(const MlpJob& job, MlpHalf half,
+                                       Stream& stream) const {
+  const int64_t rows = job.y.dims[0];
+  for (int64_t begin = 0; begin < rows; begin += kRowsBetweenPolls) {
+    const MlpJob part =
+        RowsOf(job, begin, std::min(begin + kRowsBetweenPolls, rows));
+    RETURN_IF_ERROR(half({&part, 1}, activation_, stream));
+    RETURN_IF_ERROR(dispatcher_->Poll().status());
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<GatingResult> MoeLayer::Forward(
+    const TensorView& x, const TensorView& residual, const TensorView& y,
+    const MoeStep& step, MoeScratch& scratch, Stream& stream) const {
+  const int64_t rows = x.dims[0], hidden = x.dims[1];
   MoeCombineArgs combine;
   LinearGroup logits[2] = {gate_.LogitsGroup(x, scratch.gate)};
   if (has_coefficients()) {
@@ -58,27 +119,52 @@ absl::StatusOr<GatingResult> MoeLayer::Forward(const TensorView& x,
       absl::MakeConstSpan(logits, has_coefficients() ? 2 : 1), stream));
   ASSIGN_OR_RETURN(const GatingResult gating,
                    gate_.Choose(rows, scratch.gate, stream));
-  ASSIGN_OR_RETURN(const DispatchedTokens tokens,
-                   dispatcher_->Dispatch(x, gating, stream));
+  if (step.load != nullptr) CountRows(gating, *step.load);
+  RETURN_IF_ERROR(dispatcher_->BeginDispatch(x, gating, step));
 
-  const TensorView expert_out =
-      scratch.expert_out.view().Rows(0, tokens.num_slots());
-  scratch.jobs.clear();
-  experts_.AppendJobs(tokens, scratch.expert_mlp, expert_out, scratch.jobs);
+  MlpJob mlp;
+  bool mlp_begun = false;
   if (residual_mlp_.has_value()) {
-    combine.mlp_out = scratch.mlp_out.view().Rows(0, rows);
-    MlpJob job;
-    job.weights = &residual_mlp_->mlp;
-    job.x = x;
-    job.y = combine.mlp_out;
-    UseScratch(scratch.residual_mlp, 0, rows, job);
-    scratch.jobs.push_back(job);
+    mlp = ResidualJob(x, scratch);
+    combine.mlp_out = mlp.y;
+    ASSIGN_OR_RETURN(const bool arrived, dispatcher_->Poll());
+    if (!arrived) {
+      RETURN_IF_ERROR(RunWhilePolling(mlp, RunMlpUps, stream));
+      mlp_begun = true;
+    }
   }
-  RETURN_IF_ERROR(RunMlps(scratch.jobs, activation_, stream));
+  ASSIGN_OR_RETURN(const DispatchedTokens tokens,
+                   dispatcher_->FinishDispatch());
+  const int64_t slots = tokens.num_slots();
+  if (step.load != nullptr) step.load->computed_slots += slots;
+  RETURN_IF_ERROR(scratch.ReserveSlots(slots, hidden, experts_));
+  const TensorView expert_out =
+      MakeView(scratch.expert_out.ptr<float>(), DType::kF32, {slots, hidden});
 
-  ASSIGN_OR_RETURN(combine.expert_out,
-                   dispatcher_->Combine(tokens, expert_out, stream));
-  combine.slot_of = gating.slot_of;
+  std::vector<MlpJob>& jobs = scratch.jobs;
+  jobs.clear();
+  experts_.AppendJobs(tokens, scratch.expert_mlp, expert_out, jobs);
+  // The residual MLP rides on the experts' jobs where nothing else would fill
+  // their time.
+  const bool mlp_along = residual_mlp_.has_value() && !mlp_begun && rows > 0;
+  if (mlp_along) jobs.push_back(mlp);
+  RETURN_IF_ERROR(RunMlpUps(jobs, activation_, stream));
+  const bool overlap = !dispatcher_->moves_nothing();
+  if (mlp_along && overlap) jobs.pop_back();
+  RETURN_IF_ERROR(RunMlpDowns(jobs, activation_, stream));
+  RETURN_IF_ERROR(dispatcher_->BeginCombine(tokens, expert_out));
+  if (residual_mlp_.has_value()) {
+    if (overlap) {
+      RETURN_IF_ERROR(RunWhilePolling(mlp, RunMlpDowns, stream));
+    }
+    if (tensor_group_ != nullptr) {
+      RETURN_IF_ERROR(tensor_group_->AllReduce(absl::MakeSpan(
+          mlp.y.ptr<float>(), static_cast<size_t>(rows * hidden))));
+    }
+  }
+  ASSIGN_OR_RETURN(const CombinedTokens combined, dispatcher_->FinishCombine());
+  combine.expert_out = combined.expert_out;
+  combine.slot_of = combined.slot_of;
   combine.weights = gating.weights;
   // Variant A counts the MLP's coefficient first, B2 the experts'.
   combine.moe_index =

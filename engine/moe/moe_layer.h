@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "comm/communicator.h"
 #include "engine/config/model_config.h"
 #include "engine/layers/grouped_mlp.h"
 #include "engine/moe/experts.h"
@@ -19,13 +20,20 @@ namespace moe {
 // Buffers of a MoE layer, shared by all layers of a model, as they run one
 // after the other.
 struct MoeScratch {
-  // For steps of up to max_rows rows; empty for a model without MoE layers.
+  // For steps of up to max_rows rows; empty for a model without MoE layers. The
+  // residual MLPs are cut over `tensor_degree` ranks.
   static absl::StatusOr<MoeScratch> Create(const ModelConfig& config,
-                                           int64_t max_rows);
+                                           int64_t max_rows,
+                                           int tensor_degree = 1);
+  // Makes room for `slots` rows of `experts`, more than this rank's own where
+  // others send theirs.
+  absl::Status ReserveSlots(int64_t slots, int64_t hidden,
+                            const Experts& experts);
+
   GateScratch gate;
   MlpScratch expert_mlp;    // rows are slots
   MlpScratch residual_mlp;  // if the model is a residual MoE
-  Tensor expert_out;        // [max_rows * top_k, hidden]
+  Tensor expert_out;        // [max_rows * top_k, hidden], or grown
   Tensor mlp_out;           // [max_rows, hidden]
   Tensor coefficients;      // [max_rows, 2]
   std::vector<MlpJob> jobs;
@@ -34,25 +42,30 @@ struct MoeScratch {
 // The dense branch of a residual MoE layer (see ResidualMoeKind).
 struct ResidualMlp {
   ResidualMoeKind kind = ResidualMoeKind::kNone;
-  MlpWeights mlp;
+  MlpWeights mlp;             // this tensor rank's features
   LinearWeights coefficient;  // [2, hidden], packed as f32; unused by kB1
 };
 
-// gate -> dispatch -> experts and residual MLP, one grouped job -> combine.
+// gate -> dispatch -> experts and residual MLP -> combine. On one rank experts
+// and residual MLP are one grouped job; where rows travel, the first half of
+// the residual MLP runs while they are on their way there, the second half and
+// its sum over the tensor ranks while the results return.
 // Not thread-safe, as its dispatcher isn't.
 class MoeLayer {
  public:
-  // The dispatcher is borrowed.
+  // The dispatcher is borrowed, and so is the group of the tensor ranks; null:
+  // the residual MLP is whole.
   MoeLayer(const ModelConfig& config, Gate gate, Experts experts,
-           std::optional<ResidualMlp> residual_mlp,
-           TokenDispatcher* dispatcher);
+           std::optional<ResidualMlp> residual_mlp, TokenDispatcher* dispatcher,
+           Communicator* tensor_group = nullptr);
 
   // y[r, :] = residual[r, :] + moe(x[r, :]), rows of [rows, hidden] f32; y may
   // alias residual, not x. The gating is valid until the scratch's next use.
   // A row whose gate logits are not finite becomes NaN; no other does.
   absl::StatusOr<GatingResult> Forward(const TensorView& x,
                                        const TensorView& residual,
-                                       const TensorView& y, MoeScratch& scratch,
+                                       const TensorView& y, const MoeStep& step,
+                                       MoeScratch& scratch,
                                        Stream& stream) const;
 
   // Packed bytes of the experts that `num_rows` rows can't all reach, each row
@@ -60,10 +73,18 @@ class MoeLayer {
   int64_t untouched_bytes(int64_t num_rows) const;
 
  private:
+  using MlpHalf = absl::Status (*)(absl::Span<const MlpJob>, ActivationKind,
+                                   Stream&);
+
   bool has_coefficients() const {
     return residual_mlp_.has_value() &&
            residual_mlp_->kind != ResidualMoeKind::kB1;
   }
+  // x [rows, hidden] to the scratch's mlp_out.
+  MlpJob ResidualJob(const TensorView& x, const MoeScratch& scratch) const;
+  // Runs one half of `job` in pieces, and polls between them.
+  absl::Status RunWhilePolling(const MlpJob& job, MlpHalf half,
+                               Stream& stream) const;
 
   int64_t top_k_;
   ActivationKind activation_;
@@ -71,6 +92,7 @@ class MoeLayer {
   Experts experts_;
   std::optional<ResidualMlp> residual_mlp_;
   TokenDispatcher* dispatcher_;
+  Communicator* tensor_group_;
 };
 
 }  // namespace moe

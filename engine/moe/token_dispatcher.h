@@ -5,6 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "engine/moe/expert_load.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"
 
@@ -21,36 +22,65 @@ struct GatingResult {
   TensorView slot_of;         // [rows, top_k] i32
 };
 
+// What a layer is told of the step it is part of.
+struct MoeStep {
+  // Rows of every data rank, equal on all ranks; empty where there is one data
+  // rank. [data_degree]
+  absl::Span<const int32_t> rows_on_data_ranks;
+  MoeLayerLoad* load = nullptr;  // counts, if not null; borrowed
+};
+
 // The rows that this rank's experts are to compute: slot s, of the local expert
 // e with expert_offsets[e] <= s < expert_offsets[e + 1], is row x_rows[s] of
-// `x`. A handle: views that stay valid until its Combine.
+// `x`. A handle: views that stay valid until its BeginCombine.
 struct DispatchedTokens {
-  TensorView x;                              // [any, hidden] f32
+  TensorView x;                              // [any, hidden] f32, strided rows
   absl::Span<const int32_t> x_rows;          // [slots]
   absl::Span<const int32_t> expert_offsets;  // [local_experts + 1]
 
   int64_t num_slots() const { return static_cast<int64_t>(x_rows.size()); }
 };
 
+// What came back: the result of choice j of row r is row slot_of[r, j] of
+// `expert_out`.
+struct CombinedTokens {
+  TensorView expert_out;  // [any, hidden] f32
+  TensorView slot_of;     // [rows, top_k] i32
+};
+
 // Brings rows to the ranks of their experts and the results back. Every rank
-// calls Dispatch and then Combine once per layer, in the same order. Not
-// thread-safe; one dispatch at a time.
+// calls the four functions in this order once per layer, also where it has no
+// rows, so that it can compute other things between Begin and Finish; those
+// must not use the groups that the dispatcher exchanges in. After an error no
+// more calls. Not thread-safe; one dispatch at a time.
 class TokenDispatcher {
  public:
   virtual ~TokenDispatcher() = default;
 
-  // hidden [rows, hidden]: this rank's rows, gated by `gating`. Both stay
-  // untouched until Combine has returned.
-  virtual absl::StatusOr<DispatchedTokens> Dispatch(const TensorView& hidden,
-                                                    const GatingResult& gating,
-                                                    Stream& stream) = 0;
+  // Nothing ever travels: there is no time to compute other things in.
+  virtual bool moves_nothing() const = 0;
 
-  // expert_out [tokens.num_slots(), hidden]: the experts' results. Returns the
-  // results of this rank's own slots in the order of gating.slot_of, [rows *
-  // top_k, hidden], valid until the next Dispatch and as long as expert_out.
-  virtual absl::StatusOr<TensorView> Combine(const DispatchedTokens& tokens,
-                                             const TensorView& expert_out,
-                                             Stream& stream) = 0;
+  // hidden [rows, hidden]: this rank's rows, gated by `gating`. Both, and what
+  // `step` refers to, stay untouched until FinishCombine has returned.
+  virtual absl::Status BeginDispatch(const TensorView& hidden,
+                                     const GatingResult& gating,
+                                     const MoeStep& step) = 0;
+
+  // Moves on what was begun; true if Finish would not wait. What is computed
+  // between Begin and Finish calls it now and then.
+  virtual absl::StatusOr<bool> Poll() = 0;
+
+  virtual absl::StatusOr<DispatchedTokens> FinishDispatch() = 0;
+
+  // expert_out [tokens.num_slots(), hidden], contiguous: the experts' results;
+  // of sliced experts this rank's part of the sums, which are completed in
+  // place. Stays untouched until the use of FinishCombine's result ends.
+  virtual absl::Status BeginCombine(const DispatchedTokens& tokens,
+                                    const TensorView& expert_out) = 0;
+
+  // The results of this rank's own rows, valid until the next BeginDispatch of
+  // any layer and as long as expert_out and the gating.
+  virtual absl::StatusOr<CombinedTokens> FinishCombine() = 0;
 };
 
 }  // namespace moe

@@ -39,6 +39,7 @@ class FakeModel : public Model {
   int64_t weight_bytes_touched(int64_t /*num_rows*/) const override {
     return 0;
   }
+  const ExpertLoad& expert_load() const override { return expert_load_; }
 
   // The logits after `tokens`, as Forward computes them. [vocab]
   std::vector<float> Logits(const std::vector<int32_t>& tokens) const;
@@ -48,6 +49,7 @@ class FakeModel : public Model {
 
   ModelConfig config_;
   Hooks hooks_;
+  ExpertLoad expert_load_;
 };
 
 }  // namespace moe

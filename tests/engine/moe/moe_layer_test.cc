@@ -16,20 +16,27 @@ namespace {
 constexpr int64_t kHidden = 16, kFfn = 24, kExperts = 5, kMaxRows = 40;
 
 // Stands in for a dispatcher that sends rows away: copies every slot's row to
-// memory of its own, and the results back to other memory.
+// memory of its own, and the results, in reverse order, to other memory. Polls
+// find it busy until Finish.
 class CopyingDispatcher : public TokenDispatcher {
  public:
-  absl::StatusOr<DispatchedTokens> Dispatch(const TensorView& hidden,
-                                            const GatingResult& gating,
-                                            Stream& stream) override {
-    absl::StatusOr<DispatchedTokens> local =
-        local_.Dispatch(hidden, gating, stream);
+  bool moves_nothing() const override { return false; }
+  absl::Status BeginDispatch(const TensorView& hidden,
+                             const GatingResult& gating,
+                             const MoeStep& step) override {
+    hidden_ = hidden;
+    gating_ = gating;
+    return local_.BeginDispatch(hidden, gating, step);
+  }
+  absl::StatusOr<bool> Poll() override { return false; }
+  absl::StatusOr<DispatchedTokens> FinishDispatch() override {
+    absl::StatusOr<DispatchedTokens> local = local_.FinishDispatch();
     if (!local.ok()) return local;
     const int64_t slots = local->num_slots();
     sent_ = MakeTensor({slots, kHidden});
     identity_.clear();
     for (int64_t s = 0; s < slots; ++s) {
-      std::copy_n(hidden.ptr<float>() + local->x_rows[s] * kHidden, kHidden,
+      std::copy_n(hidden_.ptr<float>() + local->x_rows[s] * kHidden, kHidden,
                   sent_.ptr<float>() + s * kHidden);
       identity_.push_back(static_cast<int32_t>(s));
     }
@@ -37,18 +44,31 @@ class CopyingDispatcher : public TokenDispatcher {
     local->x_rows = identity_;
     return local;
   }
-  absl::StatusOr<TensorView> Combine(const DispatchedTokens& tokens,
-                                     const TensorView& expert_out,
-                                     Stream&) override {
-    returned_ = MakeTensor({tokens.num_slots(), kHidden});
-    std::copy_n(expert_out.ptr<float>(), tokens.num_slots() * kHidden,
-                returned_.ptr<float>());
-    return returned_.view();
+  absl::Status BeginCombine(const DispatchedTokens& tokens,
+                            const TensorView& expert_out) override {
+    const int64_t slots = tokens.num_slots();
+    returned_ = MakeTensor({slots, kHidden});
+    for (int64_t s = 0; s < slots; ++s) {
+      std::copy_n(expert_out.ptr<float>() + s * kHidden, kHidden,
+                  returned_.ptr<float>() + (slots - 1 - s) * kHidden);
+    }
+    slot_of_ =
+        MakeTensor({hidden_.dims[0], gating_.slot_of.dims[1]}, DType::kI32);
+    for (int64_t s = 0; s < slots; ++s) {
+      slot_of_.ptr<int32_t>()[s] =
+          static_cast<int32_t>(slots) - 1 - gating_.slot_of.ptr<int32_t>()[s];
+    }
+    return absl::OkStatus();
+  }
+  absl::StatusOr<CombinedTokens> FinishCombine() override {
+    return CombinedTokens{returned_.view(), slot_of_.view()};
   }
 
  private:
   LocalDispatcher local_;
-  Tensor sent_, returned_;
+  TensorView hidden_;
+  GatingResult gating_;
+  Tensor sent_, returned_, slot_of_;
   std::vector<int32_t> identity_;
 };
 
@@ -178,8 +198,8 @@ TEST_P(MoeLayerTest, EqualsTheReferenceAndAddsTheResidual) {
     const Tensor x = RandomTensor({rows, kHidden}, 100);
     const Tensor residual = RandomTensor({rows, kHidden}, 101);
     Tensor y = MakeTensor({rows, kHidden});
-    const auto gating =
-        layer.Forward(x.view(), residual.view(), y.view(), scratch_, stream_);
+    const auto gating = layer.Forward(x.view(), residual.view(), y.view(), {},
+                                      scratch_, stream_);
     ASSERT_TRUE(gating.ok()) << gating.status();
     EXPECT_EQ(gating->expert_ids.dims[0], rows);
     for (int64_t r = 0; r < rows; ++r) {
@@ -203,14 +223,15 @@ TEST_P(MoeLayerTest, ARowsBitsDoNotDependOnTheBatchOrTheDispatcher) {
   Tensor y = MakeTensor({kMaxRows, kHidden});
   Tensor z = MakeTensor({kMaxRows, kHidden});
   ASSERT_TRUE(
-      layer.Forward(x.view(), x.view(), y.view(), scratch_, stream_).ok());
+      layer.Forward(x.view(), x.view(), y.view(), {}, scratch_, stream_).ok());
   ASSERT_TRUE(
-      other.Forward(x.view(), x.view(), z.view(), scratch_, stream_).ok());
+      other.Forward(x.view(), x.view(), z.view(), {}, scratch_, stream_).ok());
   EXPECT_TRUE(SameBits(y.ptr<float>(), z.ptr<float>(), kMaxRows * kHidden));
   for (int64_t r = 0; r < kMaxRows; ++r) {
     const TensorView row = x.view().Rows(r, r + 1);
     ASSERT_TRUE(
-        layer.Forward(row, row, z.view().Rows(0, 1), scratch_, stream_).ok());
+        layer.Forward(row, row, z.view().Rows(0, 1), {}, scratch_, stream_)
+            .ok());
     EXPECT_TRUE(SameBits(y.ptr<float>() + r * kHidden, z.ptr<float>(), kHidden))
         << "row " << r;
   }
@@ -242,15 +263,14 @@ INSTANTIATE_TEST_SUITE_P(
     });
 
 TEST(LocalDispatcherTest, CombineNamesAWrongNumberOfResults) {
-  ThreadPool pool(1);
-  CpuStream stream(pool);
   LocalDispatcher dispatcher;
   const std::vector<int32_t> rows = {0, 1};
   DispatchedTokens tokens;
   tokens.x_rows = rows;
   const Tensor out = MakeTensor({3, kHidden});
-  EXPECT_EQ(dispatcher.Combine(tokens, out.view(), stream).status().message(),
-            "Combine: expert_out is f32 [3, 16], but 2 rows were dispatched");
+  EXPECT_EQ(dispatcher.BeginCombine(tokens, out.view()).message(),
+            "BeginCombine: expert_out is f32 [3, 16], but 2 rows were "
+            "dispatched");
 }
 
 }  // namespace
