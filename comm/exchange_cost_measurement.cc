@@ -1,10 +1,13 @@
 #include "comm/exchange_cost_measurement.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "comm/deadline.h"
 #include "kernels/core/status_macros.h"
@@ -41,6 +44,15 @@ absl::StatusOr<double> MedianSeconds(Communicator& group, int num_messages,
   std::nth_element(seconds.begin(), seconds.begin() + seconds.size() / 2,
                    seconds.end());
   return seconds[seconds.size() / 2];
+}
+
+LinkCost Worse(const LinkCost& a, const LinkCost& b) {
+  return {std::max(a.base, b.base), std::max(a.per_message, b.per_message),
+          std::min(a.bytes_per_second, b.bytes_per_second)};
+}
+
+bool IsMeasured(const LinkCost& cost) {
+  return std::isfinite(cost.bytes_per_second);
 }
 
 }  // namespace
@@ -80,6 +92,40 @@ absl::StatusOr<LinkCost> MeasureLinkCost(Communicator& group, int repetitions) {
       std::max(worst.large - base - peers * per_message, 0.01 * worst.large);
   cost.bytes_per_second = peers * kLargeBytes / transfer;
   return cost;
+}
+
+absl::StatusOr<ExchangeCosts> MeasureExchangeCosts(Communicator& world,
+                                                   const Topology& topology,
+                                                   int repetitions) {
+  if (topology.world_size() != world.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("MeasureExchangeCosts: the world has ", world.size(),
+                     " ranks, the topology ", topology.world_size()));
+  }
+  const int rank = world.rank();
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<Communicator> node,
+      world.Split(topology.node_of(rank), rank, "measure_in_node"));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<Communicator> across,
+      world.Split(topology.local_rank_of(rank), rank, "measure_across"));
+  ExchangeCosts mine;
+  ASSIGN_OR_RETURN(mine.in_node, MeasureLinkCost(*node, repetitions));
+  ASSIGN_OR_RETURN(mine.across, MeasureLinkCost(*across, repetitions));
+  mine.copy_bytes_per_second = MeasureCopyBandwidth();
+
+  std::vector<ExchangeCosts> ranks(world.size());
+  RETURN_IF_ERROR(world.AllGather(&mine, sizeof(mine), ranks.data()));
+  ExchangeCosts worst = ranks[0];
+  for (const ExchangeCosts& r : ranks) {
+    worst.in_node = Worse(worst.in_node, r.in_node);
+    worst.across = Worse(worst.across, r.across);
+    worst.copy_bytes_per_second =
+        std::min(worst.copy_bytes_per_second, r.copy_bytes_per_second);
+  }
+  if (!IsMeasured(worst.in_node)) worst.in_node = worst.across;
+  if (!IsMeasured(worst.across)) worst.across = worst.in_node;
+  return worst;
 }
 
 double MeasureCopyBandwidth() {

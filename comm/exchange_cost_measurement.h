@@ -3,6 +3,7 @@
 #include "absl/status/statusor.h"
 #include "comm/communicator.h"
 #include "comm/exchange_cost_model.h"
+#include "comm/topology.h"
 
 namespace moe {
 
@@ -13,6 +14,15 @@ namespace moe {
 // for start-up.
 absl::StatusOr<LinkCost> MeasureLinkCost(Communicator& group,
                                          int repetitions = 15);
+
+// All that PredictExchange needs, equal on all ranks: links in the nodes of
+// `topology`, links between the ranks at the same place in their nodes, and
+// copying; the worst of the world. Where no two ranks share a node, or all do,
+// both kinds of link cost what the other does. The imbalance is 1. Collective;
+// makes two groups of `world` for the time being.
+absl::StatusOr<ExchangeCosts> MeasureExchangeCosts(Communicator& world,
+                                                   const Topology& topology,
+                                                   int repetitions = 15);
 
 // Bytes per second that this rank copies (read + written), over 4 MiB.
 double MeasureCopyBandwidth();

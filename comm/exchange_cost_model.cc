@@ -56,7 +56,31 @@ Cost GatherCost(const ExchangeCosts& costs, const ExchangeShape& shape,
   return ExchangeCost(costs, in_node - 1, size - in_node, bytes / size);
 }
 
+// Up to so many bytes all ranks send all they have to all: see
+// PointToPointCommunicator.
+constexpr double kOneRoundBytes = 16 << 10;
+
 }  // namespace
+
+absl::Duration PredictMessages(const ExchangeCosts& costs, int near, int far,
+                               double bytes) {
+  const Cost cost = ExchangeCost(costs, near, far, bytes);
+  return cost.latency + cost.transfer;
+}
+
+absl::Duration PredictAllReduce(const ExchangeCosts& costs, int near, int far,
+                                double bytes) {
+  const int size = 1 + near + far;
+  if (size <= 2 || bytes <= kOneRoundBytes) {
+    return PredictMessages(costs, near, far, bytes);
+  }
+  return 2 * PredictMessages(costs, near, far, bytes / size);
+}
+
+absl::Duration PredictAllGather(const ExchangeCosts& costs, int near, int far,
+                                double bytes) {
+  return PredictMessages(costs, near, far, bytes / (1 + near + far));
+}
 
 bool ExchangeKindApplies(ExchangeKind kind, const ExchangeShape& shape) {
   switch (kind) {

@@ -67,6 +67,18 @@ ExchangePrediction PredictExchange(ExchangeKind kind,
                                    const ExchangeShape& shape,
                                    const ExchangeLoad& load);
 
+// One round of messages: every rank sends `bytes` to each of `near` peers in
+// its node and to each of `far` peers elsewhere, all at once.
+absl::Duration PredictMessages(const ExchangeCosts& costs, int near, int far,
+                               double bytes);
+
+// Communicator::AllReduce (or AllGather of `bytes` in all) as the back ends do
+// it, among 1 + near + far ranks.
+absl::Duration PredictAllReduce(const ExchangeCosts& costs, int near, int far,
+                                double bytes);
+absl::Duration PredictAllGather(const ExchangeCosts& costs, int near, int far,
+                                double bytes);
+
 // Whether the kind differs from a flat exchange in this shape: hierarchical
 // needs several nodes with several ranks and no replicas, coordinated replicas.
 bool ExchangeKindApplies(ExchangeKind kind, const ExchangeShape& shape);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "comm/exchange_planner.h"
+#include "comm/topology.h"
 #include "tests/support/ranks.h"
 
 namespace moe {
@@ -33,6 +34,47 @@ TEST(ExchangeCostMeasurementTest, AllRanksGetTheSameUsableCosts) {
   }
   ExchangeCosts all = {costs[0], costs[0], MeasureCopyBandwidth(), 1.0};
   EXPECT_TRUE(ExchangePlanner::Create(all, {{1, 3}, 1}).ok());
+}
+
+TEST(ExchangeCostMeasurementTest, MeasuresBothKindsOfLink) {
+  struct Case {
+    std::vector<int> nodes;
+    bool same;  // links in the node and between
+  };
+  for (const Case& c : {Case{{0, 0, 1, 1}, false}, Case{{0, 0, 0, 1}, false},
+                        Case{{0, 1, 2}, true}, Case{{0, 0, 0}, true}}) {
+    const auto topology = Topology::FromNodeIds(c.nodes);
+    ASSERT_TRUE(topology.ok());
+    std::mutex mutex;
+    std::vector<ExchangeCosts> all;
+    RunThreadRanks(static_cast<int>(c.nodes.size()), [&](Communicator& world) {
+      const auto costs = MeasureExchangeCosts(world, *topology, 2);
+      EXPECT_TRUE(costs.ok()) << costs.status();
+      if (!costs.ok()) return;
+      const std::lock_guard<std::mutex> lock(mutex);
+      all.push_back(*costs);
+    });
+    ASSERT_EQ(all.size(), c.nodes.size());
+    for (const ExchangeCosts& costs : all) {
+      EXPECT_EQ(costs.in_node.base, all[0].in_node.base);
+      EXPECT_EQ(costs.across.bytes_per_second, all[0].across.bytes_per_second);
+      EXPECT_EQ(costs.copy_bytes_per_second, all[0].copy_bytes_per_second);
+      EXPECT_GT(costs.in_node.base + costs.in_node.per_message,
+                absl::ZeroDuration());
+      EXPECT_LT(costs.across.bytes_per_second, 1e300);
+      EXPECT_LT(costs.in_node.bytes_per_second, 1e300);
+      if (c.same) {
+        EXPECT_EQ(costs.in_node.base, costs.across.base);
+      }
+    }
+  }
+}
+
+TEST(ExchangeCostMeasurementTest, TheTopologyMustBeOfTheWorld) {
+  RunThreadRanks(2, [](Communicator& world) {
+    EXPECT_EQ(MeasureExchangeCosts(world, Topology::OneNode(3)).status().code(),
+              absl::StatusCode::kInvalidArgument);
+  });
 }
 
 TEST(ExchangeCostMeasurementTest, AGroupOfOneCostsNothing) {

@@ -47,6 +47,27 @@ TEST(ExchangePlannerTest, MessageCountsAreThoseOfTheExchanges) {
   EXPECT_EQ(messages(ExchangeKind::kFlat, {{1, 1}, 1}), 0);
 }
 
+TEST(ExchangePlannerTest, PredictsCollectivesRoundByRound) {
+  const ExchangeCosts costs = SlowMessages();
+  const auto us = [](absl::Duration time) {
+    return absl::ToDoubleMicroseconds(time);
+  };
+  EXPECT_EQ(PredictMessages(costs, 0, 0, 1000), absl::ZeroDuration());
+  // Base and messages of the node, of both, and the slower of the links.
+  EXPECT_NEAR(us(PredictMessages(costs, 3, 0, 2e6)), 5 + 3 * 15 + 3 * 10, .01);
+  EXPECT_NEAR(us(PredictMessages(costs, 3, 4, 2e6)),
+              15 + 7 * 15 + 4 * 2e6 / 20e9 * 1e6, 0.01);
+  // One round for few bytes or two ranks, else two of a part.
+  EXPECT_EQ(PredictAllReduce(costs, 3, 0, 4096),
+            PredictMessages(costs, 3, 0, 4096));
+  EXPECT_EQ(PredictAllReduce(costs, 0, 1, 1 << 20),
+            PredictMessages(costs, 0, 1, 1 << 20));
+  EXPECT_EQ(PredictAllReduce(costs, 3, 0, 1 << 20),
+            2 * PredictMessages(costs, 3, 0, 1 << 18));
+  EXPECT_EQ(PredictAllGather(costs, 3, 0, 1 << 20),
+            PredictMessages(costs, 3, 0, 1 << 18));
+}
+
 TEST(ExchangePlannerTest, HierarchicalWinsForFewTokensAndFlatForMany) {
   const auto planner = ExchangePlanner::Create(SlowMessages(), {{8, 8}, 1});
   ASSERT_TRUE(planner.ok()) << planner.status();
