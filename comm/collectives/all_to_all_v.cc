@@ -24,10 +24,20 @@ absl::Status CheckRows(const Communicator& group,
 
 absl::StatusOr<AllToAllVPlan> PlanAllToAllV(
     Communicator& group, absl::Span<const int64_t> send_rows) {
-  RETURN_IF_ERROR(CheckRows(group, send_rows, "PlanAllToAllV: send_rows"));
   AllToAllVPlan plan;
   plan.send_rows.assign(send_rows.begin(), send_rows.end());
-  plan.receive_rows.resize(group.size());
+  ASSIGN_OR_RETURN(std::unique_ptr<PendingOperation> pending,
+                   BeginPlanAllToAllV(group, plan));
+  RETURN_IF_ERROR(pending->Wait());
+  RETURN_IF_ERROR(
+      CheckRows(group, plan.receive_rows, "PlanAllToAllV: received rows"));
+  return plan;
+}
+
+absl::StatusOr<std::unique_ptr<PendingOperation>> BeginPlanAllToAllV(
+    Communicator& group, AllToAllVPlan& plan) {
+  RETURN_IF_ERROR(CheckRows(group, plan.send_rows, "PlanAllToAllV: send_rows"));
+  plan.receive_rows.assign(group.size(), 0);
   std::vector<SendBuffer> sends;
   std::vector<ReceiveBuffer> receives;
   for (int i = 0; i < group.size(); ++i) {
@@ -36,10 +46,7 @@ absl::StatusOr<AllToAllVPlan> PlanAllToAllV(
     sends.push_back({to, &plan.send_rows[to], sizeof(int64_t)});
     receives.push_back({from, &plan.receive_rows[from], sizeof(int64_t)});
   }
-  RETURN_IF_ERROR(group.Exchange(sends, receives, "PlanAllToAllV"));
-  RETURN_IF_ERROR(
-      CheckRows(group, plan.receive_rows, "PlanAllToAllV: received rows"));
-  return plan;
+  return group.BeginExchange(sends, receives, "PlanAllToAllV");
 }
 
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginAllToAllV(

@@ -27,6 +27,12 @@ struct AllToAllVPlan {
 absl::StatusOr<AllToAllVPlan> PlanAllToAllV(
     Communicator& group, absl::Span<const int64_t> send_rows);
 
+// The same without blocking: fills plan.receive_rows from plan.send_rows. The
+// plan must stay where it is until the handle is done; counts that make no
+// sense are found by the exchange that uses them.
+absl::StatusOr<std::unique_ptr<PendingOperation>> BeginPlanAllToAllV(
+    Communicator& group, AllToAllVPlan& plan);
+
 // The flat exchange: size - 1 messages, one to each rank with rows for it.
 //   send    [sum(send_rows), row_bytes], grouped by destination rank
 //   receive [sum(receive_rows), row_bytes], comes in order of the source ranks,

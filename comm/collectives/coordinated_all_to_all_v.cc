@@ -35,14 +35,30 @@ absl::Status Check(const CoordinatedGroups& groups,
 
 absl::StatusOr<CoordinatedAllToAllVPlan> PlanCoordinatedAllToAllV(
     const CoordinatedGroups& groups, absl::Span<const int64_t> send_rows) {
-  RETURN_IF_ERROR(Check(groups, send_rows));
-  ASSIGN_OR_RETURN(
-      AllToAllVPlan own,
-      PlanAllToAllV(*groups.peers,
-                    RowsOfReplica(send_rows, groups.replicas->size(),
-                                  groups.replicas->rank())));
-  return CoordinatedAllToAllVPlan{{send_rows.begin(), send_rows.end()},
-                                  std::move(own.receive_rows)};
+  CoordinatedAllToAllVPlan plan;
+  plan.send_rows.assign(send_rows.begin(), send_rows.end());
+  ASSIGN_OR_RETURN(std::unique_ptr<PendingOperation> pending,
+                   BeginPlanCoordinatedAllToAllV(groups, plan));
+  RETURN_IF_ERROR(pending->Wait());
+  return plan;
+}
+
+absl::StatusOr<std::unique_ptr<PendingOperation>> BeginPlanCoordinatedAllToAllV(
+    const CoordinatedGroups& groups, CoordinatedAllToAllVPlan& plan) {
+  RETURN_IF_ERROR(Check(groups, plan.send_rows));
+  // Shared by the phases below, which std::function copies.
+  auto own = std::make_shared<AllToAllVPlan>();
+  own->send_rows = RowsOfReplica(plan.send_rows, groups.replicas->size(),
+                                 groups.replicas->rank());
+  const auto exchange = [groups, own] {
+    return BeginPlanAllToAllV(*groups.peers, *own);
+  };
+  const auto take =
+      [own, &plan]() -> absl::StatusOr<std::unique_ptr<PendingOperation>> {
+    plan.receive_rows = own->receive_rows;
+    return nullptr;
+  };
+  return PhasedOperation::Begin({exchange, take});
 }
 
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginCoordinatedAllToAllV(

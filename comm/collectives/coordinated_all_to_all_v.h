@@ -38,8 +38,14 @@ struct CoordinatedAllToAllVPlan {
 absl::StatusOr<CoordinatedAllToAllVPlan> PlanCoordinatedAllToAllV(
     const CoordinatedGroups& groups, absl::Span<const int64_t> send_rows);
 
-//   send    [sum(send_rows), row_bytes], grouped by destination rank, equal on
-//           all replicas
+// The same without blocking: fills plan.receive_rows from plan.send_rows, as
+// BeginPlanAllToAllV does.
+absl::StatusOr<std::unique_ptr<PendingOperation>> BeginPlanCoordinatedAllToAllV(
+    const CoordinatedGroups& groups, CoordinatedAllToAllVPlan& plan);
+
+//   send    [sum(send_rows), row_bytes], grouped by destination rank; of it,
+//           the blocks for ranks with this rank's place among their replicas
+//           are read
 //   receive [sum(receive_rows), row_bytes], by source group; as from a flat
 //           exchange in which replica l sends the l-th run of each block
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginCoordinatedAllToAllV(

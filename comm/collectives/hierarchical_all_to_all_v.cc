@@ -56,30 +56,44 @@ AllToAllVPlan PeerPlan(absl::Span<const int64_t> send, int send_inner,
 
 absl::StatusOr<HierarchicalAllToAllVPlan> PlanHierarchicalAllToAllV(
     const HierarchicalGroups& groups, absl::Span<const int64_t> send_rows) {
-  const int places = groups.node->size(), nodes = groups.cross->size();
-  const size_t size = static_cast<size_t>(places) * nodes;
-  if (send_rows.size() != size) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "PlanHierarchicalAllToAllV: send_rows has ", send_rows.size(),
-        " entries; ", nodes, " nodes x ", places, " ranks need ", size));
-  }
   HierarchicalAllToAllVPlan plan;
   plan.rows.send_rows.assign(send_rows.begin(), send_rows.end());
-  plan.rows.receive_rows.resize(size);
-  plan.transit_rows.resize(size);
-  // To place g of this node: the rows for each node's rank g.
-  const std::vector<int64_t> by_place = TransposeRows(send_rows, nodes, places);
-  const AllToAllVPlan node_plan = {std::vector<int64_t>(places, nodes),
-                                   std::vector<int64_t>(places, nodes)};
-  RETURN_IF_ERROR(AllToAllV(*groups.node, node_plan, by_place.data(),
-                            sizeof(int64_t), plan.transit_rows.data()));
-  const std::vector<int64_t> by_node =
-      TransposeRows(plan.transit_rows, places, nodes);
-  const AllToAllVPlan cross_plan = {std::vector<int64_t>(nodes, places),
-                                    std::vector<int64_t>(nodes, places)};
-  RETURN_IF_ERROR(AllToAllV(*groups.cross, cross_plan, by_node.data(),
-                            sizeof(int64_t), plan.rows.receive_rows.data()));
+  ASSIGN_OR_RETURN(std::unique_ptr<PendingOperation> pending,
+                   BeginPlanHierarchicalAllToAllV(groups, plan));
+  RETURN_IF_ERROR(pending->Wait());
   return plan;
+}
+
+absl::StatusOr<std::unique_ptr<PendingOperation>>
+BeginPlanHierarchicalAllToAllV(const HierarchicalGroups& groups,
+                               HierarchicalAllToAllVPlan& plan) {
+  const int places = groups.node->size(), nodes = groups.cross->size();
+  const size_t size = static_cast<size_t>(places) * nodes;
+  if (plan.rows.send_rows.size() != size) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "PlanHierarchicalAllToAllV: send_rows has ", plan.rows.send_rows.size(),
+        " entries; ", nodes, " nodes x ", places, " ranks need ", size));
+  }
+  plan.rows.receive_rows.assign(size, 0);
+  plan.transit_rows.assign(size, 0);
+  // Counts on their way out; shared by the phases, which std::function copies.
+  auto sent = std::make_shared<std::vector<int64_t>>();
+  const auto in_node = [groups, &plan, sent, places, nodes] {
+    // To place g of this node: the rows for each node's rank g.
+    *sent = TransposeRows(plan.rows.send_rows, nodes, places);
+    const AllToAllVPlan counts = {std::vector<int64_t>(places, nodes),
+                                  std::vector<int64_t>(places, nodes)};
+    return BeginAllToAllV(*groups.node, counts, sent->data(), sizeof(int64_t),
+                          plan.transit_rows.data());
+  };
+  const auto across = [groups, &plan, sent, places, nodes] {
+    *sent = TransposeRows(plan.transit_rows, places, nodes);
+    const AllToAllVPlan counts = {std::vector<int64_t>(nodes, places),
+                                  std::vector<int64_t>(nodes, places)};
+    return BeginAllToAllV(*groups.cross, counts, sent->data(), sizeof(int64_t),
+                          plan.rows.receive_rows.data());
+  };
+  return PhasedOperation::Begin({in_node, across});
 }
 
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginHierarchicalAllToAllV(

@@ -36,6 +36,12 @@ struct HierarchicalAllToAllVPlan {
 absl::StatusOr<HierarchicalAllToAllVPlan> PlanHierarchicalAllToAllV(
     const HierarchicalGroups& groups, absl::Span<const int64_t> send_rows);
 
+// The same without blocking: fills the other counts of the plan from
+// plan.rows.send_rows, as BeginPlanAllToAllV does.
+absl::StatusOr<std::unique_ptr<PendingOperation>>
+BeginPlanHierarchicalAllToAllV(const HierarchicalGroups& groups,
+                               HierarchicalAllToAllVPlan& plan);
+
 // As BeginAllToAllV with the same send and receive orders:
 //   transform [dst_node][dst_place] -> [dst_place][dst_node], exchange in the
 //   node, transform [src_place][dst_node] -> [dst_node][src_place], exchange
