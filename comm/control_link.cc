@@ -1,0 +1,395 @@
+#include "comm/control_link.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "kernels/core/status_macros.h"
+
+namespace moe {
+namespace {
+
+constexpr size_t kMaxStrangers = 64;
+constexpr absl::Duration kHelloTimeout = absl::Seconds(5);
+// Read of one connection in one round, so that none holds up the others.
+constexpr size_t kMaxReadBytes = 256 << 10;
+constexpr size_t kMaxFailureText = 4096;
+
+using Clock = std::chrono::steady_clock;
+
+Clock::duration Chrono(absl::Duration duration) {
+  return std::chrono::duration_cast<Clock::duration>(
+      absl::ToChronoNanoseconds(duration));
+}
+
+}  // namespace
+
+ControlLink::ControlLink(const ControlLinkOptions& options,
+                         FailureListener listener)
+    : options_(options),
+      listener_(std::move(listener)),
+      wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+      watchdog_(options.watchdog),
+      next_beat_(Clock::now()),
+      last_round_(Clock::now()) {}
+
+ControlLink::~ControlLink() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    Wake();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+absl::StatusOr<std::unique_ptr<ControlLink>> ControlLink::Listen(
+    const ControlLinkOptions& options, FailureListener listener) {
+  auto link = std::unique_ptr<ControlLink>(
+      new ControlLink(options, std::move(listener)));
+  ASSIGN_OR_RETURN(ListeningSocket listening,
+                   ListenOnFreePort(options.loopback_only));
+  link->listener_socket_ = std::move(listening.socket);
+  link->address_.port = listening.port;
+  link->address_.secret = RandomBytes16();
+  link->address_.hosts.push_back("127.0.0.1");
+  if (!options.loopback_only) {
+    for (std::string& host : InterfaceAddresses()) {
+      link->address_.hosts.push_back(std::move(host));
+    }
+  }
+  link->peers_.resize(options.size - 1);
+  for (int r = 1; r < options.size; ++r) {
+    link->peers_[r - 1].known.identity.rank = r;
+  }
+  link->StartThread();
+  return link;
+}
+
+ControlIdentity ControlLink::Self() const {
+  return {options_.rank, getpid(), options_.host};
+}
+
+std::string ControlLink::Describe(const ControlIdentity& identity) const {
+  return absl::StrCat("rank ", identity.rank, " of ", options_.size, " (host ",
+                      identity.host, ", process ", identity.pid, ")");
+}
+
+void ControlLink::StartThread() {
+  thread_ = std::thread([this] {
+    std::unique_lock lock(mutex_);
+    Run(lock);
+  });
+}
+
+void ControlLink::Wake() {
+  const uint64_t one = 1;
+  // Fails only if it is awake already.
+  [[maybe_unused]] const ssize_t n = write(wake_.get(), &one, sizeof(one));
+}
+
+absl::Status ControlLink::AwaitAll(absl::Duration timeout) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, absl::ToChronoNanoseconds(timeout),
+                    [this] { return !failure_.ok() || NumMissing() == 0; });
+  RETURN_IF_ERROR(failure_);
+  if (NumMissing() == 0) return absl::OkStatus();
+  std::vector<int> missing;
+  for (const Peer& peer : peers_) {
+    if (!peer.known.connected) missing.push_back(peer.known.identity.rank);
+  }
+  return absl::DeadlineExceededError(absl::StrCat(
+      "control link: of ", options_.size,
+      " ranks, these have not connected to ", "rank 0 (",
+      absl::StrJoin(address_.hosts, ", "), " port ", address_.port, ") within ",
+      absl::FormatDuration(timeout), ": ", absl::StrJoin(missing, ", ")));
+}
+
+void ControlLink::SetWatchdog(absl::Duration watchdog) {
+  std::lock_guard lock(mutex_);
+  watchdog_ = watchdog;
+}
+
+void ControlLink::SetReport(std::string report) {
+  std::lock_guard lock(mutex_);
+  if (report.size() > kMaxReportBytes) return;  // see the header
+  report_ = std::move(report);
+  report_is_new_ = true;
+}
+
+std::vector<ControlPeer> ControlLink::Peers() const {
+  std::lock_guard lock(mutex_);
+  const TimePoint now = Clock::now();
+  std::vector<ControlPeer> result;
+  for (const Peer& peer : peers_) {
+    result.push_back(peer.known);
+    if (peer.known.connected) {
+      result.back().silence = absl::FromChrono(now - peer.heard);
+    }
+  }
+  return result;
+}
+
+void ControlLink::Fail(const absl::Status& reason) {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return;
+  RecordFailure(absl::StrCat(Describe(Self()), " failed: ", reason.message()));
+  Wake();
+}
+
+absl::Status ControlLink::status() const {
+  std::lock_guard lock(mutex_);
+  return failure_;
+}
+
+absl::Status ControlLink::Leave(absl::Duration timeout) {
+  std::unique_lock lock(mutex_);
+  leaving_ = true;
+  SendToAll(ControlFrameType::kLeave, "");
+  Wake();
+  const auto all_left = [this] {
+    return std::all_of(peers_.begin(), peers_.end(),
+                       [](const Peer& peer) { return peer.known.left; });
+  };
+  changed_.wait_for(lock, absl::ToChronoNanoseconds(timeout),
+                    [&] { return !failure_.ok() || all_left(); });
+  RETURN_IF_ERROR(failure_);
+  if (all_left()) return absl::OkStatus();
+  std::vector<std::string> staying;
+  for (const Peer& peer : peers_) {
+    if (!peer.known.left) staying.push_back(Describe(peer.known.identity));
+  }
+  return absl::DeadlineExceededError(absl::StrCat(
+      "control link: not finished within ", absl::FormatDuration(timeout), ": ",
+      absl::StrJoin(staying, ", ")));
+}
+
+void ControlLink::Run(std::unique_lock<std::mutex>& lock) {
+  while (!stopping_) {
+    Poll(lock);
+    if (stopping_) return;
+    NoteLateness();
+    AcceptStrangers();
+    for (size_t i = 0; i < strangers_.size();) {
+      if (ServeStranger(strangers_[i])) {
+        ++i;
+      } else {
+        strangers_.erase(strangers_.begin() + i);
+      }
+    }
+    for (Peer& peer : peers_) {
+      if (peer.socket.valid()) Receive(peer);
+    }
+    CheckSilence();
+    SendHeartbeats();
+    if (!failure_.ok() && !failure_is_told_) {
+      failure_is_told_ = true;
+      const absl::Status reason = failure_;
+      lock.unlock();
+      if (listener_) listener_(reason);
+      lock.lock();
+    }
+  }
+}
+
+void ControlLink::Poll(std::unique_lock<std::mutex>& lock) {
+  std::vector<pollfd> wanted = {{wake_.get(), POLLIN, 0}};
+  if (listener_socket_.valid()) {
+    wanted.push_back({listener_socket_.get(), POLLIN, 0});
+  }
+  const auto add = [&](const FileDescriptor& socket, const std::string& out) {
+    if (!socket.valid()) return;
+    const int events = out.empty() ? POLLIN : POLLIN | POLLOUT;
+    wanted.push_back({socket.get(), static_cast<short>(events), 0});
+  };
+  for (const Peer& peer : peers_) add(peer.socket, peer.out);
+  for (const Stranger& stranger : strangers_) {
+    add(stranger.socket, stranger.out);
+  }
+  const auto pause =
+      std::chrono::ceil<std::chrono::milliseconds>(next_beat_ - Clock::now());
+  if (failure_.ok() || failure_is_told_) {
+    lock.unlock();
+    poll(wanted.data(), wanted.size(),
+         std::max(0, static_cast<int>(pause.count())));
+    lock.lock();
+  }
+  uint64_t rings = 0;
+  [[maybe_unused]] const ssize_t n = read(wake_.get(), &rings, sizeof(rings));
+}
+
+// This process may have been stopped, or its machine: what its peers sent
+// meanwhile is still to be read, and their clocks start anew.
+void ControlLink::NoteLateness() {
+  const TimePoint now = Clock::now();
+  const auto late = now - last_round_ - Chrono(options_.heartbeat);
+  last_round_ = now;
+  if (late <= Chrono(options_.heartbeat)) return;
+  for (Peer& peer : peers_) peer.heard = std::min(now, peer.heard + late);
+}
+
+void ControlLink::AcceptStrangers() {
+  if (!listener_socket_.valid()) return;
+  while (true) {
+    FileDescriptor socket = AcceptConnection(listener_socket_);
+    if (!socket.valid()) return;
+    // The oldest has had its time.
+    if (strangers_.size() >= kMaxStrangers) {
+      strangers_.erase(strangers_.begin());
+    }
+    Stranger stranger;
+    stranger.socket = std::move(socket);
+    stranger.challenge = RandomBytes16();
+    stranger.deadline = Clock::now() + Chrono(kHelloTimeout);
+    AppendControlFrame(ControlFrameType::kChallenge,
+                       MakeChallenge(stranger.challenge), stranger.out);
+    strangers_.push_back(std::move(stranger));
+  }
+}
+
+bool ControlLink::ServeStranger(Stranger& stranger) {
+  if (Clock::now() > stranger.deadline) return false;
+  std::string bytes;
+  if (!SendFrom(stranger.socket, stranger.out) ||
+      !ReceiveInto(stranger.socket, kMaxHandshakeBytes + 64, bytes)) {
+    return false;
+  }
+  stranger.in.Add(bytes);
+  const auto frame = stranger.in.Next();
+  if (!frame.ok()) return false;
+  if (!frame->has_value()) return true;
+  if ((*frame)->type == ControlFrameType::kHello) {
+    Recognise(stranger, (*frame)->payload);
+  }
+  return false;
+}
+
+void ControlLink::Recognise(Stranger& stranger, absl::string_view hello) {
+  const auto read = ReadHello(address_.secret, stranger.challenge, hello);
+  if (!read.ok() || read->peer.rank < 1 || read->peer.rank >= options_.size) {
+    return;
+  }
+  Peer& peer = peers_[read->peer.rank - 1];
+  if (peer.known.connected) return;
+  peer.known.identity = read->peer;
+  peer.known.connected = true;
+  peer.socket = std::move(stranger.socket);
+  peer.in = std::move(stranger.in);
+  peer.in.set_max_payload(kMaxReportBytes);
+  peer.heard = Clock::now();
+  AppendControlFrame(
+      ControlFrameType::kWelcome,
+      MakeWelcome(address_.secret, Self(), stranger.challenge, read->nonce),
+      peer.out);
+  if (!failure_.ok()) {
+    AppendControlFrame(ControlFrameType::kFailure, failure_.message(),
+                       peer.out);
+  }
+  Flush(peer);
+  // Those who still wait to be recognised go by their deadline.
+  if (NumMissing() == 0) listener_socket_.Close();
+  changed_.notify_all();
+}
+
+void ControlLink::Receive(Peer& peer) {
+  std::string bytes;
+  const bool open = ReceiveInto(peer.socket, kMaxReadBytes, bytes);
+  peer.in.Add(bytes);
+  if (!bytes.empty()) peer.heard = Clock::now();
+  while (true) {
+    auto frame = peer.in.Next();
+    if (frame.ok() && !frame->has_value()) break;
+    if (!frame.ok() || !Take(peer, std::move(**frame))) {
+      Lose(peer, "sent what is no control message");
+      return;
+    }
+  }
+  if (open) {
+    Flush(peer);
+  } else {
+    Lose(peer, "has ended unexpectedly");
+  }
+}
+
+bool ControlLink::Take(Peer& peer, ControlFrame frame) {
+  switch (frame.type) {
+    case ControlFrameType::kHeartbeat:
+      if (!frame.payload.empty()) peer.known.report = std::move(frame.payload);
+      return true;
+    case ControlFrameType::kFailure:
+      if (failure_.ok()) RecordFailure(frame.payload);
+      return true;
+    case ControlFrameType::kLeave:
+      peer.known.left = true;
+      changed_.notify_all();
+      return true;
+    default:
+      return false;
+  }
+}
+
+void ControlLink::Lose(Peer& peer, absl::string_view what) {
+  peer.socket.Close();
+  peer.out.clear();
+  if (peer.known.left || !failure_.ok()) return;
+  RecordFailure(absl::StrCat(Describe(peer.known.identity), " ", what));
+}
+
+void ControlLink::SendHeartbeats() {
+  const TimePoint now = Clock::now();
+  if (now < next_beat_) return;
+  next_beat_ = now + Chrono(options_.heartbeat);
+  for (Peer& peer : peers_) {
+    // One that does not read gets no more.
+    if (!peer.socket.valid() || !peer.out.empty()) continue;
+    const bool with_report = report_is_new_ && options_.rank != 0;
+    AppendControlFrame(ControlFrameType::kHeartbeat,
+                       with_report ? report_ : std::string(), peer.out);
+    if (with_report) report_is_new_ = false;  // rank 0 is the only peer
+    Flush(peer);
+  }
+}
+
+void ControlLink::CheckSilence() {
+  const TimePoint now = Clock::now();
+  for (Peer& peer : peers_) {
+    if (!peer.socket.valid() || peer.known.left || !failure_.ok()) continue;
+    if (now - peer.heard > Chrono(watchdog_)) {
+      RecordFailure(
+          absl::StrCat(Describe(peer.known.identity), " has said nothing for ",
+                       absl::FormatDuration(watchdog_),
+                       ": it is stopped, or its machine or network is down"));
+    }
+  }
+}
+
+// What is wrong with the connection shows when it is read.
+void ControlLink::Flush(Peer& peer) {
+  if (peer.socket.valid()) SendFrom(peer.socket, peer.out);
+}
+
+void ControlLink::RecordFailure(const std::string& text) {
+  failure_ = absl::UnavailableError(text.substr(0, kMaxFailureText));
+  SendToAll(ControlFrameType::kFailure, failure_.message());
+  changed_.notify_all();
+}
+
+void ControlLink::SendToAll(ControlFrameType type, absl::string_view payload) {
+  for (Peer& peer : peers_) {
+    if (!peer.socket.valid()) continue;
+    AppendControlFrame(type, payload, peer.out);
+    Flush(peer);
+  }
+}
+
+int ControlLink::NumMissing() const {
+  return static_cast<int>(
+      std::count_if(peers_.begin(), peers_.end(),
+                    [](const Peer& peer) { return !peer.known.connected; }));
+}
+
+}  // namespace moe

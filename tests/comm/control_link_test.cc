@@ -1,0 +1,348 @@
+#include "comm/control_link.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "comm/control_frames.h"
+#include "comm/control_link_setup.h"
+#include "comm/control_socket.h"
+#include "comm/deadline.h"
+#include "comm/thread_communicator.h"
+
+namespace moe {
+namespace {
+
+constexpr absl::Duration kPatience = absl::Seconds(20);
+
+// What a link's listener was told.
+class Told {
+ public:
+  ControlLink::FailureListener Listener() {
+    return [this](const absl::Status& reason) {
+      std::lock_guard lock(mutex_);
+      reasons_.push_back(reason);
+      changed_.notify_all();
+    };
+  }
+  // The first reason, or OK if none comes.
+  absl::Status Wait(absl::Duration patience = kPatience) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, absl::ToChronoNanoseconds(patience),
+                      [this] { return !reasons_.empty(); });
+    return reasons_.empty() ? absl::OkStatus() : reasons_[0];
+  }
+  size_t count() {
+    std::lock_guard lock(mutex_);
+    return reasons_.size();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<absl::Status> reasons_;
+};
+
+ControlLinkOptions Options(int rank, int size) {
+  ControlLinkOptions options;
+  options.rank = rank;
+  options.size = size;
+  options.host = absl::StrCat("host", rank);
+  options.heartbeat = absl::Milliseconds(20);
+  options.loopback_only = true;
+  return options;
+}
+
+// A link of ranks that are in this process.
+struct Job {
+  explicit Job(int size) : told(size) {
+    auto root = ControlLink::Listen(Options(0, size), told[0].Listener());
+    EXPECT_TRUE(root.ok()) << root.status();
+    links.push_back(*std::move(root));
+    for (int r = 1; r < size; ++r) {
+      auto link = ControlLink::Connect(Options(r, size), links[0]->address(),
+                                       kPatience, told[r].Listener());
+      EXPECT_TRUE(link.ok()) << link.status();
+      links.push_back(*std::move(link));
+    }
+    EXPECT_TRUE(links[0]->AwaitAll(kPatience).ok());
+  }
+
+  std::vector<Told> told;
+  std::vector<std::unique_ptr<ControlLink>> links;
+};
+
+template <typename Condition>
+bool Eventually(Condition condition) {
+  const Deadline deadline(kPatience);
+  while (!condition()) {
+    if (deadline.Passed()) return false;
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  return true;
+}
+
+TEST(ControlLinkTest, CarriesReportsToRankZero) {
+  Job job(3);
+  job.links[2]->SetReport("step 7");
+  EXPECT_TRUE(
+      Eventually([&] { return job.links[0]->Peers()[1].report == "step 7"; }));
+  const std::vector<ControlPeer> peers = job.links[0]->Peers();
+  ASSERT_EQ(peers.size(), 2u);
+  EXPECT_EQ(peers[0].report, "");
+  EXPECT_EQ(peers[1].identity.rank, 2);
+  EXPECT_EQ(peers[1].identity.host, "host2");
+  EXPECT_EQ(peers[1].identity.pid, getpid());
+  // A long one, and the one after it.
+  const std::string longest(ControlLink::kMaxReportBytes, 'x');
+  job.links[1]->SetReport(longest);
+  EXPECT_TRUE(
+      Eventually([&] { return job.links[0]->Peers()[0].report == longest; }));
+  job.links[1]->SetReport("short");
+  EXPECT_TRUE(
+      Eventually([&] { return job.links[0]->Peers()[0].report == "short"; }));
+  EXPECT_TRUE(job.links[0]->status().ok());
+}
+
+TEST(ControlLinkTest, AFailureReachesEveryRankOnce) {
+  Job job(4);
+  job.links[2]->Fail(absl::InternalError("out of cheese"));
+  for (int r = 0; r < 4; ++r) {
+    const absl::Status reason = job.told[r].Wait();
+    EXPECT_TRUE(absl::IsUnavailable(reason)) << r << ": " << reason;
+    EXPECT_TRUE(absl::StrContains(
+        reason.message(), absl::StrCat("rank 2 of 4 (host host2, process ",
+                                       getpid(), ") failed: out of cheese")))
+        << r << ": " << reason;
+    EXPECT_EQ(job.links[r]->status(), reason) << r;
+  }
+  job.links[1]->Fail(absl::InternalError("me too"));  // the first is final
+  job.links[0]->Fail(absl::InternalError("me too"));
+  EXPECT_TRUE(absl::StrContains(job.links[0]->status().message(), "cheese"));
+  job.links.clear();
+  for (Told& told : job.told) EXPECT_EQ(told.count(), 1u);
+}
+
+TEST(ControlLinkTest, AnEndWithoutLeaveIsAFailure) {
+  Job job(3);
+  job.links[1].reset();
+  for (int r : {0, 2}) {
+    EXPECT_TRUE(absl::StrContains(job.told[r].Wait().message(),
+                                  "has ended unexpectedly"))
+        << r;
+    EXPECT_TRUE(absl::StrContains(job.told[r].Wait().message(),
+                                  "rank 1 of 3 (host host1"))
+        << r;
+  }
+  EXPECT_EQ(job.told[1].count(), 0u);
+}
+
+TEST(ControlLinkTest, TheEndOfRankZeroIsOneToo) {
+  Job job(3);
+  job.links[0].reset();
+  for (int r : {1, 2}) {
+    EXPECT_TRUE(absl::StrContains(job.told[r].Wait().message(),
+                                  "rank 0 of 3 (host host0"))
+        << r;
+  }
+}
+
+TEST(ControlLinkTest, RanksThatLeaveMayEnd) {
+  Job job(3);
+  std::vector<std::thread> ranks;
+  for (auto& link : job.links) {
+    ranks.emplace_back([&link] {
+      EXPECT_TRUE(link->Leave(kPatience).ok());
+      link.reset();
+    });
+  }
+  for (std::thread& rank : ranks) rank.join();
+  for (Told& told : job.told) EXPECT_EQ(told.count(), 0u);
+}
+
+TEST(ControlLinkTest, WhoStaysIsNamed) {
+  Job job(3);
+  std::thread leaving([&] {
+    EXPECT_EQ(job.links[2]->Leave(absl::Milliseconds(10)).code(),
+              absl::StatusCode::kDeadlineExceeded);
+  });
+  leaving.join();
+  EXPECT_TRUE(Eventually([&] { return job.links[0]->Peers()[1].left; }));
+  const absl::Status status = job.links[0]->Leave(absl::Milliseconds(10));
+  EXPECT_TRUE(absl::StrContains(status.message(), "rank 1 of 3")) << status;
+  EXPECT_FALSE(absl::StrContains(status.message(), "rank 2 of 3")) << status;
+}
+
+TEST(ControlLinkTest, RanksThatDoNotComeAreNamed) {
+  Told told;
+  auto root = ControlLink::Listen(Options(0, 4), told.Listener());
+  ASSERT_TRUE(root.ok());
+  auto rank2 = ControlLink::Connect(Options(2, 4), (*root)->address(),
+                                    kPatience, told.Listener());
+  ASSERT_TRUE(rank2.ok());
+  EXPECT_TRUE(Eventually([&] { return (*root)->Peers()[1].connected; }));
+  const absl::Status status = (*root)->AwaitAll(absl::Milliseconds(1));
+  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_TRUE(absl::EndsWith(status.message(), ": 1, 3")) << status;
+}
+
+TEST(ControlLinkTest, NobodyThereIsAnErrorWithTheAddresses) {
+  auto root = ControlLink::Listen(Options(0, 2), {});
+  ASSERT_TRUE(root.ok());
+  const ControlLinkAddress address = (*root)->address();
+  root->reset();
+  const auto link =
+      ControlLink::Connect(Options(1, 2), address, absl::Milliseconds(50), {});
+  EXPECT_TRUE(absl::IsUnavailable(link.status()));
+  EXPECT_TRUE(absl::StrContains(link.status().message(),
+                                "127.0.0.1: no connection to 127.0.0.1 port"))
+      << link.status();
+}
+
+// Connects to rank 0's port, says `bytes`, and returns true once rank 0 has
+// closed the connection.
+bool IsDropped(int port, const std::string& bytes) {
+  auto socket = ConnectTo("127.0.0.1", port, Deadline(kPatience));
+  if (!socket.ok()) return true;
+  std::string out = bytes;
+  std::string in;
+  return Eventually([&] {
+    return !SendFrom(*socket, out) || !ReceiveInto(*socket, 1 << 20, in);
+  });
+}
+
+TEST(ControlLinkTest, StrangersAreDroppedAndRanksStillCome) {
+  Told told;
+  auto root = ControlLink::Listen(Options(0, 2), told.Listener());
+  ASSERT_TRUE(root.ok());
+  const ControlLinkAddress address = (*root)->address();
+  EXPECT_TRUE(IsDropped(address.port, "GET / HTTP/1.1\r\n\r\n"));
+  EXPECT_TRUE(IsDropped(address.port, std::string(1 << 20, '\0')));
+  EXPECT_TRUE(IsDropped(address.port, std::string(1 << 20, '\xff')));
+  std::string heartbeat;  // of nobody
+  AppendControlFrame(ControlFrameType::kHeartbeat, "report", heartbeat);
+  EXPECT_TRUE(IsDropped(address.port, heartbeat));
+  std::string failure;
+  AppendControlFrame(ControlFrameType::kFailure, "report", failure);
+  EXPECT_TRUE(IsDropped(address.port, failure));
+  // Another job's rank: the right words, another secret.
+  ControlLinkAddress wrong = address;
+  wrong.secret[3] ^= 1;
+  EXPECT_FALSE(
+      ControlLink::Connect(Options(1, 2), wrong, absl::Milliseconds(50), {})
+          .ok());
+  // A rank that this job has not.
+  EXPECT_FALSE(
+      ControlLink::Connect(Options(2, 3), address, absl::Milliseconds(50), {})
+          .ok());
+  // Many who say nothing.
+  std::vector<FileDescriptor> silent;
+  for (int i = 0; i < 200; ++i) {
+    auto socket = ConnectTo("127.0.0.1", address.port, Deadline(kPatience));
+    if (socket.ok()) silent.push_back(*std::move(socket));
+  }
+  Told rank_told;
+  auto rank = ControlLink::Connect(Options(1, 2), address, kPatience,
+                                   rank_told.Listener());
+  ASSERT_TRUE(rank.ok()) << rank.status();
+  EXPECT_TRUE((*root)->AwaitAll(kPatience).ok());
+  // The port is closed now.
+  EXPECT_TRUE(Eventually([&] {
+    return !ConnectTo("127.0.0.1", address.port, Deadline(absl::Seconds(1)))
+                .ok();
+  }));
+  EXPECT_TRUE((*root)->status().ok());
+  EXPECT_EQ(told.count(), 0u);
+}
+
+TEST(ControlLinkTest, OpensOverACommunicator) {
+  auto groups = MakeThreadCommunicators(3);
+  std::vector<std::thread> ranks;
+  for (auto& group : groups) {
+    ranks.emplace_back([&group] {
+      ControlLinkOptions options;
+      options.host = "here";
+      auto link = OpenControlLink(*group, options, kPatience, {});
+      EXPECT_TRUE(link.ok()) << link.status();
+      if (link.ok()) {
+        EXPECT_TRUE((*link)->Leave(kPatience).ok());
+      }
+    });
+  }
+  for (std::thread& rank : ranks) rank.join();
+}
+
+// A rank in a process of its own, which lives until it is killed.
+class RankProcess {
+ public:
+  RankProcess(int rank, int size, const ControlLinkAddress& address) {
+    pid_ = fork();
+    if (pid_ != 0) return;
+    // (Only this thread goes on here.)
+    auto link =
+        ControlLink::Connect(Options(rank, size), address, kPatience, {});
+    if (!link.ok()) _exit(1);
+    while (true) pause();
+  }
+  ~RankProcess() {
+    Signal(SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+  void Signal(int number) const { kill(pid_, number); }
+  pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_ = -1;
+};
+
+TEST(ControlLinkProcessTest, AKilledRankIsKnownAtOnce) {
+  Told told;
+  auto root = ControlLink::Listen(Options(0, 2), told.Listener());
+  ASSERT_TRUE(root.ok());
+  RankProcess rank(1, 2, (*root)->address());
+  ASSERT_TRUE((*root)->AwaitAll(kPatience).ok());
+  const Deadline clock(kPatience);
+  rank.Signal(SIGKILL);
+  const absl::Status reason = told.Wait();
+  // Milliseconds, in truth; but the machine may be busy.
+  EXPECT_LT(clock.Elapsed(), absl::Seconds(1));
+  EXPECT_TRUE(
+      absl::StrContains(reason.message(), absl::StrCat("process ", rank.pid())))
+      << reason;
+}
+
+TEST(ControlLinkProcessTest, AStoppedRankFailsWhenTheWatchdogSaysSo) {
+  Told told;
+  auto root = ControlLink::Listen(Options(0, 2), told.Listener());
+  ASSERT_TRUE(root.ok());
+  RankProcess rank(1, 2, (*root)->address());
+  ASSERT_TRUE((*root)->AwaitAll(kPatience).ok());
+  rank.Signal(SIGSTOP);
+  EXPECT_TRUE(Eventually(
+      [&] { return (*root)->Peers()[0].silence > absl::Milliseconds(100); }));
+  EXPECT_TRUE((*root)->status().ok());
+  // It comes back in time.
+  rank.Signal(SIGCONT);
+  EXPECT_TRUE(Eventually(
+      [&] { return (*root)->Peers()[0].silence < absl::Milliseconds(100); }));
+  (*root)->SetWatchdog(absl::Milliseconds(300));
+  rank.Signal(SIGSTOP);
+  const absl::Status reason = told.Wait();
+  EXPECT_TRUE(absl::StrContains(reason.message(),
+                                "has said nothing for 300ms: it is stopped"))
+      << reason;
+}
+
+}  // namespace
+}  // namespace moe
