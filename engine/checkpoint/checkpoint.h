@@ -5,8 +5,12 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "engine/checkpoint/partial_checksum.h"
+#include "engine/checkpoint/weight_slice.h"
 #include "engine/config/model_config.h"
 #include "kernels/core/tensor.h"
 
@@ -52,6 +56,32 @@ class Checkpoint {
   virtual absl::StatusOr<HostWeight> Get(absl::string_view name) const = 0;
   virtual bool Has(absl::string_view name) const = 0;
 
+  // What `slice` names of the weight, row-major and without gaps, for a rank
+  // that holds no more of it. Other bytes of the files are not read, however
+  // the files cut the weight. kInvalidArgument if it leaves the weight.
+  // What is read in part cannot be compared with checksums at once: see
+  // TakePartialChecksums.
+  virtual absl::StatusOr<HostWeight> GetShard(
+      absl::string_view name, const WeightSlice& slice) const = 0;
+
+  // Bytes of the files that were asked for so far: tensors, checksums, copies
+  // that were compared, descriptions.
+  virtual int64_t bytes_read() const { return 0; }
+
+  // Checksums of what GetShard read in part since the last call. When the ranks
+  // that share weights have exchanged theirs, each gives all of them, merged,
+  // to CheckPartialChecksums, which compares. Storages that those ranks did not
+  // cover exactly are read and compared by rank (storage modulo num_ranks)
+  // alone. kDataLoss names file and tensor. For formats with checksums.
+  virtual std::vector<PartialChecksum> TakePartialChecksums() const {
+    return {};
+  }
+  virtual absl::Status CheckPartialChecksums(
+      absl::Span<const PartialChecksum> /*merged*/, int /*rank*/,
+      int /*num_ranks*/) const {
+    return absl::OkStatus();
+  }
+
   // Things a person should know: ignored keys, differing replicas, ...
   virtual const std::vector<std::string>& warnings() const = 0;
   // "DeepSpeed, tag global_step12, tensor degree 1, 14 expert files".
@@ -69,6 +99,11 @@ struct CheckpointOptions {
   bool rope_double_cos_quirk = false;
   // 0: from the file, else the padded size.
   int64_t vocab_size = 0;
+  // Of the ranks that open the same files, this one compares every
+  // num_ranks-th of the copies that tensor ranks left of a weight, and warns of
+  // those. Not a setting of the files.
+  int rank = 0;
+  int num_ranks = 1;
 };
 
 // Opens a DeepSpeed directory (with `latest`) or one of its tag directories.

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/torch_file.h"
@@ -33,14 +35,27 @@ class DeepSpeedCheckpoint : public Checkpoint {
 
   const ModelConfig& config() const override { return contents_.config; }
   absl::StatusOr<HostWeight> Get(absl::string_view name) const override;
+  absl::StatusOr<HostWeight> GetShard(absl::string_view name,
+                                      const WeightSlice& slice) const override;
   bool Has(absl::string_view name) const override;
+  int64_t bytes_read() const override;
+  std::vector<PartialChecksum> TakePartialChecksums() const override;
+  absl::Status CheckPartialChecksums(absl::Span<const PartialChecksum> merged,
+                                     int rank, int num_ranks) const override;
   const std::vector<std::string>& warnings() const override {
     return contents_.warnings;
   }
   std::string Description() const override { return contents_.description; }
 
  private:
+  absl::StatusOr<HostWeight> Read(absl::string_view name,
+                                  const WeightSlice& slice) const;
+
   DeepSpeedContents contents_;
+  // Weights whose parts count in the checksums: a slice that is read twice, of
+  // an embedding and for the logits, must not.
+  mutable std::mutex mutex_;
+  mutable absl::flat_hash_set<std::string> summed_;
 };
 
 }  // namespace moe

@@ -27,9 +27,13 @@ std::string Shape(const std::vector<int64_t>& dims) {
 // Finds the parts of each weight of the configuration among the tensors.
 class WeightFinder {
  public:
-  WeightFinder(const DeepSpeedDirectory& directory, DeepSpeedTensors& tensors,
+  WeightFinder(const DeepSpeedDirectory& directory,
+               const CheckpointOptions& options, DeepSpeedTensors& tensors,
                DeepSpeedContents& contents)
-      : directory_(directory), tensors_(tensors), contents_(contents) {}
+      : directory_(directory),
+        options_(options),
+        tensors_(tensors),
+        contents_(contents) {}
 
   absl::Status FindAll() {
     RETURN_IF_ERROR(CheckExperts());
@@ -178,7 +182,7 @@ class WeightFinder {
                              : absl::StrCat(DTypeName(first.tensor->dtype),
                                             " as on another tensor rank")));
       }
-      const_cast<TorchFile*>(part.file)->Announce(*part.tensor);
+      const_cast<TorchFile*>(part.file)->Announce(*part.tensor, spec.name);
     }
     if (is_slice) {
       if (static_cast<int64_t>(parts.size()) != num_ranks()) {
@@ -227,9 +231,12 @@ class WeightFinder {
                      ", which the model should not have by its arguments"));
   }
 
+  // This rank's share of them.
   void CompareReplicas() {
     size_t differing = 0;
-    for (const Replica& replica : replicas_) {
+    for (size_t i = static_cast<size_t>(options_.rank); i < replicas_.size();
+         i += static_cast<size_t>(options_.num_ranks)) {
+      const Replica& replica = replicas_[i];
       const absl::StatusOr<double> difference =
           MaxDifference(replica.a, replica.b, replica.name);
       if (!difference.ok()) {
@@ -256,6 +263,7 @@ class WeightFinder {
   };
 
   const DeepSpeedDirectory& directory_;
+  const CheckpointOptions& options_;
   DeepSpeedTensors& tensors_;
   DeepSpeedContents& contents_;
   std::set<std::string> used_;
@@ -293,6 +301,11 @@ std::string Describe(const DeepSpeedDirectory& directory,
 
 absl::StatusOr<DeepSpeedContents> LoadDeepSpeedDirectory(
     const std::string& path, const CheckpointOptions& options) {
+  if (options.num_ranks < 1 || options.rank < 0 ||
+      options.rank >= options.num_ranks) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path, ": opened by rank ", options.rank, " of ", options.num_ranks));
+  }
   ASSIGN_OR_RETURN(const DeepSpeedDirectory directory,
                    FindDeepSpeedDirectory(path));
   ASSIGN_OR_RETURN(DeepSpeedTensors tensors, OpenDeepSpeedFiles(directory));
@@ -316,7 +329,8 @@ absl::StatusOr<DeepSpeedContents> LoadDeepSpeedDirectory(
         "but the model has ",
         config.num_kv_heads, " key/value heads for ", config.num_heads));
   }
-  RETURN_IF_ERROR(WeightFinder(directory, tensors, contents).FindAll());
+  RETURN_IF_ERROR(
+      WeightFinder(directory, options, tensors, contents).FindAll());
   contents.description = Describe(directory, model, contents.fused.qkv_layout);
   contents.files = std::move(tensors.files);
   return contents;

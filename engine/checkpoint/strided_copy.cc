@@ -13,8 +13,8 @@
 namespace moe {
 namespace {
 
-// Copies one element of `size` bytes.
-void CopyElement(const char* from, size_t size, bool swap_bytes, char* to) {
+// Copies `size` bytes: one element, if its bytes are to be swapped.
+void CopyElements(const char* from, size_t size, bool swap_bytes, char* to) {
   std::memcpy(to, from, size);
   if (swap_bytes) std::reverse(to, to + size);
 }
@@ -31,18 +31,14 @@ bool IsRowMajor(absl::Span<const int64_t> dims,
 
 }  // namespace
 
-absl::StatusOr<HostWeight> ReadStrided(absl::string_view storage, DType dtype,
-                                       int64_t offset,
-                                       absl::Span<const int64_t> dims,
-                                       absl::Span<const int64_t> strides,
-                                       bool swap_bytes) {
+absl::Status CheckStrided(int64_t in_storage, int64_t offset,
+                          absl::Span<const int64_t> dims,
+                          absl::Span<const int64_t> strides) {
   if (dims.size() > kMaxTensorRank) {
     return absl::DataLossError(absl::StrCat("has ", dims.size(),
                                             " dimensions, at most ",
                                             kMaxTensorRank, " are supported"));
   }
-  const size_t size = SizeOf(dtype);
-  const int64_t in_storage = static_cast<int64_t>(storage.size() / size);
   // Elements in all, and 1 + the last one's distance from the first.
   int64_t count = 1, extent = 1;
   bool fits = true;
@@ -60,6 +56,19 @@ absl::StatusOr<HostWeight> ReadStrided(absl::string_view storage, DType dtype,
                      absl::StrJoin(strides, ", "), "] from element ", offset,
                      " leaves its storage of ", in_storage, " elements"));
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<HostWeight> ReadStrided(absl::string_view storage, DType dtype,
+                                       int64_t offset,
+                                       absl::Span<const int64_t> dims,
+                                       absl::Span<const int64_t> strides,
+                                       bool swap_bytes) {
+  const size_t size = SizeOf(dtype);
+  const int64_t in_storage = static_cast<int64_t>(storage.size() / size);
+  RETURN_IF_ERROR(CheckStrided(in_storage, offset, dims, strides));
+  int64_t count = 1;
+  for (int64_t dim : dims) count *= dim;
   HostWeight weight;
   const char* first = storage.data() + offset * static_cast<int64_t>(size);
   const bool aligned = reinterpret_cast<uintptr_t>(first) % size == 0;
@@ -75,14 +84,22 @@ absl::StatusOr<HostWeight> ReadStrided(absl::string_view storage, DType dtype,
   }
   ASSIGN_OR_RETURN(weight.owned, Tensor::Allocate(dtype, dims));
   weight.view = weight.owned.view();
+  // Elements that lie side by side are copied at once.
+  int64_t run = 1;
+  size_t rank = dims.size();
+  if (!swap_bytes && rank > 0 &&
+      (strides[rank - 1] == 1 || dims[rank - 1] == 1)) {
+    run = dims[--rank];
+  }
   char* to = weight.owned.ptr<char>();
   std::array<int64_t, kMaxTensorRank> index = {};
-  for (int64_t n = 0; n < count; ++n) {
+  for (int64_t n = 0; n < count; n += run) {
     int64_t element = 0;
-    for (size_t i = 0; i < dims.size(); ++i) element += index[i] * strides[i];
-    CopyElement(first + element * static_cast<int64_t>(size), size, swap_bytes,
-                to + n * static_cast<int64_t>(size));
-    for (size_t i = dims.size(); i > 0 && ++index[i - 1] == dims[i - 1]; --i) {
+    for (size_t i = 0; i < rank; ++i) element += index[i] * strides[i];
+    CopyElements(first + element * static_cast<int64_t>(size),
+                 static_cast<size_t>(run) * size, swap_bytes,
+                 to + n * static_cast<int64_t>(size));
+    for (size_t i = rank; i > 0 && ++index[i - 1] == dims[i - 1]; --i) {
       index[i - 1] = 0;
     }
   }

@@ -29,6 +29,15 @@ constexpr size_t kMaxUnusedRatio = 4;
 
 }  // namespace
 
+absl::string_view TorchFile::Elements(const Storage& storage,
+                                      const PickleValue& tensor) {
+  const PickleValue& description = *tensor.items[0];
+  const size_t size = SizeOf(tensor.dtype);
+  return storage.bytes.substr(
+      static_cast<size_t>(description.storage_begin) * size,
+      static_cast<size_t>(description.integer) * size);
+}
+
 absl::StatusOr<std::unique_ptr<TorchFile>> TorchFile::Open(
     const std::string& path) {
   ASSIGN_OR_RETURN(MappedFile mapped, MappedFile::Open(path));
@@ -103,6 +112,7 @@ absl::Status TorchFile::ParseZip() {
   }
   ASSIGN_OR_RETURN(const Unpickled unpickled,
                    Unpickle(pickle->payload, source, arena_));
+  bytes_read_ += static_cast<int64_t>(unpickled.num_bytes);
   root_ = unpickled.value;
   return absl::OkStatus();
 }
@@ -118,6 +128,7 @@ absl::Status TorchFile::ParseLegacy() {
                      Unpickle(rest, path(), arena_,
                               UnpicklerLimits{.max_bytes = rest.size()}));
     value = unpickled.value;
+    bytes_read_ += static_cast<int64_t>(unpickled.num_bytes);
     rest.remove_prefix(unpickled.num_bytes);
   }
   if (!values[0]->is(Kind::kBigInt) || values[0]->text != kLegacyMagic ||
@@ -155,14 +166,16 @@ absl::Status TorchFile::Damaged(absl::string_view name,
       absl::StrCat(path(), ": tensor ", name, ": ", what));
 }
 
-void TorchFile::Announce(const PickleValue& tensor) {
-  const absl::StatusOr<const Storage*> found = FindStorage(tensor, "");
+void TorchFile::Announce(const PickleValue& tensor, absl::string_view name) {
+  const absl::StatusOr<const Storage*> found = FindStorage(tensor, name);
   if (!found.ok()) return;  // Read() will say so
   int64_t num_bytes = static_cast<int64_t>(SizeOf(tensor.dtype));
   for (int64_t dim : tensor.dims) {
     if (__builtin_mul_overflow(num_bytes, dim, &num_bytes)) return;
   }
-  const_cast<Storage*>(*found)->used_bytes += static_cast<size_t>(num_bytes);
+  Storage& storage = const_cast<Storage&>(**found);
+  storage.used_bytes += static_cast<size_t>(num_bytes);
+  if (storage.name.empty()) storage.name = std::string(name);
 }
 
 absl::StatusOr<const TorchFile::Storage*> TorchFile::FindStorage(
@@ -189,16 +202,21 @@ absl::StatusOr<const TorchFile::Storage*> TorchFile::FindStorage(
   return found->second;
 }
 
+bool TorchFile::IsChecked(const Storage& storage) {
+  return storage.crc != 0 &&
+         storage.used_bytes >= storage.bytes.size() / kMaxUnusedRatio;
+}
+
 absl::Status TorchFile::Verify(const Storage& storage,
                                absl::string_view name) const {
   Checksum state = storage.checksum.load(std::memory_order_relaxed);
   if (state == Checksum::kUnknown) {
-    const bool skip =
-        storage.crc == 0 ||
-        storage.used_bytes < storage.bytes.size() / kMaxUnusedRatio;
-    // Two threads may both compute it; they find the same.
-    state = skip || Crc32(storage.bytes) == storage.crc ? Checksum::kGood
-                                                        : Checksum::kBad;
+    state = Checksum::kGood;
+    if (IsChecked(storage)) {
+      // Two threads may both compute it; they find the same.
+      if (Crc32(storage.bytes) != storage.crc) state = Checksum::kBad;
+      bytes_read_ += static_cast<int64_t>(storage.bytes.size());
+    }
     storage.checksum.store(state, std::memory_order_relaxed);
   }
   if (state == Checksum::kBad) {
@@ -215,20 +233,127 @@ absl::StatusOr<HostWeight> TorchFile::Read(const PickleValue& tensor,
     return Damaged(name, absl::StrCat("is a ", tensor.ToString()));
   }
   ASSIGN_OR_RETURN(const Storage* storage, FindStorage(tensor, name));
-  const PickleValue& description = *tensor.items[0];
-  const size_t size = SizeOf(tensor.dtype);
-  const absl::string_view elements = storage->bytes.substr(
-      static_cast<size_t>(description.storage_begin) * size,
-      static_cast<size_t>(description.integer) * size);
   absl::StatusOr<HostWeight> weight =
-      ReadStrided(elements, tensor.dtype, tensor.integer, tensor.dims,
-                  tensor.strides, big_endian_);
+      ReadStrided(Elements(*storage, tensor), tensor.dtype, tensor.integer,
+                  tensor.dims, tensor.strides, big_endian_);
   if (weight.status().code() == absl::StatusCode::kDataLoss) {
     return Damaged(name, weight.status().message());
   }
   RETURN_IF_ERROR(weight.status());
+  const int64_t before = bytes_read();
   RETURN_IF_ERROR(Verify(*storage, name));
+  if (bytes_read() == before) {  // else the tensor's are among them
+    bytes_read_ += weight->view.num_elements() *
+                   static_cast<int64_t>(SizeOf(tensor.dtype));
+  }
   return weight;
+}
+
+absl::Status TorchFile::CheckBounds(const PickleValue& tensor,
+                                    absl::string_view name) const {
+  if (!tensor.is(Kind::kTensor)) {
+    return Damaged(name, absl::StrCat("is a ", tensor.ToString()));
+  }
+  ASSIGN_OR_RETURN(const Storage* storage, FindStorage(tensor, name));
+  const int64_t in_storage = static_cast<int64_t>(
+      Elements(*storage, tensor).size() / SizeOf(tensor.dtype));
+  const absl::Status status =
+      CheckStrided(in_storage, tensor.integer, tensor.dims, tensor.strides);
+  if (!status.ok()) return Damaged(name, status.message());
+  if (tensor.dims.empty() || tensor.dims.size() > 2) {
+    return Damaged(name, absl::StrCat("has ", tensor.dims.size(),
+                                      " dimensions, a weight has 1 or 2"));
+  }
+  int64_t count = 1;
+  for (const int64_t dim : tensor.dims) count *= dim;
+  if (count > in_storage) {
+    return Damaged(name, absl::StrCat("has ", count, " elements, its storage ",
+                                      in_storage));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<HostWeight> TorchFile::ReadWindow(const PickleValue& tensor,
+                                                 absl::string_view name,
+                                                 const IndexRange& rows,
+                                                 const IndexRange& columns,
+                                                 bool sum) const {
+  ASSIGN_OR_RETURN(const Storage* storage, FindStorage(tensor, name));
+  const int64_t size = static_cast<int64_t>(SizeOf(tensor.dtype));
+  const bool matrix = tensor.dims.size() == 2;
+  const int64_t row_step = tensor.strides[0];
+  const int64_t column_step = matrix ? tensor.strides[1] : 1;
+  const int64_t dims[] = {rows.size(), columns.size()};
+  int64_t first = tensor.integer + rows.begin * row_step;
+  if (matrix) first += columns.begin * column_step;
+  absl::StatusOr<HostWeight> weight = ReadStrided(
+      Elements(*storage, tensor), tensor.dtype, first,
+      absl::MakeConstSpan(dims, matrix ? 2 : 1), tensor.strides, big_endian_);
+  if (weight.status().code() == absl::StatusCode::kDataLoss) {
+    return Damaged(name, weight.status().message());
+  }
+  RETURN_IF_ERROR(weight.status());
+  const int64_t bytes = weight->view.num_elements() * size;
+  bytes_read_ += bytes;
+  if (!sum || bytes == 0) return weight;
+  // Where rows lie in other steps, the storage is left to be read as a whole.
+  const int64_t width = matrix ? dims[1] : 1;
+  if (width > 1 && column_step != 1) return weight;
+  const int64_t begin = (tensor.items[0]->storage_begin + first) * size;
+  if (row_step == width) {
+    AddToChecksum(*storage, begin, bytes, 0, 1);
+  } else {
+    AddToChecksum(*storage, begin, width * size, row_step * size, rows.size());
+  }
+  return weight;
+}
+
+void TorchFile::AddToChecksum(const Storage& storage, int64_t first_byte,
+                              int64_t run_bytes, int64_t step_bytes,
+                              int64_t num_runs) const {
+  if (!IsChecked(storage)) return;
+  const std::lock_guard<std::mutex> lock(sums_mutex_);
+  if (!storage.pieces.has_value()) {
+    storage.pieces.emplace(storage.bytes.size());
+  }
+  for (int64_t i = 0; i < num_runs; ++i) {
+    const auto offset = static_cast<size_t>(first_byte + i * step_bytes);
+    storage.pieces->Add(
+        offset, storage.bytes.substr(offset, static_cast<size_t>(run_bytes)));
+  }
+}
+
+std::vector<PartialChecksum> TorchFile::TakePartialChecksums() const {
+  const std::lock_guard<std::mutex> lock(sums_mutex_);
+  std::vector<PartialChecksum> sums;
+  for (size_t i = 0; i < storages_.size(); ++i) {
+    const Storage& storage = storages_[i];
+    if (!storage.pieces.has_value()) continue;
+    sums.push_back({.storage = static_cast<int64_t>(i),
+                    .bytes = static_cast<int64_t>(storage.pieces->num_bytes()),
+                    .sum = storage.pieces->sum()});
+    storage.pieces.reset();
+  }
+  return sums;
+}
+
+absl::Status TorchFile::CheckPartialChecksum(const PartialChecksum& merged,
+                                             bool read_all) const {
+  if (merged.storage < 0 ||
+      merged.storage >= static_cast<int64_t>(storages_.size())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path(), ": a checksum of storage ", merged.storage, ", of ",
+        storages_.size(), ": the ranks see different files"));
+  }
+  const Storage& storage = storages_[static_cast<size_t>(merged.storage)];
+  const size_t size = storage.bytes.size();
+  if (merged.bytes == static_cast<int64_t>(size) &&
+      Crc32OfPieces(static_cast<uint32_t>(merged.sum), size) == storage.crc) {
+    storage.checksum.store(Checksum::kGood, std::memory_order_relaxed);
+    return absl::OkStatus();
+  }
+  // Read in part, or some of it twice, or damaged.
+  return read_all ? Verify(storage, storage.name) : absl::OkStatus();
 }
 
 }  // namespace moe

@@ -10,6 +10,7 @@
 #include "engine/checkpoint/qkv_layout.h"
 #include "engine/checkpoint/torch_file.h"
 #include "engine/checkpoint/weight_names.h"
+#include "engine/checkpoint/weight_slice.h"
 
 namespace moe {
 
@@ -41,10 +42,13 @@ struct FusedRows {
 std::vector<int64_t> TargetRows(const WeightPart& part, int64_t part_rows,
                                 int64_t ranks, const FusedRows& fused);
 
-// Reads and puts together the parts of a weight whose shapes were checked. A
-// view into the file where that is all there is to do.
+// Reads `slice` of a weight whose shapes were checked, putting the parts
+// together. A view into a file where that is all there is to do. What is read
+// in part counts in partial checksums if `sum` says so (TorchFile::ReadWindow).
+// kInvalidArgument if the slice leaves the weight.
 absl::StatusOr<HostWeight> ReadWeight(const WeightSource& source,
                                       const FusedRows& fused,
-                                      const std::string& name);
+                                      const std::string& name,
+                                      const WeightSlice& slice, bool sum);
 
 }  // namespace moe

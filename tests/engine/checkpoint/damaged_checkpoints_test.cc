@@ -309,7 +309,8 @@ TEST(HostilePickleTest, AWholeIsNotSizedByPartsThatAreNotThere) {
   fused.num_heads = fused.num_kv_heads = 1 << 10;
   fused.head_dim = 1 << 8;
   fused.qkv_layout = QkvLayout::kHeadInterleaved;
-  const absl::Status status = ReadWeight(source, fused, "qkv").status();
+  const absl::Status status =
+      ReadWeight(source, fused, "qkv", WeightSlice(), false).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
   EXPECT_TRUE(absl::StrContains(status.message(), "is not in the file"))
       << status;

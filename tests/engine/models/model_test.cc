@@ -113,8 +113,8 @@ class ForwardTest : public LoadModelTest {
     batch_.token_ids = {1, 2, 3};
     batch_.positions = {0, 1, 0};
     batch_.sequences.resize(2);
-    batch_.sequences[0] = {70, 0, 2, 0, {4}};
-    batch_.sequences[1] = {71, 2, 1, 0, {5}};
+    batch_.sequences[0] = {70, 0, 2, 0, false, {4}};
+    batch_.sequences[1] = {71, 2, 1, 0, false, {5}};
     batch_.logit_rows = {1, 2};
   }
   absl::Status Run() {

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/checkpoint/weight_names.h"
 #include "kernels/core/status_macros.h"
+#include "tests/support/cut_weight.h"
 
 namespace moe {
 namespace {
@@ -62,6 +63,12 @@ absl::StatusOr<HostWeight> RandomCheckpoint::Get(absl::string_view name) const {
   const auto damage = damages_.find(found->first);
   if (damage != damages_.end()) damage->second(weight);
   return weight;
+}
+
+absl::StatusOr<HostWeight> RandomCheckpoint::GetShard(
+    absl::string_view name, const WeightSlice& slice) const {
+  ASSIGN_OR_RETURN(const HostWeight whole, Get(name));
+  return CutWeight(whole.view, slice);
 }
 
 ModelConfig SmallPrMoeConfig() {

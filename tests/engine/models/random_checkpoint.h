@@ -20,6 +20,8 @@ class RandomCheckpoint : public Checkpoint {
 
   const ModelConfig& config() const override { return config_; }
   absl::StatusOr<HostWeight> Get(absl::string_view name) const override;
+  absl::StatusOr<HostWeight> GetShard(absl::string_view name,
+                                      const WeightSlice& slice) const override;
   bool Has(absl::string_view name) const override;
   const std::vector<std::string>& warnings() const override {
     return warnings_;

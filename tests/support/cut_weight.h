@@ -1,0 +1,15 @@
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/weight_slice.h"
+#include "kernels/core/tensor.h"
+
+namespace moe {
+
+// A copy of `slice` of a whole, contiguous weight, element by element: what
+// Checkpoint::GetShard must return. kInvalidArgument if the slice leaves it.
+absl::StatusOr<HostWeight> CutWeight(const TensorView& whole,
+                                     const WeightSlice& slice);
+
+}  // namespace moe
