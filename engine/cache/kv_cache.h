@@ -13,7 +13,8 @@ namespace moe {
 // belongs to whom is BlockManager's affair. Not thread-safe.
 class KvCache {
  public:
-  // kResourceExhausted if the memory is not there.
+  // `config` has the key/value heads that this rank holds
+  // (RankShard::LocalConfig). kResourceExhausted if the memory is not there.
   static absl::StatusOr<KvCache> Create(const ModelConfig& config,
                                         int64_t num_blocks, int64_t block_size);
 

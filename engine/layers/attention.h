@@ -21,6 +21,7 @@ struct StepRows {
   absl::Span<const AttentionSequence> sequences;
 };
 
+// Sizes are of this rank's heads: configurations are RankShard::LocalConfig.
 struct AttentionScratch {
   static absl::StatusOr<AttentionScratch> Create(const ModelConfig& config,
                                                  int64_t max_rows);
@@ -47,7 +48,9 @@ class Attention {
   Attention(const ModelConfig& config, LinearWeights qkv, LinearWeights out,
             const RopeTables* rope);
 
-  // x, residual, y [rows, hidden] f32; y may alias residual, not x.
+  // x, residual, y [rows, hidden] f32; y may alias residual, not x. Where heads
+  // are cut over ranks, y is this rank's part of the sum: only one of them has
+  // the bias and gives a residual, which the others leave empty.
   absl::Status Forward(const TensorView& x, const TensorView& residual,
                        const TensorView& y, const StepRows& rows,
                        KvCache& cache, int64_t layer, AttentionScratch& scratch,

@@ -19,6 +19,7 @@ struct MlpWeights {
 };
 
 // Activations between up and down, sized once for the largest step.
+// `config` has the features of this rank (RankShard::LocalConfig).
 struct MlpScratch {
   // For the configuration's feed-forward features, or for `ffn`.
   static absl::StatusOr<MlpScratch> Create(const ModelConfig& config,

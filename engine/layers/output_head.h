@@ -15,12 +15,13 @@ namespace moe {
 // only. Immutable, so thread-safe.
 class OutputHead {
  public:
-  // weight [vocab_size, hidden]: without the rows that pad the vocabulary.
+  // weight [vocab, hidden]: of the entries of the vocabulary that this rank
+  // computes, without the rows that pad it.
   OutputHead(Norm norm, LinearWeights weight)
       : norm_(std::move(norm)), weight_(std::move(weight)) {}
 
   // logits[i, :] = norm(hidden[rows[i], :]) W^T. hidden [any, hidden], logits
-  // [rows, vocab_size], scratch [>= rows, hidden]; all f32 and apart.
+  // [rows, vocab], scratch [>= rows, hidden]; all f32 and apart.
   absl::Status Forward(const TensorView& hidden, absl::Span<const int32_t> rows,
                        const TensorView& scratch, const TensorView& logits,
                        Stream& stream) const;

@@ -7,12 +7,15 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "comm/process_groups.h"
+#include "engine/config/rank_shard.h"
 #include "engine/layers/attention.h"
 #include "engine/layers/grouped_mlp.h"
 #include "engine/layers/norm.h"
 #include "engine/layers/output_head.h"
 #include "engine/layers/token_embedding.h"
 #include "engine/models/model.h"
+#include "engine/models/step_checks.h"
 #include "engine/moe/moe_layer.h"
 #include "engine/moe/token_dispatcher.h"
 
@@ -42,13 +45,16 @@ struct DecoderWeights {
 // A pre-norm decoder assembled from layers:
 //   x = embedding;  for each layer: x += attention(norm(x)), x += mlp(norm(x));
 //   logits = head(x).
+// Of several tensor ranks each computes a part of the sums that attention and
+// MLPs end in; an all-reduce adds them up, so that x has the same bits on all.
 // Scratch memory for max_rows rows is allocated once. Not thread-safe.
 class Decoder : public Model {
  public:
-  // The stream is borrowed.
+  // `weights` are those of `shard`. The stream is borrowed, and so are the
+  // groups of options.parallel.
   static absl::StatusOr<std::unique_ptr<Decoder>> Create(
-      const ModelConfig& config, DecoderWeights weights, int64_t max_rows,
-      Stream& stream);
+      const ModelConfig& config, DecoderWeights weights,
+      const ModelOptions& options, const RankShard& shard, Stream& stream);
 
   const ModelConfig& config() const override { return config_; }
   absl::Status Forward(const Batch& batch, KvCache& cache,
@@ -58,20 +64,21 @@ class Decoder : public Model {
   const ExpertLoad& expert_load() const override { return expert_load_; }
 
  private:
-  Decoder(const ModelConfig& config, DecoderWeights weights, int64_t max_rows,
-          Stream& stream)
-      : config_(config),
-        weights_(std::move(weights)),
-        max_rows_(max_rows),
-        stream_(stream) {}
+  Decoder(const ModelConfig& config, DecoderWeights weights,
+          const ModelOptions& options, const RankShard& shard, Stream& stream);
 
+  // x, this rank's part of a sum, becomes the sum over the tensor ranks.
+  absl::Status SumOverTensorRanks(const TensorView& x);
   absl::Status RunLayer(int64_t layer, const Batch& batch, const StepRows& rows,
                         KvCache& cache, RoutingTrace* trace);
 
   const ModelConfig config_;
   DecoderWeights weights_;
-  const int64_t max_rows_;
+  const bool adds_residual_;  // to the sums over tensor ranks: one of them does
   Stream& stream_;
+  ProcessGroups* groups_ = nullptr;       // null: alone
+  Communicator* tensor_group_ = nullptr;  // null: no sums to complete
+  StepLimits limits_;
 
   Tensor hidden_;  // [max_rows, hidden]
   Tensor normed_;  // [max_rows, hidden]

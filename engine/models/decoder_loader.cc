@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "comm/communicator.h"
+#include "comm/process_groups.h"
 #include "engine/models/decoder.h"
 #include "engine/models/weight_loader.h"
 #include "engine/moe/local_dispatcher.h"
@@ -20,26 +22,52 @@ absl::StatusOr<Attention> LoadAttention(WeightLoader& loader,
   const ModelConfig& config = loader.config();
   const int64_t q_rows = config.num_heads * config.head_dim;
   const int64_t kv_rows = config.num_kv_heads * config.head_dim;
-  ASSIGN_OR_RETURN(LinearWeights qkv,
-                   loader.Linear(absl::StrCat(prefix, "attention.qkv"),
-                                 q_rows + 2 * kv_rows, config.hidden_size));
-  ASSIGN_OR_RETURN(LinearWeights out,
-                   loader.Linear(absl::StrCat(prefix, "attention.out"),
-                                 config.hidden_size, q_rows));
-  return Attention(config, std::move(qkv), std::move(out), rope);
+  const RankShard& shard = loader.shard();
+  WeightSlice qkv_slice, out_slice;
+  if (shard.tensor_degree > 1) {
+    // The heads' rows in the parts of the queries, keys and values.
+    const auto rows = [&](int64_t begin, const IndexRange& heads) {
+      return IndexRange{begin + heads.begin * config.head_dim,
+                        begin + heads.end * config.head_dim};
+    };
+    const IndexRange heads = shard.Heads(config);
+    const IndexRange kv_heads = shard.KvHeads(config);
+    qkv_slice.rows = {rows(0, heads), rows(q_rows, kv_heads),
+                      rows(q_rows + kv_rows, kv_heads)};
+    out_slice.columns = rows(0, heads);
+  }
+  ASSIGN_OR_RETURN(
+      LinearWeights qkv,
+      loader.Linear(absl::StrCat(prefix, "attention.qkv"), q_rows + 2 * kv_rows,
+                    config.hidden_size, qkv_slice, /*has_bias=*/true));
+  ASSIGN_OR_RETURN(
+      LinearWeights out,
+      loader.Linear(absl::StrCat(prefix, "attention.out"), config.hidden_size,
+                    q_rows, out_slice, shard.adds_bias()));
+  return Attention(shard.LocalConfig(config), std::move(qkv), std::move(out),
+                   rope);
+}
+
+// This tensor rank's part of a dense or residual MLP.
+absl::StatusOr<MlpWeights> LoadMlp(WeightLoader& loader,
+                                   const std::string& prefix) {
+  return loader.Mlp(absl::StrCat(prefix, "mlp"),
+                    loader.shard().Ffn(loader.config()),
+                    loader.shard().adds_bias());
 }
 
 absl::StatusOr<ResidualMlp> LoadResidualMlp(WeightLoader& loader,
                                             const std::string& prefix) {
   ResidualMlp residual;
   residual.kind = loader.config().residual_moe;
-  ASSIGN_OR_RETURN(residual.mlp, loader.Mlp(absl::StrCat(prefix, "mlp")));
+  ASSIGN_OR_RETURN(residual.mlp, LoadMlp(loader, prefix));
   // B1 adds the branches whatever its coefficients are.
   if (residual.kind == ResidualMoeKind::kB1) return residual;
   const std::string name = absl::StrCat(prefix, "moe.coefficient");
-  ASSIGN_OR_RETURN(residual.coefficient.weight,
-                   loader.Matrix(absl::StrCat(name, ".weight"), 2,
-                                 loader.config().hidden_size, DType::kF32));
+  ASSIGN_OR_RETURN(
+      residual.coefficient.weight,
+      loader.Matrix(absl::StrCat(name, ".weight"), 2,
+                    loader.config().hidden_size, WeightSlice(), DType::kF32));
   const std::string bias = absl::StrCat(name, ".bias");
   if (residual.kind == ResidualMoeKind::kB2 && loader.checkpoint().Has(bias)) {
     ASSIGN_OR_RETURN(residual.coefficient.bias, loader.Vector(bias, 2));
@@ -48,17 +76,22 @@ absl::StatusOr<ResidualMlp> LoadResidualMlp(WeightLoader& loader,
 }
 
 absl::StatusOr<MoeLayer> LoadMoeLayer(WeightLoader& loader,
-                                      const std::string& prefix,
-                                      int64_t num_experts,
-                                      TokenDispatcher* dispatcher) {
+                                      const std::string& prefix, int64_t layer,
+                                      TokenDispatcher* dispatcher,
+                                      Communicator* tensor_group) {
   const ModelConfig& config = loader.config();
-  ASSIGN_OR_RETURN(WeightMatrix gate,
-                   loader.Matrix(absl::StrCat(prefix, "moe.gate.weight"),
-                                 num_experts, config.hidden_size, DType::kF32));
+  ASSIGN_OR_RETURN(
+      WeightMatrix gate,
+      loader.Matrix(absl::StrCat(prefix, "moe.gate.weight"),
+                    config.experts_per_layer[layer], config.hidden_size,
+                    WeightSlice(), DType::kF32));
+  const ExpertShard& shard = loader.shard().experts[layer];
   std::vector<MlpWeights> experts;
-  for (int64_t e = 0; e < num_experts; ++e) {
-    ASSIGN_OR_RETURN(MlpWeights expert,
-                     loader.Mlp(absl::StrCat(prefix, "experts.", e)));
+  for (int e = 0; e < shard.num_experts; ++e) {
+    ASSIGN_OR_RETURN(
+        MlpWeights expert,
+        loader.Mlp(absl::StrCat(prefix, "experts.", shard.first_expert + e),
+                   shard.Ffn(config), shard.adds_bias()));
     experts.push_back(std::move(expert));
   }
   std::optional<ResidualMlp> residual;
@@ -66,12 +99,14 @@ absl::StatusOr<MoeLayer> LoadMoeLayer(WeightLoader& loader,
     ASSIGN_OR_RETURN(residual, LoadResidualMlp(loader, prefix));
   }
   return MoeLayer(config, Gate(config, std::move(gate)),
-                  Experts(std::move(experts)), std::move(residual), dispatcher);
+                  Experts(std::move(experts)), std::move(residual), dispatcher,
+                  tensor_group);
 }
 
 absl::StatusOr<DecoderLayer> LoadLayer(WeightLoader& loader, int64_t layer,
                                        const RopeTables* rope,
-                                       TokenDispatcher* dispatcher) {
+                                       TokenDispatcher* dispatcher,
+                                       Communicator* tensor_group) {
   const ModelConfig& config = loader.config();
   const std::string prefix = absl::StrCat("layers.", layer, ".");
   ASSIGN_OR_RETURN(Norm attention_norm,
@@ -83,10 +118,9 @@ absl::StatusOr<DecoderLayer> LoadLayer(WeightLoader& loader, int64_t layer,
   std::optional<MoeLayer> moe;
   if (config.is_moe_layer(layer)) {
     ASSIGN_OR_RETURN(
-        moe, LoadMoeLayer(loader, prefix, config.experts_per_layer[layer],
-                          dispatcher));
+        moe, LoadMoeLayer(loader, prefix, layer, dispatcher, tensor_group));
   } else {
-    ASSIGN_OR_RETURN(mlp, loader.Mlp(absl::StrCat(prefix, "mlp")));
+    ASSIGN_OR_RETURN(mlp, LoadMlp(loader, prefix));
   }
   return DecoderLayer{std::move(attention_norm), std::move(attention),
                       std::move(mlp_norm), std::move(mlp), std::move(moe)};
@@ -98,24 +132,23 @@ absl::StatusOr<OutputHead> LoadHead(WeightLoader& loader) {
   LinearWeights weight;
   ASSIGN_OR_RETURN(
       weight.weight,
-      loader.LeadingRows(
-          config.tied_embeddings ? "embedding.weight" : "output.weight",
-          config.vocab_size, config.padded_vocab_size, config.hidden_size));
+      loader.VocabularyMatrix(config.tied_embeddings ? "embedding.weight"
+                                                     : "output.weight"));
   return OutputHead(std::move(norm), std::move(weight));
 }
 
 absl::StatusOr<TokenEmbedding> LoadEmbedding(WeightLoader& loader) {
   const ModelConfig& config = loader.config();
-  ASSIGN_OR_RETURN(Tensor table,
-                   loader.Table("embedding.weight", config.padded_vocab_size,
-                                config.hidden_size));
+  ASSIGN_OR_RETURN(Tensor table, loader.VocabularyTable("embedding.weight"));
   Tensor positions;
   if (config.position == PositionKind::kLearned) {
     ASSIGN_OR_RETURN(positions,
                      loader.Table("position_embedding.weight",
                                   config.max_positions, config.hidden_size));
   }
-  return TokenEmbedding(std::move(table), std::move(positions));
+  std::optional<IndexRange> part;
+  if (loader.shard().tensor_degree > 1) part = loader.shard().Vocab(config);
+  return TokenEmbedding(std::move(table), std::move(positions), part);
 }
 
 }  // namespace
@@ -124,11 +157,17 @@ absl::StatusOr<std::unique_ptr<Model>> LoadDecoder(
     const Checkpoint& checkpoint, const ModelOptions& options, Stream& stream,
     absl::FunctionRef<void(int64_t, int64_t)> progress) {
   const ModelConfig& config = checkpoint.config();
-  WeightLoader loader(checkpoint, options.weight_dtype, stream, progress);
+  const RankShard shard = options.parallel != nullptr
+                              ? options.parallel->shard
+                              : RankShard::Whole(config);
+  WeightLoader loader(checkpoint, shard, options.weight_dtype, stream,
+                      progress);
   ASSIGN_OR_RETURN(TokenEmbedding embedding, LoadEmbedding(loader));
   auto rope = std::make_unique<RopeTables>();
   ASSIGN_OR_RETURN(*rope, RopeTables::Create(config));
   auto dispatcher = std::make_unique<LocalDispatcher>();
+  Communicator* tensor_group =
+      shard.tensor_degree > 1 ? &options.parallel->groups->tensor() : nullptr;
   std::vector<DecoderLayer> layers;
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     ASSIGN_OR_RETURN(
@@ -136,7 +175,7 @@ absl::StatusOr<std::unique_ptr<Model>> LoadDecoder(
         LoadLayer(
             loader, layer,
             config.position == PositionKind::kRotary ? rope.get() : nullptr,
-            dispatcher.get()));
+            dispatcher.get(), tensor_group));
     layers.push_back(std::move(loaded));
   }
   ASSIGN_OR_RETURN(OutputHead head, LoadHead(loader));
@@ -145,7 +184,7 @@ absl::StatusOr<std::unique_ptr<Model>> LoadDecoder(
       DecoderWeights{std::move(embedding), std::move(rope),
                      std::move(dispatcher), std::move(layers), std::move(head),
                      loader.packed_bytes()},
-      options.max_rows, stream);
+      options, shard, stream);
 }
 
 }  // namespace moe

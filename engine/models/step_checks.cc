@@ -1,5 +1,7 @@
 #include "engine/models/step_checks.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "kernels/core/status_macros.h"
 
@@ -45,14 +47,43 @@ absl::Status CheckSequence(const Batch& batch, const SequenceSlice& sequence,
   return absl::OkStatus();
 }
 
+absl::Status CheckDataRanks(const Batch& batch, const StepLimits& limits) {
+  const std::vector<int32_t>& all = batch.rows_on_data_ranks;
+  if (all.empty()) {
+    if (limits.data_degree == 1) return absl::OkStatus();
+    return Invalid(batch, "rows_on_data_ranks is empty, must have ",
+                   limits.data_degree, " entries");
+  }
+  if (static_cast<int64_t>(all.size()) != limits.data_degree) {
+    return Invalid(batch, "rows_on_data_ranks has ", all.size(),
+                   " entries, must have ", limits.data_degree);
+  }
+  for (size_t r = 0; r < all.size(); ++r) {
+    if (all[r] < 0 || all[r] > limits.max_rows) {
+      return Invalid(batch, "data rank ", r, " has ", all[r],
+                     " rows, must be in [0, ", limits.max_rows, "]");
+    }
+  }
+  if (all[static_cast<size_t>(limits.data_rank)] != batch.num_rows()) {
+    return Invalid(batch, batch.num_rows(), " rows, but rows_on_data_ranks[",
+                   limits.data_rank, "] is ",
+                   all[static_cast<size_t>(limits.data_rank)]);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status CheckStep(const Batch& batch, const ModelConfig& config,
-                       int64_t max_rows, const KvCache& cache,
+                       const StepLimits& limits, const KvCache& cache,
                        const TensorView& logits) {
   const int64_t rows = batch.num_rows();
-  if (rows < 1 || rows > max_rows) {
-    return Invalid(batch, rows, " rows, must be in [1, ", max_rows, "]");
+  RETURN_IF_ERROR(CheckDataRanks(batch, limits));
+  const bool others = std::any_of(batch.rows_on_data_ranks.begin(),
+                                  batch.rows_on_data_ranks.end(),
+                                  [](int32_t n) { return n > 0; });
+  if (rows < (others ? 0 : 1) || rows > limits.max_rows) {
+    return Invalid(batch, rows, " rows, must be in [1, ", limits.max_rows, "]");
   }
   if (batch.positions.size() != batch.token_ids.size()) {
     return Invalid(batch, batch.positions.size(), " positions for ", rows,
@@ -90,10 +121,10 @@ absl::Status CheckStep(const Batch& batch, const ModelConfig& config,
   const int64_t wanted = static_cast<int64_t>(batch.logit_rows.size());
   if (wanted > 0 &&
       (logits.empty() || logits.dtype != DType::kF32 || logits.rank != 2 ||
-       logits.dims[0] != wanted || logits.dims[1] != config.vocab_size)) {
+       logits.dims[0] != wanted || logits.dims[1] != limits.num_logits)) {
     return Invalid(batch, "logits are ",
                    logits.empty() ? "absent" : logits.ShapeString(),
-                   ", must be f32 [", wanted, ", ", config.vocab_size, "]");
+                   ", must be f32 [", wanted, ", ", limits.num_logits, "]");
   }
   return absl::OkStatus();
 }

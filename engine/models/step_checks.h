@@ -12,11 +12,20 @@
 
 namespace moe {
 
+// What a rank takes part in with its steps.
+struct StepLimits {
+  int64_t max_rows = 0;
+  int64_t num_logits = 0;  // columns: this rank's share of the vocabulary
+  int data_rank = 0;
+  int data_degree = 1;
+};
+
 // kInvalidArgument naming the sequence, row or block if `batch` is not
 // consistent in itself, or not with the model, the cache or `logits`
-// [logit_rows, vocab_size] f32.
+// [logit_rows, num_logits] f32. A batch has rows, unless other data ranks have
+// some.
 absl::Status CheckStep(const Batch& batch, const ModelConfig& config,
-                       int64_t max_rows, const KvCache& cache,
+                       const StepLimits& limits, const KvCache& cache,
                        const TensorView& logits);
 
 // The cache slot of each row of a checked batch, and its sequences as attention

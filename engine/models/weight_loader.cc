@@ -1,6 +1,8 @@
 #include "engine/models/weight_loader.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -40,14 +42,15 @@ void WriteFloat(float value, const TensorView& target, int64_t offset) {
 
 }  // namespace
 
-WeightLoader::WeightLoader(const Checkpoint& checkpoint, DType dtype,
-                           Stream& stream,
+WeightLoader::WeightLoader(const Checkpoint& checkpoint, const RankShard& shard,
+                           DType dtype, Stream& stream,
                            absl::FunctionRef<void(int64_t, int64_t)> progress)
     : checkpoint_(checkpoint),
+      shard_(shard),
       dtype_(dtype),
       stream_(stream),
       progress_(progress),
-      total_bytes_(CountParameters(checkpoint.config()).total *
+      total_bytes_(shard.CountParameters(checkpoint.config()) *
                    static_cast<int64_t>(SizeOf(dtype))) {}
 
 void WeightLoader::Report(int64_t elements) {
@@ -59,18 +62,28 @@ void WeightLoader::Report(int64_t elements) {
 }
 
 absl::StatusOr<HostWeight> WeightLoader::Get(const std::string& name,
-                                             absl::Span<const int64_t> dims) {
-  ASSIGN_OR_RETURN(HostWeight weight, checkpoint_.Get(name));
+                                             absl::Span<const int64_t> dims,
+                                             const WeightSlice& slice) {
+  absl::StatusOr<HostWeight> got =
+      slice.whole() ? checkpoint_.Get(name) : checkpoint_.GetShard(name, slice);
+  if (!got.ok()) return got.status();
+  HostWeight weight = *std::move(got);
+  std::vector<int64_t> expected(dims.begin(), dims.end());
+  if (!slice.rows.empty()) {
+    expected[0] = 0;
+    for (const IndexRange& range : slice.rows) expected[0] += range.size();
+  }
+  if (slice.columns.has_value()) expected[1] = slice.columns->size();
   const TensorView& view = weight.view;
-  bool fits = view.rank == static_cast<int>(dims.size());
-  for (size_t i = 0; fits && i < dims.size(); ++i) {
-    fits = view.dims[i] == dims[i];
+  bool fits = view.rank == static_cast<int>(expected.size());
+  for (size_t i = 0; fits && i < expected.size(); ++i) {
+    fits = view.dims[i] == expected[i];
   }
   if (!fits) {
     return absl::DataLossError(
         absl::StrCat("tensor ", name, " is ", view.ShapeString(),
                      ", but the model's configuration asks for [",
-                     absl::StrJoin(dims, ", "), "]"));
+                     absl::StrJoin(expected, ", "), "]"));
   }
   if (view.dtype != DType::kF32 && view.dtype != DType::kF16 &&
       view.dtype != DType::kBf16) {
@@ -92,23 +105,35 @@ absl::StatusOr<WeightMatrix> WeightLoader::Pack(const std::string& name,
 }
 
 absl::StatusOr<WeightMatrix> WeightLoader::Matrix(const std::string& name,
-                                                  int64_t out, int64_t in) {
-  return Matrix(name, out, in, dtype_);
-}
-
-absl::StatusOr<WeightMatrix> WeightLoader::Matrix(const std::string& name,
                                                   int64_t out, int64_t in,
+                                                  const WeightSlice& slice,
                                                   DType as) {
-  ASSIGN_OR_RETURN(const HostWeight weight, Get(name, {out, in}));
+  ASSIGN_OR_RETURN(const HostWeight weight, Get(name, {out, in}, slice));
   return Pack(name, weight.view, as);
 }
 
-absl::StatusOr<WeightMatrix> WeightLoader::LeadingRows(const std::string& name,
-                                                       int64_t out,
-                                                       int64_t all_rows,
-                                                       int64_t in) {
-  ASSIGN_OR_RETURN(const HostWeight weight, Get(name, {all_rows, in}));
-  return Pack(name, weight.view.Rows(0, out), dtype_);
+WeightSlice WeightLoader::VocabularySlice() const {
+  WeightSlice slice;
+  if (shard_.tensor_degree == 1) return slice;
+  IndexRange rows = shard_.Vocab(config());
+  if (shard_.tensor_rank == shard_.tensor_degree - 1) {
+    rows.end = config().padded_vocab_size;
+  }
+  slice.rows.push_back(rows);
+  return slice;
+}
+
+absl::StatusOr<WeightMatrix> WeightLoader::VocabularyMatrix(
+    const std::string& name) {
+  ASSIGN_OR_RETURN(const HostWeight weight,
+                   Get(name, {config().padded_vocab_size, config().hidden_size},
+                       VocabularySlice()));
+  return Pack(name, weight.view.Rows(0, shard_.Vocab(config()).size()), dtype_);
+}
+
+absl::StatusOr<Tensor> WeightLoader::VocabularyTable(const std::string& name) {
+  return Table(name, config().padded_vocab_size, config().hidden_size,
+               VocabularySlice());
 }
 
 absl::StatusOr<Tensor> WeightLoader::Convert(const std::string& name,
@@ -131,36 +156,53 @@ absl::StatusOr<Tensor> WeightLoader::Convert(const std::string& name,
 }
 
 absl::StatusOr<Tensor> WeightLoader::Vector(const std::string& name,
-                                            int64_t size) {
-  ASSIGN_OR_RETURN(const HostWeight weight, Get(name, {size}));
+                                            int64_t size,
+                                            const WeightSlice& slice) {
+  ASSIGN_OR_RETURN(const HostWeight weight, Get(name, {size}, slice));
   return Convert(name, weight.view, DType::kF32);
 }
 
 absl::StatusOr<Tensor> WeightLoader::Table(const std::string& name,
-                                           int64_t rows, int64_t columns) {
-  ASSIGN_OR_RETURN(const HostWeight weight, Get(name, {rows, columns}));
+                                           int64_t rows, int64_t columns,
+                                           const WeightSlice& slice) {
+  ASSIGN_OR_RETURN(const HostWeight weight, Get(name, {rows, columns}, slice));
   return Convert(name, weight.view, dtype_);
 }
 
 absl::StatusOr<LinearWeights> WeightLoader::Linear(const std::string& name,
-                                                   int64_t out, int64_t in) {
+                                                   int64_t out, int64_t in,
+                                                   const WeightSlice& slice,
+                                                   bool has_bias) {
   LinearWeights weights;
-  ASSIGN_OR_RETURN(weights.weight,
-                   Matrix(absl::StrCat(name, ".weight"), out, in));
-  if (config().linear_bias) {
-    ASSIGN_OR_RETURN(weights.bias, Vector(absl::StrCat(name, ".bias"), out));
+  ASSIGN_OR_RETURN(weights.weight, Matrix(absl::StrCat(name, ".weight"), out,
+                                          in, slice, dtype_));
+  if (config().linear_bias && has_bias) {
+    WeightSlice bias;
+    bias.rows = slice.rows;
+    ASSIGN_OR_RETURN(weights.bias,
+                     Vector(absl::StrCat(name, ".bias"), out, bias));
   }
   return weights;
 }
 
-absl::StatusOr<MlpWeights> WeightLoader::Mlp(const std::string& name) {
-  const int64_t ffn = config().ffn_hidden_size, hidden = config().hidden_size;
+absl::StatusOr<MlpWeights> WeightLoader::Mlp(const std::string& name,
+                                             const IndexRange& ffn,
+                                             bool has_bias) {
+  const int64_t all = config().ffn_hidden_size, hidden = config().hidden_size;
   const bool gated = config().activation == ActivationKind::kSwiGlu;
+  WeightSlice up, down;
+  if (ffn.size() < all) {
+    up.rows.push_back(ffn);
+    // Of the other half the same features.
+    if (gated) up.rows.push_back({all + ffn.begin, all + ffn.end});
+    down.columns = ffn;
+  }
   MlpWeights weights;
-  ASSIGN_OR_RETURN(weights.up, Linear(absl::StrCat(name, ".up"),
-                                      gated ? 2 * ffn : ffn, hidden));
-  ASSIGN_OR_RETURN(weights.down,
-                   Linear(absl::StrCat(name, ".down"), hidden, ffn));
+  ASSIGN_OR_RETURN(weights.up,
+                   Linear(absl::StrCat(name, ".up"), gated ? 2 * all : all,
+                          hidden, up, /*has_bias=*/true));
+  ASSIGN_OR_RETURN(weights.down, Linear(absl::StrCat(name, ".down"), hidden,
+                                        all, down, has_bias));
   return weights;
 }
 

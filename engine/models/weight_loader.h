@@ -7,6 +7,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/weight_slice.h"
+#include "engine/config/index_range.h"
+#include "engine/config/rank_shard.h"
 #include "engine/layers/grouped_mlp.h"
 #include "engine/layers/linear_weights.h"
 #include "engine/layers/norm.h"
@@ -16,47 +19,60 @@
 
 namespace moe {
 
-// Reads the weights of a model by name, checks their shapes against its
-// configuration and converts them to what the layers hold. One loader loads one
-// model; not thread-safe. All errors name the tensor: kNotFound if the
-// checkpoint lacks it, kDataLoss if its shape or type is not the
-// configuration's, kResourceExhausted without memory.
+// Reads the weights of a model, or of one rank's part of it, by name, checks
+// their shapes against its configuration and converts them to what the layers
+// hold. One loader loads one model; not thread-safe. All errors name the
+// tensor: kNotFound if the checkpoint lacks it, kDataLoss if its shape or type
+// is not the configuration's, kResourceExhausted without memory.
 class WeightLoader {
  public:
   // All borrowed for the life of the loader. Matrices are packed as `dtype`.
-  WeightLoader(const Checkpoint& checkpoint, DType dtype, Stream& stream,
+  WeightLoader(const Checkpoint& checkpoint, const RankShard& shard,
+               DType dtype, Stream& stream,
                absl::FunctionRef<void(int64_t, int64_t)> progress);
 
-  // A packed [out, in] matrix of `dtype`, or of `as`.
+  // `slice` of an [out, in] matrix, packed as `as`.
   absl::StatusOr<WeightMatrix> Matrix(const std::string& name, int64_t out,
-                                      int64_t in);
-  absl::StatusOr<WeightMatrix> Matrix(const std::string& name, int64_t out,
-                                      int64_t in, DType as);
-  // The first `out` rows of an [all_rows, in] matrix, packed.
-  absl::StatusOr<WeightMatrix> LeadingRows(const std::string& name, int64_t out,
-                                           int64_t all_rows, int64_t in);
-  // A vector as f32.
-  absl::StatusOr<Tensor> Vector(const std::string& name, int64_t size);
+                                      int64_t in, const WeightSlice& slice,
+                                      DType as);
+  // The rows of this rank's entries of the vocabulary of a [padded_vocab,
+  // hidden] matrix: packed, and as a plain row-major table, where the last rank
+  // has the rows that pad the vocabulary too.
+  absl::StatusOr<WeightMatrix> VocabularyMatrix(const std::string& name);
+  absl::StatusOr<Tensor> VocabularyTable(const std::string& name);
+  // A vector, or `slice` of it, as f32.
+  absl::StatusOr<Tensor> Vector(const std::string& name, int64_t size,
+                                const WeightSlice& slice = {});
   // An [rows, columns] table of `dtype` in its plain row-major form.
   absl::StatusOr<Tensor> Table(const std::string& name, int64_t rows,
-                               int64_t columns);
+                               int64_t columns, const WeightSlice& slice = {});
 
-  // <name>.weight, and <name>.bias where the model has biases.
+  // <name>.weight [out, in], and <name>.bias where the model has biases, of
+  // which the rank has `slice`. Of a product whose terms are spread over ranks
+  // (a slice of columns) one alone has the bias, as `has_bias` says.
   absl::StatusOr<LinearWeights> Linear(const std::string& name, int64_t out,
-                                       int64_t in);
-  // <name>.up and <name>.down of the configuration's sizes.
-  absl::StatusOr<MlpWeights> Mlp(const std::string& name);
+                                       int64_t in, const WeightSlice& slice,
+                                       bool has_bias);
+  // <name>.up and <name>.down of the configuration's sizes, of which the rank
+  // has the features `ffn` in between.
+  absl::StatusOr<MlpWeights> Mlp(const std::string& name, const IndexRange& ffn,
+                                 bool has_bias);
   // <name>.weight and, for LayerNorm, <name>.bias.
   absl::StatusOr<Norm> LoadNorm(const std::string& name);
 
   const Checkpoint& checkpoint() const { return checkpoint_; }
   const ModelConfig& config() const { return checkpoint_.config(); }
+  const RankShard& shard() const { return shard_; }
+  DType dtype() const { return dtype_; }
   // Packed bytes so far.
   int64_t packed_bytes() const { return packed_bytes_; }
 
  private:
+  // `dims` are of the whole weight.
   absl::StatusOr<HostWeight> Get(const std::string& name,
-                                 absl::Span<const int64_t> dims);
+                                 absl::Span<const int64_t> dims,
+                                 const WeightSlice& slice);
+  WeightSlice VocabularySlice() const;
   absl::StatusOr<WeightMatrix> Pack(const std::string& name,
                                     const TensorView& source, DType as);
   absl::StatusOr<Tensor> Convert(const std::string& name,
@@ -64,6 +80,7 @@ class WeightLoader {
   void Report(int64_t elements);
 
   const Checkpoint& checkpoint_;
+  const RankShard& shard_;
   DType dtype_;
   Stream& stream_;
   absl::FunctionRef<void(int64_t, int64_t)> progress_;
