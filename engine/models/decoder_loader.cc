@@ -1,5 +1,6 @@
 #include "engine/models/decoder_loader.h"
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "comm/communicator.h"
 #include "comm/process_groups.h"
+#include "engine/models/checksum_exchange.h"
 #include "engine/models/decoder.h"
 #include "engine/models/weight_loader.h"
 #include "engine/moe/local_dispatcher.h"
@@ -75,57 +77,6 @@ absl::StatusOr<ResidualMlp> LoadResidualMlp(WeightLoader& loader,
   return residual;
 }
 
-absl::StatusOr<MoeLayer> LoadMoeLayer(WeightLoader& loader,
-                                      const std::string& prefix, int64_t layer,
-                                      TokenDispatcher* dispatcher,
-                                      Communicator* tensor_group) {
-  const ModelConfig& config = loader.config();
-  ASSIGN_OR_RETURN(
-      WeightMatrix gate,
-      loader.Matrix(absl::StrCat(prefix, "moe.gate.weight"),
-                    config.experts_per_layer[layer], config.hidden_size,
-                    WeightSlice(), DType::kF32));
-  const ExpertShard& shard = loader.shard().experts[layer];
-  std::vector<MlpWeights> experts;
-  for (int e = 0; e < shard.num_experts; ++e) {
-    ASSIGN_OR_RETURN(
-        MlpWeights expert,
-        loader.Mlp(absl::StrCat(prefix, "experts.", shard.first_expert + e),
-                   shard.Ffn(config), shard.adds_bias()));
-    experts.push_back(std::move(expert));
-  }
-  std::optional<ResidualMlp> residual;
-  if (config.residual_moe != ResidualMoeKind::kNone) {
-    ASSIGN_OR_RETURN(residual, LoadResidualMlp(loader, prefix));
-  }
-  return MoeLayer(config, Gate(config, std::move(gate)),
-                  Experts(std::move(experts)), std::move(residual), dispatcher,
-                  tensor_group);
-}
-
-absl::StatusOr<DecoderLayer> LoadLayer(WeightLoader& loader, int64_t layer,
-                                       const RopeTables* rope,
-                                       TokenDispatcher* dispatcher,
-                                       Communicator* tensor_group) {
-  const ModelConfig& config = loader.config();
-  const std::string prefix = absl::StrCat("layers.", layer, ".");
-  ASSIGN_OR_RETURN(Norm attention_norm,
-                   loader.LoadNorm(absl::StrCat(prefix, "attention_norm")));
-  ASSIGN_OR_RETURN(Attention attention, LoadAttention(loader, prefix, rope));
-  ASSIGN_OR_RETURN(Norm mlp_norm,
-                   loader.LoadNorm(absl::StrCat(prefix, "mlp_norm")));
-  std::optional<MlpWeights> mlp;
-  std::optional<MoeLayer> moe;
-  if (config.is_moe_layer(layer)) {
-    ASSIGN_OR_RETURN(
-        moe, LoadMoeLayer(loader, prefix, layer, dispatcher, tensor_group));
-  } else {
-    ASSIGN_OR_RETURN(mlp, LoadMlp(loader, prefix));
-  }
-  return DecoderLayer{std::move(attention_norm), std::move(attention),
-                      std::move(mlp_norm), std::move(mlp), std::move(moe)};
-}
-
 absl::StatusOr<OutputHead> LoadHead(WeightLoader& loader) {
   const ModelConfig& config = loader.config();
   ASSIGN_OR_RETURN(Norm norm, loader.LoadNorm("final_norm"));
@@ -151,6 +102,134 @@ absl::StatusOr<TokenEmbedding> LoadEmbedding(WeightLoader& loader) {
   return TokenEmbedding(std::move(table), std::move(positions), part);
 }
 
+// Loads one rank's part of a decoder. Used once.
+class DecoderLoader {
+ public:
+  // All borrowed; options.parallel may be null.
+  DecoderLoader(const Checkpoint& checkpoint, const ModelOptions& options,
+                const RankShard& shard, Stream& stream,
+                absl::FunctionRef<void(int64_t, int64_t)> progress)
+      : parallel_(options.parallel),
+        shard_(shard),
+        config_(checkpoint.config()),
+        loader_(checkpoint, shard, options.weight_dtype, stream, progress) {}
+
+  absl::StatusOr<DecoderWeights> Load() {
+    ASSIGN_OR_RETURN(TokenEmbedding embedding, LoadEmbedding(loader_));
+    auto rope = std::make_unique<RopeTables>();
+    ASSIGN_OR_RETURN(*rope, RopeTables::Create(config_));
+    if (config_.position == PositionKind::kRotary) rope_ = rope.get();
+    std::vector<DecoderLayer> layers;
+    for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
+      ASSIGN_OR_RETURN(DecoderLayer loaded, LoadLayer(layer));
+      layers.push_back(std::move(loaded));
+    }
+    ASSIGN_OR_RETURN(OutputHead head, LoadHead(loader_));
+    RETURN_IF_ERROR(CompareAllChecksums());
+    return DecoderWeights{std::move(embedding),   std::move(rope),
+                          std::move(dispatcher_), std::move(layers),
+                          std::move(head),        loader_.packed_bytes()};
+  }
+
+ private:
+  // Null: this rank has the sums whole.
+  Communicator* tensor_group() const {
+    return shard_.tensor_degree > 1 ? &parallel_->groups->tensor() : nullptr;
+  }
+
+  absl::StatusOr<DecoderLayer> LoadLayer(int64_t layer) {
+    const std::string prefix = absl::StrCat("layers.", layer, ".");
+    ASSIGN_OR_RETURN(Norm attention_norm,
+                     loader_.LoadNorm(absl::StrCat(prefix, "attention_norm")));
+    ASSIGN_OR_RETURN(Attention attention,
+                     LoadAttention(loader_, prefix, rope_));
+    ASSIGN_OR_RETURN(Norm mlp_norm,
+                     loader_.LoadNorm(absl::StrCat(prefix, "mlp_norm")));
+    std::optional<MlpWeights> mlp;
+    std::optional<MoeLayer> moe;
+    if (config_.is_moe_layer(layer)) {
+      ASSIGN_OR_RETURN(moe, LoadMoeLayer(layer, prefix));
+      ++num_moe_layers_;
+    } else {
+      ASSIGN_OR_RETURN(mlp, LoadMlp(loader_, prefix));
+    }
+    return DecoderLayer{std::move(attention_norm), std::move(attention),
+                        std::move(mlp_norm), std::move(mlp), std::move(moe)};
+  }
+
+  absl::StatusOr<MoeLayer> LoadMoeLayer(int64_t layer,
+                                        const std::string& prefix) {
+    ASSIGN_OR_RETURN(
+        WeightMatrix gate,
+        loader_.Matrix(absl::StrCat(prefix, "moe.gate.weight"),
+                       config_.experts_per_layer[layer], config_.hidden_size,
+                       WeightSlice(), DType::kF32));
+    ASSIGN_OR_RETURN(std::vector<MlpWeights> experts,
+                     LoadExperts(layer, prefix));
+    std::optional<ResidualMlp> residual;
+    if (config_.residual_moe != ResidualMoeKind::kNone) {
+      ASSIGN_OR_RETURN(residual, LoadResidualMlp(loader_, prefix));
+    }
+    return MoeLayer(config_, Gate(config_, std::move(gate)),
+                    Experts(std::move(experts)), std::move(residual),
+                    dispatcher_.get(), tensor_group());
+  }
+
+  absl::StatusOr<std::vector<MlpWeights>> LoadExperts(
+      int64_t layer, const std::string& prefix) {
+    const ExpertShard& shard = shard_.experts[layer];
+    // Slices of experts are spread over another group than all else.
+    const bool sliced = shard.slice_degree > 1;
+    if (sliced) TakeChecksums(tensor_group());
+    std::vector<MlpWeights> experts;
+    for (int e = 0; e < shard.num_experts; ++e) {
+      ASSIGN_OR_RETURN(
+          MlpWeights expert,
+          loader_.Mlp(absl::StrCat(prefix, "experts.", shard.first_expert + e),
+                      shard.Ffn(config_), shard.adds_bias()));
+      experts.push_back(std::move(expert));
+    }
+    if (sliced) {
+      TakeChecksums(parallel_->groups->moe_layer(num_moe_layers_).slice);
+    }
+    return experts;
+  }
+
+  // What was read in part since the last call is spread over `group`.
+  void TakeChecksums(Communicator* group) {
+    const std::vector<PartialChecksum> taken =
+        loader_.checkpoint().TakePartialChecksums();
+    if (group == nullptr) return;
+    auto found =
+        std::find_if(checksums_.begin(), checksums_.end(),
+                     [&](const auto& entry) { return entry.first == group; });
+    // All ranks of a group come here in the same order, with or without sums.
+    if (found == checksums_.end()) {
+      found = checksums_.insert(found, {group, {}});
+    }
+    found->second.insert(found->second.end(), taken.begin(), taken.end());
+  }
+
+  absl::Status CompareAllChecksums() {
+    TakeChecksums(tensor_group());
+    for (const auto& [group, sums] : checksums_) {
+      RETURN_IF_ERROR(CompareChecksums(loader_.checkpoint(), sums, *group));
+    }
+    return absl::OkStatus();
+  }
+
+  const ModelParallel* const parallel_;
+  const RankShard& shard_;
+  const ModelConfig& config_;
+  WeightLoader loader_;
+  const RopeTables* rope_ = nullptr;  // null where positions are learned
+  std::unique_ptr<TokenDispatcher> dispatcher_ =
+      std::make_unique<LocalDispatcher>();
+  int num_moe_layers_ = 0;  // loaded so far
+  std::vector<std::pair<Communicator*, std::vector<PartialChecksum>>>
+      checksums_;
+};
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Model>> LoadDecoder(
@@ -160,31 +239,10 @@ absl::StatusOr<std::unique_ptr<Model>> LoadDecoder(
   const RankShard shard = options.parallel != nullptr
                               ? options.parallel->shard
                               : RankShard::Whole(config);
-  WeightLoader loader(checkpoint, shard, options.weight_dtype, stream,
-                      progress);
-  ASSIGN_OR_RETURN(TokenEmbedding embedding, LoadEmbedding(loader));
-  auto rope = std::make_unique<RopeTables>();
-  ASSIGN_OR_RETURN(*rope, RopeTables::Create(config));
-  auto dispatcher = std::make_unique<LocalDispatcher>();
-  Communicator* tensor_group =
-      shard.tensor_degree > 1 ? &options.parallel->groups->tensor() : nullptr;
-  std::vector<DecoderLayer> layers;
-  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
-    ASSIGN_OR_RETURN(
-        DecoderLayer loaded,
-        LoadLayer(
-            loader, layer,
-            config.position == PositionKind::kRotary ? rope.get() : nullptr,
-            dispatcher.get(), tensor_group));
-    layers.push_back(std::move(loaded));
-  }
-  ASSIGN_OR_RETURN(OutputHead head, LoadHead(loader));
-  return Decoder::Create(
-      config,
-      DecoderWeights{std::move(embedding), std::move(rope),
-                     std::move(dispatcher), std::move(layers), std::move(head),
-                     loader.packed_bytes()},
-      options, shard, stream);
+  ASSIGN_OR_RETURN(
+      DecoderWeights weights,
+      DecoderLoader(checkpoint, options, shard, stream, progress).Load());
+  return Decoder::Create(config, std::move(weights), options, shard, stream);
 }
 
 }  // namespace moe

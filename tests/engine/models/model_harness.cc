@@ -7,6 +7,8 @@
 #include <limits>
 
 #include "absl/status/statusor.h"
+#include "comm/process_groups.h"
+#include "engine/config/rank_shard.h"
 
 namespace moe {
 namespace {
@@ -28,12 +30,38 @@ T OrDie(absl::StatusOr<T> value) {
 ModelHarness::ModelHarness(const Checkpoint& checkpoint, const Options& options)
     : pool_(options.num_threads),
       stream_(pool_),
-      model_(OrDie(LoadModel(
-          checkpoint,
-          {.weight_dtype = options.weight_dtype, .max_rows = options.max_rows},
-          stream_, [](int64_t, int64_t) {}))),
-      cache_(OrDie(KvCache::Create(checkpoint.config(), options.num_blocks,
-                                   options.block_size))) {}
+      model_(OrDie(LoadModel(checkpoint,
+                             {.weight_dtype = options.weight_dtype,
+                              .max_rows = options.max_rows,
+                              .parallel = options.parallel},
+                             stream_, [](int64_t, int64_t) {}))),
+      cache_(OrDie(KvCache::Create(
+          options.parallel != nullptr
+              ? options.parallel->shard.LocalConfig(checkpoint.config())
+              : checkpoint.config(),
+          options.num_blocks, options.block_size))) {
+  if (options.parallel != nullptr) parallel_ = *options.parallel;
+}
+
+std::vector<float> ModelHarness::GatherLogits(const std::vector<float>& logits,
+                                              int64_t rows) const {
+  const int64_t vocab = config().vocab_size;
+  const int degree = parallel_->shard.tensor_degree;
+  const int64_t widest = RankShard::VocabRange(config(), 0, degree).size();
+  std::vector<float> padded(rows * widest), all(degree * rows * widest);
+  std::copy(logits.begin(), logits.end(), padded.begin());
+  OrDie(parallel_->groups->tensor().AllGather(
+      padded.data(), padded.size() * sizeof(float), all.data()));
+  std::vector<float> gathered(rows * vocab);
+  for (int rank = 0; rank < degree; ++rank) {
+    const IndexRange range = RankShard::VocabRange(config(), rank, degree);
+    for (int64_t r = 0; r < rows; ++r) {
+      std::copy_n(all.begin() + rank * rows * widest + r * range.size(),
+                  range.size(), gathered.begin() + r * vocab + range.begin);
+    }
+  }
+  return gathered;
+}
 
 std::vector<int32_t> ModelHarness::Blocks(int64_t tokens, int32_t first) const {
   std::vector<int32_t> ids((tokens + cache_.block_size() - 1) /
@@ -61,12 +89,16 @@ std::vector<float> ModelHarness::Step(const std::vector<Slice>& slices,
       batch.positions.push_back(slice.start_position + static_cast<int32_t>(i));
     }
   }
-  std::vector<float> logits(batch.num_rows() * config().vocab_size);
-  OrDie(model_->Forward(batch, cache_,
-                        MakeView(logits.data(), DType::kF32,
-                                 {batch.num_rows(), config().vocab_size}),
-                        trace));
-  return logits;
+  const int64_t columns = parallel_.has_value()
+                              ? parallel_->shard.Vocab(config()).size()
+                              : config().vocab_size;
+  std::vector<float> logits(batch.num_rows() * columns);
+  OrDie(model_->Forward(
+      batch, cache_,
+      MakeView(logits.data(), DType::kF32, {batch.num_rows(), columns}),
+      trace));
+  if (!parallel_.has_value()) return logits;
+  return GatherLogits(logits, batch.num_rows());
 }
 
 std::vector<float> ModelHarness::Prefill(const std::vector<int32_t>& tokens,

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,9 @@ class ModelHarness {
     int64_t block_size = 16;
     int64_t num_blocks = 64;
     int64_t max_rows = 128;
+    // Then all ranks of a tensor group must do the same, and all get all
+    // logits.
+    const ModelParallel* parallel = nullptr;
   };
   ModelHarness(const Checkpoint& checkpoint, const Options& options);
 
@@ -55,10 +59,15 @@ class ModelHarness {
   std::vector<int32_t> Blocks(int64_t tokens, int32_t first) const;
 
  private:
+  // `logits` [rows, this rank's vocabulary] to [rows, vocab_size].
+  std::vector<float> GatherLogits(const std::vector<float>& logits,
+                                  int64_t rows) const;
+
   ThreadPool pool_;
   CpuStream stream_;
   std::unique_ptr<Model> model_;
   KvCache cache_;
+  std::optional<ModelParallel> parallel_;
 };
 
 // Opens a checkpoint directory; ends the test if that fails.
