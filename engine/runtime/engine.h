@@ -23,6 +23,13 @@ struct RequestTiming {
   int64_t preemptions = 0;
 };
 
+// Which experts a request's tokens chose. Tokens that are computed anew after a
+// preemption count again; those that answers share count once.
+struct RequestExpertLoad {
+  // [layer][experts]; empty for dense layers.
+  std::vector<std::vector<int64_t>> rows_by_expert;
+};
+
 // Receives what becomes of a request. Called on the engine thread, one call at
 // a time; must return at once and must not call the engine.
 class RequestObserver {
@@ -31,6 +38,8 @@ class RequestObserver {
   // Once, before the first token, when the whole prompt has been computed.
   virtual void OnPrompt(const PromptEvent& event) = 0;
   virtual void OnToken(const TokenEvent& event) = 0;
+  // Once, before OnDone, of requests with trace_experts.
+  virtual void OnExpertLoad(const RequestExpertLoad& /*load*/) {}
   // Exactly once, last. OK after every answer has had its finish; otherwise
   // kCancelled, kDeadlineExceeded, kUnavailable (engine failed), ...
   virtual void OnDone(const absl::Status& status,
@@ -45,13 +54,14 @@ struct Request {
   int32_t num_answers = 1;  // n: they share the prompt
   int32_t priority = 0;     // higher first
   absl::Time deadline = absl::InfiniteFuture();
+  bool trace_experts = false;  // ask for OnExpertLoad
 };
 
 struct EngineLoad {
   int64_t running = 0;  // sequences in the batch
   int64_t waiting = 0;  // requests in the queue
   int64_t waiting_tokens = 0;
-  int64_t free_blocks = 0;
+  int64_t free_blocks = 0;  // of all data ranks
   int64_t total_blocks = 0;
   int64_t steps = 0;
   int64_t generated_tokens = 0;
@@ -61,6 +71,7 @@ struct EngineLoad {
   double tokens_per_second = 0;  // generated, over the last seconds
 };
 
+// Blocks, rows and running sequences are those of each data rank.
 struct EngineOptions {
   int64_t num_blocks = 0;
   int64_t block_size = 16;

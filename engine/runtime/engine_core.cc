@@ -4,72 +4,71 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/runtime/engine_limits.h"
 #include "engine/runtime/engine_log.h"
+#include "engine/runtime/local_step_executor.h"
 #include "engine/runtime/request_validation.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
 namespace {
 
-SchedulerOptions ToSchedulerOptions(const EngineOptions& options) {
-  SchedulerOptions result;
-  result.max_step_tokens = options.max_step_tokens;
-  result.prefill_chunk_tokens = options.prefill_chunk_tokens;
-  result.max_running_sequences = options.max_running_sequences;
-  return result;
-}
-
-// A condition variable's clock does not reach absl::InfiniteFuture().
+// By the steady clock, which does not reach absl::InfiniteDuration().
 template <typename Condition>
-bool WaitUntil(std::condition_variable& variable,
-               std::unique_lock<std::mutex>& lock, absl::Time deadline,
-               Condition condition) {
-  if (deadline > absl::Now() + absl::Hours(24 * 365)) {
+bool WaitFor(std::condition_variable& variable,
+             std::unique_lock<std::mutex>& lock, absl::Duration time,
+             Condition condition) {
+  if (time > absl::Hours(24 * 365)) {
     variable.wait(lock, condition);
     return true;
   }
-  return variable.wait_until(lock, absl::ToChronoTime(deadline), condition);
+  return variable.wait_for(lock, absl::ToChronoMicroseconds(time), condition);
 }
 
 }  // namespace
 
-EngineCore::EngineCore(EngineParts parts, const EngineOptions& options,
-                       KvCache cache)
+EngineCore::EngineCore(EngineParts parts, const EngineOptions& options)
     : parts_(std::move(parts)),
       options_(options),
-      cache_(std::move(cache)),
-      blocks_(options.num_blocks, options.block_size),
-      scheduler_(ToSchedulerOptions(options), &blocks_) {}
+      blocks_(parts_.executor->data_degree(),
+              BlockManager(options.num_blocks, options.block_size)),
+      scheduler_(ToSchedulerOptions(options), absl::MakeSpan(blocks_)) {}
 
 absl::StatusOr<std::shared_ptr<EngineCore>> EngineCore::Create(
     EngineParts parts, const EngineOptions& options) {
   const ModelConfig& model = parts.model->config();
   RETURN_IF_ERROR(ValidateEngineOptions(options, model));
-  ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(model, options.num_blocks,
-                                                  options.block_size));
+  if (parts.executor == nullptr) {
+    ASSIGN_OR_RETURN(parts.executor, LocalStepExecutor::Create(
+                                         parts.model.get(), options.num_blocks,
+                                         options.block_size));
+  }
+  const int64_t vocab_size = model.vocab_size;
   // Not make_shared: the constructor is private.
-  std::shared_ptr<EngineCore> core(
-      new EngineCore(std::move(parts), options, std::move(cache)));
-  const int64_t max_logit_rows =
-      options.max_running_sequences +
-      ToSchedulerOptions(options).max_prompt_logprob_rows;
+  std::shared_ptr<EngineCore> core(new EngineCore(std::move(parts), options));
   ASSIGN_OR_RETURN(
       core->runner_,
-      StepRunner::Create(core->parts_.model.get(), &core->cache_,
-                         core->parts_.threads.get(), max_logit_rows));
+      StepRunner::Create(
+          core->parts_.executor.get(), core->parts_.threads.get(), vocab_size,
+          core->parts_.executor->data_degree() * MaxLogitRows(options)));
   core->PublishLoad();
   return core;
 }
 
 absl::Status EngineCore::Submit(Request request,
                                 std::shared_ptr<RequestObserver> observer) {
-  RETURN_IF_ERROR(ValidateRequest(request, model_config()));
+  RETURN_IF_ERROR(
+      ValidateRequest(request, model_config(), options_.eos_token_ids));
   RETURN_IF_ERROR(
       scheduler_.CheckFits(static_cast<int64_t>(request.prompt.size()),
                            request.stopping.max_new_tokens));
   LiveRequest live;
   live.observer = std::move(observer);
   live.timing.submitted = parts_.clock();
+  // From here on by a clock that nobody sets.
+  request.deadline =
+      live.timing.submitted + (request.deadline - parts_.system_clock());
+  RETURN_IF_ERROR(CheckRanks());
 
   std::lock_guard<std::mutex> lock(mutex_);
   if (stop_status_.has_value()) {
@@ -121,6 +120,13 @@ EngineLoad EngineCore::GetLoad() const {
   return load;
 }
 
+absl::Status EngineCore::CheckRanks() const {
+  const absl::Status status = parts_.executor->status();
+  if (status.ok()) return status;
+  return absl::UnavailableError(
+      absl::StrCat("the engine's ranks failed: ", status.message()));
+}
+
 absl::Status EngineCore::CheckHealth() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -129,6 +135,7 @@ absl::Status EngineCore::CheckHealth() {
     }
     if (!failure_.ok()) return failure_;
   }
+  RETURN_IF_ERROR(CheckRanks());
   absl::Status status =
       step_clock_.Check(options_.stall_timeout, parts_.clock());
   if (!status.ok() && step_clock_.ShouldReportStall()) {
@@ -145,7 +152,8 @@ void EngineCore::SetDraining(bool draining) {
 
 bool EngineCore::WaitIdle(absl::Time deadline) {
   std::unique_lock<std::mutex> lock(mutex_);
-  return WaitUntil(done_, lock, deadline, [&] { return num_live_ == 0; });
+  return WaitFor(done_, lock, deadline - absl::Now(),
+                 [&] { return num_live_ == 0; });
 }
 
 bool EngineCore::Stop(const absl::Status& status) {
@@ -155,8 +163,7 @@ bool EngineCore::Stop(const absl::Status& status) {
     if (!stop_status_.has_value()) stop_status_ = status;
     work_.notify_one();
     const auto stopped = [&] { return stopped_ || abandoned_; };
-    const absl::Time deadline = absl::Now() + options_.stall_timeout;
-    if (!WaitUntil(done_, lock, deadline, stopped)) {
+    if (!WaitFor(done_, lock, options_.stall_timeout, stopped)) {
       // Outside the model the thread needs only a moment more.
       done_.wait(lock, [&] { return stopped() || computing_; });
     }
@@ -181,10 +188,42 @@ bool EngineCore::Stop(const absl::Status& status) {
     live.timing.preemptions = scheduler_.preemptions(live.key);
     live.observer->OnDone(status, live.timing);
   }
+  // It may hang in waiting for other ranks.
+  parts_.executor->Abort(absl::UnavailableError(
+      "the engine was shut down while a step did not return"));
   std::lock_guard<std::mutex> lock(mutex_);
   num_live_ = 0;
   done_.notify_all();
   return false;
+}
+
+bool EngineCore::Compute(std::unique_lock<std::mutex>* lock,
+                         absl::FunctionRef<void()> body) {
+  computing_ = true;
+  // Stop may be waiting to hear it.
+  if (stop_status_.has_value()) done_.notify_all();
+  lock->unlock();
+  body();
+  lock->lock();
+  computing_ = false;
+  return !abandoned_;
+}
+
+bool EngineCore::AwaitWork(std::unique_lock<std::mutex>* lock) {
+  const auto has_work = [&] {
+    return stop_status_.has_value() || !inbox_.empty() || scheduler_.has_work();
+  };
+  StepExecutor& executor = *parts_.executor;
+  while (!WaitFor(work_, *lock, executor.keep_alive_interval(), has_work)) {
+    if (!failure_.ok()) continue;
+    absl::Status alive;
+    if (!Compute(lock, [&] { alive = executor.KeepAlive(); })) return false;
+    if (alive.ok()) continue;
+    lock->unlock();
+    Fail("the engine failed between steps", alive);
+    lock->lock();
+  }
+  return true;
 }
 
 void EngineCore::Run() {
@@ -194,10 +233,7 @@ void EngineCore::Run() {
     bool stopping = false;
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      work_.wait(lock, [&] {
-        return stop_status_.has_value() || !inbox_.empty() ||
-               scheduler_.has_work();
-      });
+      if (!AwaitWork(&lock)) return;
       inbox = std::exchange(inbox_, Inbox());
       stopping = stop_status_.has_value();
       end = stopping ? *stop_status_ : failure_;
@@ -208,7 +244,8 @@ void EngineCore::Run() {
     EndExpired();
     if (scheduler_.has_work() && !Step()) return;
   }
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (!Compute(&lock, [&] { parts_.executor->Shutdown(); })) return;
   stopped_ = true;
   done_.notify_all();
 }

@@ -10,12 +10,11 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "engine/cache/block_manager.h"
-#include "engine/cache/kv_cache.h"
-#include "engine/models/model.h"
 #include "engine/runtime/engine.h"
 #include "engine/runtime/engine_parts.h"
 #include "engine/runtime/rate_meter.h"
@@ -59,6 +58,7 @@ class EngineCore {
     Request request;
     std::shared_ptr<RequestObserver> observer;  // shared with the caller
     RequestTiming timing;
+    RequestExpertLoad expert_load;  // with trace_experts
   };
   struct CancelOrder {
     int64_t key = 0;
@@ -70,20 +70,32 @@ class EngineCore {
     bool empty() const { return requests.empty() && cancels.empty(); }
   };
 
-  EngineCore(EngineParts parts, const EngineOptions& options, KvCache cache);
+  EngineCore(EngineParts parts, const EngineOptions& options);
 
   // Everything below runs on the engine thread.
   void Accept(Inbox inbox);
   void EndExpired();
-  // False if the step was given up: the thread must touch nothing more.
+  // Runs `body`, which may hang in waiting for other ranks, without the lock.
+  // False if it was given up: the thread must touch nothing more.
+  bool Compute(std::unique_lock<std::mutex>* lock,
+               absl::FunctionRef<void()> body);
+  // Waits for work or the end, telling the other ranks meanwhile that this one
+  // is alive. False as in Compute.
+  bool AwaitWork(std::unique_lock<std::mutex>* lock);
+  // False as in Compute.
   bool Step();
   void MarkStarted(const std::vector<int64_t>& keys);
+  void CountExperts(const ScheduledStep& step, const StepTrace& trace);
   void Deliver(SchedulerEvent event);
   void Finish(int64_t key, const absl::Status& status, int64_t preemptions);
   void EndRequest(int64_t key, const absl::Status& status);
   void EndAll(const absl::Status& status);
-  void Fail(const absl::Status& status, const Batch& batch);
+  void FailStep(const absl::Status& status, const StepPlan& plan);
+  // No step will run again; `what` begins the message.
+  void Fail(const std::string& what, const absl::Status& status);
   void PublishLoad();
+  // Any thread.
+  absl::Status CheckRanks() const;
 
   EngineParts parts_;
   const EngineOptions options_;
@@ -108,8 +120,7 @@ class EngineCore {
   RateMeter token_rate_;
   // to here.
 
-  KvCache cache_;
-  BlockManager blocks_;
+  std::vector<BlockManager> blocks_;  // one for each data rank
   Scheduler scheduler_;
   std::optional<StepRunner> runner_;
   absl::flat_hash_map<int64_t, LiveRequest> requests_;

@@ -25,6 +25,7 @@ ScheduledRequest ToScheduled(int64_t key, const Request& request,
   result.priority = request.priority;
   result.deadline = request.deadline;
   result.prompt_logprobs = request.sampling.num_prompt_logprobs >= 0;
+  result.trace_routing = request.trace_experts;
   return result;
 }
 
@@ -57,33 +58,35 @@ bool EngineCore::Step() {
   const ScheduledStep step = scheduler_.NextBatch();
   MarkStarted(step.started);
   PublishLoad();
-  if (step.batch.num_rows() == 0) {
-    Fail(absl::InternalError("the scheduler found nothing to run"), step.batch);
+  if (step.plan.num_rows() == 0) {
+    FailStep(absl::InternalError("the scheduler found nothing to run"),
+             step.plan);
     return true;
   }
+  const auto params_of = [&](int64_t key) -> const SamplingParams& {
+    return requests_.find(key)->second.request.sampling;
+  };
+  absl::StatusOr<StepRunner::Results> results = absl::UnknownError("not run");
+  StepTrace trace;
   {
-    std::lock_guard<std::mutex> lock(mutex_);
-    computing_ = true;
-    // Stop may be waiting to hear it.
-    if (stop_status_.has_value()) done_.notify_all();
-  }
-  step_clock_.Begin(step.batch.step_id, step.batch.num_rows(), parts_.clock());
-  absl::StatusOr<StepRunner::Results> results =
-      runner_->Run(step, [&](int64_t key) -> const SamplingParams& {
-        return requests_.find(key)->second.request.sampling;
-      });
-  const absl::Duration step_time = step_clock_.End(parts_.clock());
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    computing_ = false;
-    if (abandoned_) return false;
+    std::unique_lock<std::mutex> lock(mutex_);
+    absl::Duration step_time;
+    if (!Compute(&lock, [&] {
+          step_clock_.Begin(step.plan.step_id, step.plan.num_rows(),
+                            parts_.clock());
+          results = runner_->Run(step, params_of, &trace);
+          step_time = step_clock_.End(parts_.clock());
+        })) {
+      return false;
+    }
     ++load_.steps;
     load_.last_step_time = step_time;
   }
   if (!results.ok()) {
-    Fail(results.status(), step.batch);
+    FailStep(results.status(), step.plan);
     return true;
   }
+  CountExperts(step, trace);
   for (size_t i = 0; i < results->size(); ++i) {
     absl::Status status = (*results)[i].status();
     if (status.ok()) continue;
@@ -97,6 +100,25 @@ bool EngineCore::Step() {
   PublishLoad();
   for (SchedulerEvent& event : events) Deliver(std::move(event));
   return true;
+}
+
+void EngineCore::CountExperts(const ScheduledStep& step,
+                              const StepTrace& trace) {
+  const std::vector<int64_t>& experts = model_config().experts_per_layer;
+  const size_t count =
+      std::min(step.traced_requests.size(), trace.sequences.size());
+  for (size_t i = 0; i < count; ++i) {
+    auto& counts =
+        requests_.at(step.traced_requests[i]).expert_load.rows_by_expert;
+    counts.resize(experts.size());
+    const auto& chosen = trace.sequences[i].expert_ids;
+    for (size_t layer = 0; layer < chosen.size(); ++layer) {
+      counts[layer].resize(experts[layer]);
+      for (int32_t expert : chosen[layer]) {
+        if (expert >= 0 && expert < experts[layer]) ++counts[layer][expert];
+      }
+    }
+  }
 }
 
 void EngineCore::MarkStarted(const std::vector<int64_t>& keys) {
@@ -150,6 +172,9 @@ void EngineCore::Finish(int64_t key, const absl::Status& status,
     live_ids_.erase(live.request.id);
     if (live.timing.scheduled == absl::Time()) --num_queued_;
   }
+  if (live.request.trace_experts) {
+    live.observer->OnExpertLoad(live.expert_load);
+  }
   live.observer->OnDone(status, live.timing);
   std::lock_guard<std::mutex> lock(mutex_);
   if (--num_live_ == 0) done_.notify_all();
@@ -162,14 +187,17 @@ void EngineCore::EndAll(const absl::Status& status) {
   for (int64_t key : keys) EndRequest(key, status);
 }
 
-void EngineCore::Fail(const absl::Status& status, const Batch& batch) {
-  const absl::Status failure = absl::UnavailableError(
-      absl::StrCat("the engine failed in step ", batch.step_id, " with ",
-                   batch.num_rows(), " rows: ", status.ToString()));
+void EngineCore::FailStep(const absl::Status& status, const StepPlan& plan) {
+  Fail(absl::StrCat("the engine failed in step ", plan.step_id, " with ",
+                    plan.num_rows(), " rows"),
+       status);
+}
+
+void EngineCore::Fail(const std::string& what, const absl::Status& status) {
+  const absl::Status failure =
+      absl::UnavailableError(absl::StrCat(what, ": ", status.ToString()));
   LogEngineEvent(EngineLogLevel::kError, "engine_failed",
-                 {{"step", absl::StrCat(batch.step_id)},
-                  {"rows", absl::StrCat(batch.num_rows())},
-                  {"error", status.ToString()}});
+                 {{"what", what}, {"error", status.ToString()}});
   {
     std::lock_guard<std::mutex> lock(mutex_);
     failure_ = failure;
@@ -179,13 +207,16 @@ void EngineCore::Fail(const absl::Status& status, const Batch& batch) {
 
 void EngineCore::PublishLoad() {
   const SchedulerLoad scheduled = scheduler_.load();
+  int64_t free_blocks = 0;
+  for (const BlockManager& blocks : blocks_) free_blocks += blocks.num_free();
   std::lock_guard<std::mutex> lock(mutex_);
   load_.running = scheduled.running_sequences;
   load_.waiting = scheduled.waiting_requests;
   load_.waiting_tokens = scheduled.waiting_tokens;
   load_.preemptions = scheduled.preemptions;
-  load_.free_blocks = blocks_.num_free();
-  load_.total_blocks = blocks_.num_blocks();
+  load_.free_blocks = free_blocks;
+  load_.total_blocks =
+      static_cast<int64_t>(blocks_.size()) * options_.num_blocks;
 }
 
 }  // namespace moe

@@ -1,13 +1,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
 #include "engine/batch/step_plan_codec.h"
+#include "engine/runtime/plan_channel.h"
 #include "engine/runtime/share_runner.h"
 #include "engine/runtime/step_link.h"
 #include "kernels/core/tensor.h"
@@ -18,34 +16,28 @@ namespace moe {
 // nothing from step to step but the KV cache. Thread-compatible.
 class Follower {
  public:
-  // Called before (in_step) and after each step.
-  using OnStep = std::function<void(bool in_step, int64_t step_id)>;
-
-  // What `runner` and `link` borrow must outlive the follower. `max_logit_rows`
-  // bounds those of a share. kResourceExhausted if memory is short.
+  // What `link` and `runner` borrow must outlive it. `max_logit_rows` bounds
+  // the rows of a share. kResourceExhausted if memory is short.
   static absl::StatusOr<Follower> Create(const StepLink& link,
                                          const StepPlanLimits& limits,
                                          const ShareRunner& runner,
                                          int64_t max_logit_rows);
 
   // Follows until rank 0 says that it is over: OK. Any failure, here or of a
-  // peer, ends it with a reason that names the rank, after all groups have been
-  // given up, so that the peers end too. Every wait is bounded.
-  absl::Status Run(const OnStep& on_step);
+  // peer, ends it, after all groups have been given up, so that the peers end
+  // too; the error names the rank that failed. Every wait is bounded.
+  absl::Status Run();
 
  private:
-  Follower() = default;
+  Follower(const StepLink& link, const StepPlanLimits& limits,
+           const ShareRunner& runner, Tensor logits);
 
-  // The next plan, whenever it comes.
-  absl::StatusOr<StepPlan> NextPlan();
   absl::Status Step(const StepPlan& plan);
 
   StepLink link_;
-  StepPlanLimits limits_;
   ShareRunner runner_;
-  int data_rank_ = 0;
+  PlanReceiver receiver_;
   Tensor logits_;  // [max_logit_rows, vocab range] f32
-  std::vector<uint8_t> plan_bytes_;
 };
 
 }  // namespace moe

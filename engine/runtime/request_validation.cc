@@ -1,7 +1,11 @@
 #include "engine/runtime/request_validation.h"
 
+#include <algorithm>
 #include <cstdint>
+#include <string>
+#include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "engine/sampling/token_id_check.h"
@@ -47,9 +51,45 @@ absl::Status CheckLengths(const Request& request, const ModelConfig& model) {
   return absl::OkStatus();
 }
 
+// For the first token of an answer, of which most are forbidden.
+absl::Status CheckATokenIsLeft(const Request& request, const ModelConfig& model,
+                               absl::Span<const int32_t> eos_token_ids) {
+  const SamplingParams& sampling = request.sampling;
+  const StoppingParams& stopping = request.stopping;
+  absl::flat_hash_set<int32_t> forbidden(sampling.banned_token_ids.begin(),
+                                         sampling.banned_token_ids.end());
+  if (stopping.min_new_tokens > 0) {
+    forbidden.insert(stopping.stop_token_ids.begin(),
+                     stopping.stop_token_ids.end());
+    if (!stopping.ignore_eos) {
+      forbidden.insert(eos_token_ids.begin(), eos_token_ids.end());
+    }
+  }
+  const std::vector<int32_t>& allowed = sampling.allowed_token_ids;
+  const bool left =
+      allowed.empty()
+          ? static_cast<int64_t>(forbidden.size()) < model.vocab_size
+          : std::any_of(allowed.begin(), allowed.end(), [&](int32_t token) {
+              return !forbidden.contains(token);
+            });
+  if (left) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "no token can be chosen: of ",
+      allowed.empty()
+          ? "the vocabulary"
+          : absl::StrCat("the ", allowed.size(), " allowed_token_ids"),
+      ", banned_token_ids",
+      stopping.min_new_tokens > 0
+          ? absl::StrCat(" and the stop tokens, which min_new_tokens ",
+                         stopping.min_new_tokens, " forbids at first,")
+          : "",
+      " leave none"));
+}
+
 }  // namespace
 
-absl::Status ValidateRequest(const Request& request, const ModelConfig& model) {
+absl::Status ValidateRequest(const Request& request, const ModelConfig& model,
+                             absl::Span<const int32_t> eos_token_ids) {
   if (request.id.empty()) return absl::InvalidArgumentError("id is empty");
   RETURN_IF_ERROR(CheckLengths(request, model));
   RETURN_IF_ERROR(CheckTokenIds("prompt", request.prompt, model.vocab_size));
@@ -61,7 +101,7 @@ absl::Status ValidateRequest(const Request& request, const ModelConfig& model) {
         absl::StrCat("n (num_answers) is ", request.num_answers,
                      "; it must be in [1, ", kMaxAnswers, "]"));
   }
-  return absl::OkStatus();
+  return CheckATokenIsLeft(request, model, eos_token_ids);
 }
 
 absl::Status ValidateEngineOptions(const EngineOptions& options,

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
@@ -18,12 +17,12 @@ struct StepLink {
   // Of all ranks, in the order of the world, used for plans and logits alone.
   Communicator* plans = nullptr;
   IdleDoorbell* doorbell = nullptr;
-  // What the model communicates in. Aborted with `plans`.
+  // What the model communicates in.
   ProcessGroups* groups = nullptr;
   int tensor_degree = 1;  // rank = data_rank * tensor_degree + tensor_rank
   std::string host;       // of this rank, for messages
-  // True if a ring must follow every plan: peers on other nodes see a message
-  // later than it was sent.
+  // A ring follows every plan: for ranks on several nodes, where a message is
+  // seen later than it was sent.
   bool always_ring = false;
 
   // After a step, followers look for the next plan for so long before they
@@ -33,9 +32,20 @@ struct StepLink {
   // four times as often. Equal on all ranks.
   absl::Duration idle_timeout = absl::Seconds(60);
 
-  // Why the job fails, from whoever knows it first (the control link), or OK.
+  // Why the job fails, from who knows it first (RankRuntime::status), or OK.
   // Any thread. May be empty.
   std::function<absl::Status()> job_status;
+
+  // Called before (in_step) and after each step of this rank. May be empty.
+  std::function<void(bool in_step, int64_t step_id)> on_step;
 };
+
+// Gives all groups up because of `error` in `step_id` (-1: between steps), so
+// that no peer waits for this rank, and returns the reason that others are to
+// hear: what the job says, if it says something soon (a group that fails is
+// most often the echo of a rank that died), else `error`, with this rank's
+// number and host if it arose here.
+absl::Status GiveUp(const StepLink& link, int64_t step_id,
+                    const absl::Status& error);
 
 }  // namespace moe

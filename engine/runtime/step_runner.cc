@@ -9,14 +9,13 @@
 
 namespace moe {
 
-absl::StatusOr<StepRunner> StepRunner::Create(Model* model, KvCache* cache,
+absl::StatusOr<StepRunner> StepRunner::Create(StepExecutor* executor,
                                               ThreadPool* threads,
+                                              int64_t vocab_size,
                                               int64_t max_logit_rows) {
   StepRunner runner;
-  runner.model_ = model;
-  runner.cache_ = cache;
+  runner.executor_ = executor;
   runner.threads_ = threads;
-  const int64_t vocab_size = model->config().vocab_size;
   ASSIGN_OR_RETURN(runner.logits_,
                    Tensor::Allocate(DType::kF32, {max_logit_rows, vocab_size}));
   for (int i = 0; i < threads->num_threads(); ++i) {
@@ -26,18 +25,19 @@ absl::StatusOr<StepRunner> StepRunner::Create(Model* model, KvCache* cache,
 }
 
 absl::StatusOr<StepRunner::Results> StepRunner::Run(const ScheduledStep& step,
-                                                    ParamsOf params_of) {
+                                                    ParamsOf params_of,
+                                                    StepTrace* trace) {
   const int64_t num_rows = static_cast<int64_t>(step.logit_tasks.size());
   if (num_rows > logits_.dim(0)) {
-    return absl::InternalError(absl::StrCat("step ", step.batch.step_id,
+    return absl::InternalError(absl::StrCat("step ", step.plan.step_id,
                                             " wants ", num_rows,
                                             " rows of logits; there is room "
                                             "for ",
                                             logits_.dim(0)));
   }
   const int64_t vocab_size = logits_.dim(1);
-  RETURN_IF_ERROR(model_->Forward(step.batch, *cache_,
-                                  logits_.view().Rows(0, num_rows), nullptr));
+  RETURN_IF_ERROR(
+      executor_->Execute(step.plan, logits_.view().Rows(0, num_rows), trace));
   Results results(num_rows, absl::UnknownError("not computed"));
   threads_->ParallelFor(num_rows, [&](int64_t task, int worker) {
     const LogitTask& what = step.logit_tasks[task];

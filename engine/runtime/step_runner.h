@@ -5,8 +5,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
-#include "engine/cache/kv_cache.h"
-#include "engine/models/model.h"
+#include "engine/runtime/step_executor.h"
 #include "engine/sampling/sampler.h"
 #include "engine/scheduler/scheduler.h"
 #include "kernels/core/tensor.h"
@@ -14,7 +13,7 @@
 
 namespace moe {
 
-// Computes a scheduled step: the model over its rows, then a token (or a prompt
+// Computes a scheduled step: its rows on all ranks, then a token (or a prompt
 // logprob) from each row of logits, rows in parallel. One thread at a time.
 class StepRunner {
  public:
@@ -23,21 +22,22 @@ class StepRunner {
   using ParamsOf =
       absl::FunctionRef<const SamplingParams&(int64_t request_key)>;
 
-  // All borrowed. `max_logit_rows` bounds the logits of one step.
-  // kResourceExhausted if their memory is not there.
-  static absl::StatusOr<StepRunner> Create(Model* model, KvCache* cache,
+  // Borrows executor and threads. `max_logit_rows` bounds the logits of one
+  // step. kResourceExhausted if their memory is not there.
+  static absl::StatusOr<StepRunner> Create(StepExecutor* executor,
                                            ThreadPool* threads,
+                                           int64_t vocab_size,
                                            int64_t max_logit_rows);
 
   // One result per logit task; a row's own error concerns its request alone.
-  // An error of the whole step is the model's.
-  absl::StatusOr<Results> Run(const ScheduledStep& step, ParamsOf params_of);
+  // An error of the whole step is the executor's. `trace` is for its Execute.
+  absl::StatusOr<Results> Run(const ScheduledStep& step, ParamsOf params_of,
+                              StepTrace* trace);
 
  private:
   StepRunner() = default;
 
-  Model* model_ = nullptr;
-  KvCache* cache_ = nullptr;
+  StepExecutor* executor_ = nullptr;
   ThreadPool* threads_ = nullptr;
   Tensor logits_;                  // [max_logit_rows, vocab] f32
   std::vector<Sampler> samplers_;  // one per worker

@@ -8,44 +8,26 @@
 #include "absl/strings/str_cat.h"
 
 namespace moe {
-namespace {
-
-// A running answer with the whole prompt in the KV cache, or null.
-const Sequence* FindDonor(const RequestState& request) {
-  for (const Sequence& answer : request.answers) {
-    if (answer.state == Sequence::State::kRunning && !answer.in_prompt()) {
-      return &answer;
-    }
-  }
-  return nullptr;
-}
-
-bool RunsInPrompt(const RequestState& request) {
-  return std::any_of(request.answers.begin(), request.answers.end(),
-                     [](const Sequence& answer) {
-                       return answer.state == Sequence::State::kRunning &&
-                              answer.in_prompt();
-                     });
-}
-
-}  // namespace
-
-Scheduler::Scheduler(const SchedulerOptions& options, BlockManager* blocks)
-    : options_(options), blocks_(*blocks) {
+Scheduler::Scheduler(const SchedulerOptions& options,
+                     absl::Span<BlockManager> blocks)
+    : options_(options), ranks_(blocks.size()) {
+  assert(!blocks.empty());
   assert(options.max_running_sequences >= 1);
   assert(options.max_step_tokens >= options.max_running_sequences);
+  for (size_t d = 0; d < blocks.size(); ++d) ranks_[d].blocks = &blocks[d];
 }
 
 absl::Status Scheduler::CheckFits(int64_t prompt_tokens,
                                   int64_t max_new_tokens) const {
   // The last token of an answer is never computed.
   const int64_t tokens = prompt_tokens + max_new_tokens - 1;
-  const int64_t needed = blocks_.BlocksFor(tokens);
-  if (needed <= blocks_.num_blocks()) return absl::OkStatus();
+  const BlockManager& blocks = *ranks_[0].blocks;
+  const int64_t needed = blocks.BlocksFor(tokens);
+  if (needed <= blocks.num_blocks()) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
       "a prompt of ", prompt_tokens, " tokens and max_new_tokens ",
       max_new_tokens, " need ", needed, " KV cache blocks of ",
-      blocks_.block_size(), " tokens; there are ", blocks_.num_blocks(),
+      blocks.block_size(), " tokens; there are ", blocks.num_blocks(),
       ": ask for less, or give the server more KV cache memory"));
 }
 
@@ -68,7 +50,7 @@ void Scheduler::Add(ScheduledRequest request) {
     sequence.id = next_sequence_id_++;
     sequence.request = state.get();
     sequence.answer_index = i;
-    waiting_.push_back(&sequence);
+    Enqueue(&sequence);
   }
   requests_[key] = std::move(state);
 }
@@ -101,127 +83,96 @@ std::vector<int64_t> Scheduler::Expired(absl::Time now) const {
 }
 
 ScheduledStep Scheduler::NextBatch() {
-  step_ = ScheduledStep();
-  slices_.clear();
-  tasks_.clear();
-  step_.batch.step_id = num_steps_++;
-  rows_left_ = options_.max_step_tokens;
-  prompt_logprob_rows_left_ = options_.max_prompt_logprob_rows;
-  preempted_ = false;
-
-  SortByOrder();
-  ScheduleDecode();
-  SchedulePrefill();
-  // Who was just preempted would take the blocks back at once.
-  if (!preempted_) Admit();
+  BeginStep();
+  PromoteLongWaiting();
+  for (DataRank& rank : ranks_) {
+    std::sort(rank.running.begin(), rank.running.end(),
+              [](const Sequence* a, const Sequence* b) {
+                return ServedBefore(*a, *b);
+              });
+    ScheduleDecode(&rank);
+    SchedulePrefill(&rank);
+  }
+  Admit();
+  FinishStep();
   return std::move(step_);
 }
 
-void Scheduler::SortByOrder() {
-  for (Sequence* sequence : waiting_) {
-    RequestState& request = *sequence->request;
-    if (num_steps_ - request.arrival_step > options_.max_waiting_steps) {
-      request.promoted = true;
+void Scheduler::BeginStep() {
+  step_ = ScheduledStep();
+  slices_.clear();
+  tasks_.clear();
+  step_.plan.step_id = num_steps_++;
+  for (DataRank& rank : ranks_) {
+    rank.share = Batch();
+    rank.logit_tasks.clear();
+    rank.tasks.clear();
+    rank.traced_requests.clear();
+    rank.rows_left = options_.max_step_tokens;
+    rank.prompt_logprob_rows_left = options_.max_prompt_logprob_rows;
+    rank.open = true;
+  }
+}
+
+void Scheduler::PromoteLongWaiting() {
+  std::vector<RequestState*> promoted;
+  for (RequestState* request : waiting_) {
+    if (!request->promoted &&
+        num_steps_ - request->arrival_step > options_.max_waiting_steps) {
+      promoted.push_back(request);
     }
   }
-  const auto by_order = [](const Sequence* a, const Sequence* b) {
-    return ServedBefore(*a, *b);
-  };
-  std::sort(running_.begin(), running_.end(), by_order);
-  std::sort(waiting_.begin(), waiting_.end(), by_order);
-}
-
-void Scheduler::ScheduleDecode() {
-  // running_ shrinks from its end while this goes on.
-  for (size_t i = 0; i < running_.size(); ++i) {
-    Sequence* sequence = running_[i];
-    if (sequence->num_pending() != 1) continue;
-    if (!ReserveOrPreempt(sequence)) break;
-    AddSlice(sequence, 1);
+  // Out of the queue first, which is ordered by what changes.
+  for (RequestState* request : promoted) waiting_.erase(request);
+  for (RequestState* request : promoted) {
+    request->promoted = true;
+    waiting_.insert(request);
   }
 }
 
-bool Scheduler::ReserveOrPreempt(Sequence* sequence) {
-  while (!blocks_.Reserve(sequence->id, sequence->num_known()).ok()) {
-    Sequence* last = running_.back();
-    Preempt(last);
-    if (last == sequence) return false;
+void Scheduler::ScheduleDecode(DataRank* rank) {
+  // `running` shrinks from its end while this goes on.
+  for (size_t i = 0; i < rank->running.size(); ++i) {
+    Sequence* sequence = rank->running[i];
+    if (sequence->num_pending() != 1) continue;
+    if (!ReserveOrPreempt(rank, sequence)) break;
+    AddSlice(rank, sequence, 1);
+  }
+}
+
+bool Scheduler::ReserveOrPreempt(DataRank* rank, Sequence* sequence) {
+  while (!rank->blocks->Reserve(sequence->id, sequence->num_known()).ok()) {
+    const bool itself = rank->running.back() == sequence;
+    Preempt(rank);
+    if (itself) return false;
   }
   return true;
 }
 
-void Scheduler::Preempt(Sequence* sequence) {
-  assert(running_.back() == sequence);
-  running_.pop_back();
-  blocks_.Release(sequence->id);
+void Scheduler::Preempt(DataRank* rank) {
+  Sequence* sequence = rank->running.back();
+  rank->running.pop_back();
+  rank->blocks->Release(sequence->id);
+  --sequence->request->num_running;
   sequence->num_computed = 0;
   sequence->state = Sequence::State::kWaiting;
-  waiting_.insert(std::lower_bound(waiting_.begin(), waiting_.end(), sequence,
-                                   [](const Sequence* a, const Sequence* b) {
-                                     return ServedBefore(*a, *b);
-                                   }),
-                  sequence);
+  Enqueue(sequence);
   ++sequence->request->preemptions;
   ++preemptions_;
-  preempted_ = true;
+  // Or it would take the blocks back at once.
+  rank->open = false;
 }
 
-void Scheduler::SchedulePrefill() {
-  for (Sequence* sequence : running_) {
+void Scheduler::SchedulePrefill(DataRank* rank) {
+  for (Sequence* sequence : rank->running) {
     if (sequence->num_pending() <= 1) continue;
-    AddSlice(sequence, PrefillShare(*sequence));
+    AddSlice(rank, sequence, PrefillShare(*rank, *sequence));
   }
 }
 
-void Scheduler::Admit() {
-  std::vector<Sequence*> left;
-  size_t i = 0;
-  for (; i < waiting_.size(); ++i) {
-    if (static_cast<int64_t>(running_.size()) >=
-            options_.max_running_sequences ||
-        rows_left_ == 0) {
-      break;
-    }
-    Sequence* sequence = waiting_[i];
-    const Sequence* donor = FindDonor(*sequence->request);
-    // The answers of a request wait for the one that computes their prompt.
-    if (donor == nullptr && RunsInPrompt(*sequence->request)) {
-      left.push_back(sequence);
-      continue;
-    }
-    if (!TryAdmit(sequence, donor)) break;
-  }
-  left.insert(left.end(), waiting_.begin() + i, waiting_.end());
-  waiting_ = std::move(left);
-}
-
-bool Scheduler::TryAdmit(Sequence* sequence, const Sequence* donor) {
-  // One token at least is left to compute: its logits choose the next.
-  const int64_t shared = donor == nullptr
-                             ? 0
-                             : std::min(sequence->request->prompt_size(),
-                                        sequence->num_known() - 1) /
-                                   blocks_.block_size();
-  // Running sequences are about to need a block each: leave them one, or they
-  // would preempt the newcomer.
-  const int64_t reserve = static_cast<int64_t>(running_.size());
-  const int64_t needed = blocks_.BlocksFor(sequence->num_known()) - shared;
-  if (!running_.empty() && needed + reserve > blocks_.num_free()) return false;
-
-  if (donor != nullptr) blocks_.Share(donor->id, sequence->id, shared);
-  if (!blocks_.Reserve(sequence->id, sequence->num_known()).ok()) {
-    blocks_.Release(sequence->id);
-    return false;
-  }
-  sequence->num_computed = shared * blocks_.block_size();
-  sequence->state = Sequence::State::kRunning;
-  running_.push_back(sequence);
-  AddSlice(sequence, PrefillShare(*sequence));
-  return true;
-}
-
-int64_t Scheduler::PrefillShare(const Sequence& sequence) const {
-  int64_t share = std::min(sequence.num_pending(), rows_left_);
+int64_t Scheduler::PrefillShare(const DataRank& rank,
+                                const Sequence& sequence) const {
+  int64_t share = std::min(sequence.num_pending(), rank.rows_left);
   if (options_.prefill_chunk_tokens > 0) {
     share = std::min(share, options_.prefill_chunk_tokens);
   }
@@ -232,24 +183,29 @@ int64_t Scheduler::PrefillShare(const Sequence& sequence) const {
   const int64_t last_row = request.prompt_size() - 1;
   const int64_t first_scoring =
       std::max(sequence.num_computed, request.num_scored() - 1);
-  if (first_scoring + prompt_logprob_rows_left_ >= last_row) return share;
-  return std::min(
-      share, first_scoring + prompt_logprob_rows_left_ - sequence.num_computed);
+  const int64_t allowance = rank.prompt_logprob_rows_left;
+  if (first_scoring + allowance >= last_row) return share;
+  return std::min(share, first_scoring + allowance - sequence.num_computed);
 }
 
-void Scheduler::AddSlice(Sequence* sequence, int64_t num_tokens) {
+void Scheduler::AddSlice(DataRank* rank, Sequence* sequence,
+                         int64_t num_tokens) {
   if (num_tokens == 0) return;
   RequestState& request = *sequence->request;
   const std::vector<int32_t>& prompt = request.request.prompt;
-  Batch& batch = step_.batch;
+  Batch& share = rank->share;
 
   SequenceSlice slice;
   slice.sequence_id = sequence->id;
-  slice.first_row = static_cast<int32_t>(batch.num_rows());
+  slice.first_row = static_cast<int32_t>(share.num_rows());
   slice.num_tokens = static_cast<int32_t>(num_tokens);
   slice.start_position = static_cast<int32_t>(sequence->num_computed);
-  slice.block_ids = blocks_.Table(sequence->id);
-  batch.sequences.push_back(std::move(slice));
+  slice.trace_routing = request.request.trace_routing;
+  slice.block_ids = rank->blocks->Table(sequence->id);
+  share.sequences.push_back(std::move(slice));
+  if (request.request.trace_routing) {
+    rank->traced_requests.push_back(request.request.key);
+  }
 
   LogitTask task;
   task.request_key = request.request.key;
@@ -262,13 +218,11 @@ void Scheduler::AddSlice(Sequence* sequence, int64_t num_tokens) {
         p + 1 < request.prompt_size()) {
       task.kind = LogitTask::Kind::kPromptLogprob;
       task.target = prompt[p + 1];
-      batch.logit_rows.push_back(static_cast<int32_t>(batch.num_rows()));
-      step_.logit_tasks.push_back(task);
-      tasks_.push_back({sequence, task.kind});
-      --prompt_logprob_rows_left_;
+      AddTask(rank, sequence, task, share.num_rows());
+      --rank->prompt_logprob_rows_left;
     }
-    batch.token_ids.push_back(sequence->token(p));
-    batch.positions.push_back(static_cast<int32_t>(p));
+    share.token_ids.push_back(sequence->token(p));
+    share.positions.push_back(static_cast<int32_t>(p));
   }
   if (end == sequence->num_known()) {
     task.kind = LogitTask::Kind::kSample;
@@ -278,11 +232,9 @@ void Scheduler::AddSlice(Sequence* sequence, int64_t num_tokens) {
         stopping.min_new_tokens) {
       task.masked_ids = stopping.stop_token_ids;
     }
-    batch.logit_rows.push_back(static_cast<int32_t>(batch.num_rows() - 1));
-    step_.logit_tasks.push_back(task);
-    tasks_.push_back({sequence, task.kind});
+    AddTask(rank, sequence, task, share.num_rows() - 1);
   }
-  rows_left_ -= num_tokens;
+  rank->rows_left -= num_tokens;
   if (!request.started) {
     request.started = true;
     step_.started.push_back(request.request.key);
@@ -290,23 +242,41 @@ void Scheduler::AddSlice(Sequence* sequence, int64_t num_tokens) {
   slices_.push_back({sequence, num_tokens});
 }
 
+void Scheduler::AddTask(DataRank* rank, Sequence* sequence, LogitTask task,
+                        int64_t row) {
+  rank->share.logit_rows.push_back(static_cast<int32_t>(row));
+  rank->tasks.push_back({sequence, task.kind});
+  rank->logit_tasks.push_back(std::move(task));
+}
+
+void Scheduler::FinishStep() {
+  std::vector<int32_t> rows;
+  for (const DataRank& rank : ranks_) {
+    rows.push_back(static_cast<int32_t>(rank.share.num_rows()));
+  }
+  for (DataRank& rank : ranks_) {
+    rank.share.step_id = step_.plan.step_id;
+    rank.share.rows_on_data_ranks = rows;
+    step_.plan.shares.push_back(std::move(rank.share));
+    step_.logit_tasks.insert(step_.logit_tasks.end(), rank.logit_tasks.begin(),
+                             rank.logit_tasks.end());
+    tasks_.insert(tasks_.end(), rank.tasks.begin(), rank.tasks.end());
+    step_.traced_requests.insert(step_.traced_requests.end(),
+                                 rank.traced_requests.begin(),
+                                 rank.traced_requests.end());
+  }
+}
+
 SchedulerLoad Scheduler::load() const {
   SchedulerLoad load;
-  load.running_sequences = static_cast<int64_t>(running_.size());
+  for (const DataRank& rank : ranks_) {
+    load.running_sequences += static_cast<int64_t>(rank.running.size());
+  }
   load.preemptions = preemptions_;
-  for (const auto& [key, request] : requests_) {
-    const bool runs =
-        std::any_of(request->answers.begin(), request->answers.end(),
-                    [](const Sequence& sequence) {
-                      return sequence.state == Sequence::State::kRunning;
-                    });
-    if (runs) continue;
+  for (const RequestState* request : waiting_) {
+    if (request->num_running > 0) continue;
     ++load.waiting_requests;
-    for (const Sequence& sequence : request->answers) {
-      if (sequence.state == Sequence::State::kWaiting) {
-        load.waiting_tokens += sequence.num_pending();
-      }
-    }
+    load.waiting_tokens += request->waiting_tokens;
   }
   return load;
 }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -11,7 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "engine/batch/batch.h"
+#include "engine/batch/step_plan.h"
 #include "engine/cache/block_manager.h"
 #include "engine/sampling/sampling_params.h"
 #include "engine/scheduler/sequence.h"
@@ -19,6 +20,7 @@
 
 namespace moe {
 
+// The numbers of sequences and rows are for each data rank.
 struct SchedulerOptions {
   int64_t max_step_tokens = 512;
   // Longest piece of one prompt in a step; 0: all that fits.
@@ -45,9 +47,12 @@ struct LogitTask {
 };
 
 struct ScheduledStep {
-  Batch batch;
-  std::vector<LogitTask> logit_tasks;  // one per batch.logit_rows
-  std::vector<int64_t> started;        // requests that run for the first time
+  StepPlan plan;
+  // One for each of the shares' logit_rows, in the order of the shares.
+  std::vector<LogitTask> logit_tasks;
+  std::vector<int64_t> started;  // requests that run for the first time
+  // The requests of the slices with trace_routing, in the order of the shares.
+  std::vector<int64_t> traced_requests;
 };
 
 // The last event of a request: OK after every answer has finished, or an error.
@@ -87,13 +92,26 @@ struct SchedulerLoad {
 //
 // The answers of one request share the full blocks of the prompt: the first
 // computes them, the others wait for that and compute only the prompt's tail
-// again. Not thread-safe.
+// again.
+//
+// Data ranks. Each has blocks of its own, and all of the above holds for each
+// of them, with one queue for all. A sequence is given to a data rank when it
+// is admitted: where most blocks are free, then where the step has the fewest
+// rows, then the first; it stays until it is done or preempted. Answers of one
+// request run on one data rank. Who finds room nowhere has the data rank with
+// most free blocks kept for it: nobody behind it in the queue is admitted
+// there, while the others go on. Not thread-safe.
 class Scheduler {
  public:
-  // `blocks` is borrowed, and used by nobody else.
-  Scheduler(const SchedulerOptions& options, BlockManager* blocks);
+  // One element of `blocks` for each data rank, with equal numbers of blocks;
+  // borrowed, and used by nobody else.
+  Scheduler(const SchedulerOptions& options, absl::Span<BlockManager> blocks);
+  // With one data rank.
+  Scheduler(const SchedulerOptions& options, BlockManager* blocks)
+      : Scheduler(options, absl::MakeSpan(blocks, 1)) {}
 
-  // kFailedPrecondition if a sequence of that size can never fit the blocks.
+  // kFailedPrecondition if a sequence of that size can never fit the blocks of
+  // a data rank. Any thread.
   absl::Status CheckFits(int64_t prompt_tokens, int64_t max_new_tokens) const;
 
   // The request must fit; its key must be larger than all before.
@@ -131,20 +149,54 @@ class Scheduler {
     Sequence* sequence;
     LogitTask::Kind kind;
   };
+  struct DataRank {
+    BlockManager* blocks;            // borrowed
+    std::vector<Sequence*> running;  // in order, as of the last NextBatch
 
-  void SortByOrder();
-  void ScheduleDecode();
-  void SchedulePrefill();
-  void Admit();
+    // The step under construction.
+    Batch share;
+    std::vector<LogitTask> logit_tasks;
+    std::vector<Task> tasks;  // one per logit task
+    std::vector<int64_t> traced_requests;
+    int64_t rows_left;
+    int64_t prompt_logprob_rows_left;
+    bool open;  // takes new sequences
+  };
+  struct BeforeInQueue {
+    bool operator()(const RequestState* a, const RequestState* b) const {
+      return ServedBefore(*a, *b);
+    }
+  };
+
+  void BeginStep();
+  void PromoteLongWaiting();
+  void ScheduleDecode(DataRank* rank);
+  void SchedulePrefill(DataRank* rank);
   // Reserves the blocks of the sequence's next token, preempting others; false
   // if it had to be preempted itself.
-  bool ReserveOrPreempt(Sequence* sequence);
-  void Preempt(Sequence* sequence);
-  // `donor`: an answer to the same prompt to share blocks with, or null.
-  bool TryAdmit(Sequence* sequence, const Sequence* donor);
+  bool ReserveOrPreempt(DataRank* rank, Sequence* sequence);
+  void Preempt(DataRank* rank);
   // How many of the sequence's pending tokens the step can still take.
-  int64_t PrefillShare(const Sequence& sequence) const;
-  void AddSlice(Sequence* sequence, int64_t num_tokens);
+  int64_t PrefillShare(const DataRank& rank, const Sequence& sequence) const;
+  void AddSlice(DataRank* rank, Sequence* sequence, int64_t num_tokens);
+  void AddTask(DataRank* rank, Sequence* sequence, LogitTask task, int64_t row);
+  void FinishStep();
+
+  void Admit();
+  void AdmitAnswers(RequestState* request);
+  // Where a waiting sequence without a donor fits now, or null.
+  DataRank* ChooseRank(const Sequence& sequence);
+  void KeepRankFor(RequestState* request);
+  bool IsOpen(const DataRank& rank) const;
+  bool AnyOpen() const;
+  int64_t SharedBlocks(const DataRank& rank, const Sequence& sequence) const;
+  bool Fits(const DataRank& rank, const Sequence& sequence,
+            int64_t shared) const;
+  // `donor`: an answer to the same prompt to share blocks with, or null.
+  bool TryAdmit(DataRank* rank, Sequence* sequence, const Sequence* donor);
+
+  void Enqueue(Sequence* sequence);
+  void Dequeue(Sequence* sequence);
 
   void CommitSample(Sequence* sequence, SampledToken token,
                     std::vector<SchedulerEvent>* events);
@@ -153,10 +205,10 @@ class Scheduler {
   void Forget(RequestState* request);
 
   SchedulerOptions options_;
-  BlockManager& blocks_;
+  std::vector<DataRank> ranks_;
   absl::flat_hash_map<int64_t, std::unique_ptr<RequestState>> requests_;
-  std::vector<Sequence*> running_;  // in order, as of the last NextBatch
-  std::vector<Sequence*> waiting_;
+  // Those that have answers waiting; in order.
+  std::set<RequestState*, BeforeInQueue> waiting_;
   int64_t next_sequence_id_ = 0;
   int64_t num_steps_ = 0;
   int64_t preemptions_ = 0;
@@ -165,9 +217,6 @@ class Scheduler {
   ScheduledStep step_;
   std::vector<Slice> slices_;
   std::vector<Task> tasks_;  // one per logit task
-  int64_t rows_left_ = 0;
-  int64_t prompt_logprob_rows_left_ = 0;
-  bool preempted_ = false;
 };
 
 }  // namespace moe

@@ -71,10 +71,15 @@ void Scheduler::CommitSample(Sequence* sequence, SampledToken token,
 }
 
 void Scheduler::FinishSequence(Sequence* sequence) {
-  std::vector<Sequence*>& list =
-      sequence->state == Sequence::State::kRunning ? running_ : waiting_;
-  list.erase(std::find(list.begin(), list.end(), sequence));
-  blocks_.Release(sequence->id);
+  if (sequence->state == Sequence::State::kRunning) {
+    DataRank& rank = ranks_[sequence->data_rank];
+    rank.running.erase(
+        std::find(rank.running.begin(), rank.running.end(), sequence));
+    rank.blocks->Release(sequence->id);
+    --sequence->request->num_running;
+  } else {
+    Dequeue(sequence);
+  }
   sequence->state = Sequence::State::kFinished;
   --sequence->request->num_unfinished;
 }

@@ -2,15 +2,17 @@
 
 namespace moe {
 
-bool ServedBefore(const Sequence& a, const Sequence& b) {
-  const RequestState& x = *a.request;
-  const RequestState& y = *b.request;
-  if (x.promoted != y.promoted) return x.promoted;
+bool ServedBefore(const RequestState& a, const RequestState& b) {
+  if (a.promoted != b.promoted) return a.promoted;
   // Among the promoted, arrival alone counts: none of them can be overtaken.
-  if (!x.promoted && x.request.priority != y.request.priority) {
-    return x.request.priority > y.request.priority;
+  if (!a.promoted && a.request.priority != b.request.priority) {
+    return a.request.priority > b.request.priority;
   }
-  if (x.request.key != y.request.key) return x.request.key < y.request.key;
+  return a.request.key < b.request.key;
+}
+
+bool ServedBefore(const Sequence& a, const Sequence& b) {
+  if (a.request != b.request) return ServedBefore(*a.request, *b.request);
   return a.answer_index < b.answer_index;
 }
 

@@ -17,6 +17,7 @@ struct ScheduledRequest {
   int32_t priority = 0;  // higher first
   absl::Time deadline = absl::InfiniteFuture();
   bool prompt_logprobs = false;
+  bool trace_routing = false;  // SequenceSlice::trace_routing of its slices
 };
 
 struct RequestState;
@@ -29,6 +30,7 @@ struct Sequence {
   RequestState* request = nullptr;
   int32_t answer_index = 0;
   State state = State::kWaiting;
+  int32_t data_rank = 0;  // where it runs
   std::vector<int32_t> answer;
   int64_t num_computed = 0;  // leading tokens that are in the KV cache
 
@@ -49,6 +51,11 @@ struct RequestState {
   bool started = false;          // was in a step
   bool prompt_reported = false;  // OnPrompt is out
   int64_t preemptions = 0;
+  int64_t num_running = 0;
+  std::vector<Sequence*> waiting;  // by answer index
+  int64_t waiting_tokens = 0;      // known ones of those that wait
+  // The data rank that is kept for it, since it found room nowhere; -1: none.
+  int32_t kept_rank = -1;
   // As far as scored, the first token's included (which has none); a recomputed
   // prompt is not scored again.
   std::vector<SampledToken> prompt_logprobs;
@@ -80,6 +87,7 @@ inline bool Sequence::in_prompt() const {
 }
 
 // The order of service: see Scheduler.
+bool ServedBefore(const RequestState& a, const RequestState& b);
 bool ServedBefore(const Sequence& a, const Sequence& b);
 
 }  // namespace moe

@@ -26,7 +26,10 @@ std::unique_ptr<Engine> MakeFakeEngine(const EngineOptions& options,
   EngineParts parts;
   parts.threads = std::make_unique<ThreadPool>(num_threads);
   parts.model = std::make_unique<FakeModel>(97, 256, std::move(hooks));
-  if (clock) parts.clock = std::move(clock);
+  if (clock) {
+    parts.clock = clock;
+    parts.system_clock = std::move(clock);
+  }
   absl::StatusOr<std::unique_ptr<Engine>> engine =
       CreateEngine(std::move(parts), options);
   EXPECT_TRUE(engine.ok()) << engine.status();

@@ -97,13 +97,13 @@ class Soak {
   }
 
   void CheckStep(const ScheduledStep& step) {
-    ASSERT_GE(step.batch.num_rows(), 1);
-    ASSERT_LE(step.batch.num_rows(), options_.max_step_tokens);
-    ASSERT_LE(static_cast<int64_t>(step.batch.sequences.size()),
+    ASSERT_GE(step.plan.num_rows(), 1);
+    ASSERT_LE(step.plan.num_rows(), options_.max_step_tokens);
+    ASSERT_LE(static_cast<int64_t>(step.plan.shares[0].sequences.size()),
               options_.max_running_sequences);
-    ASSERT_EQ(step.logit_tasks.size(), step.batch.logit_rows.size());
-    ASSERT_TRUE(std::is_sorted(step.batch.logit_rows.begin(),
-                               step.batch.logit_rows.end()));
+    ASSERT_EQ(step.logit_tasks.size(), step.plan.shares[0].logit_rows.size());
+    ASSERT_TRUE(std::is_sorted(step.plan.shares[0].logit_rows.begin(),
+                               step.plan.shares[0].logit_rows.end()));
     int64_t prompt_rows = 0;
     for (const LogitTask& task : step.logit_tasks) {
       prompt_rows += task.kind == LogitTask::Kind::kPromptLogprob;
@@ -111,7 +111,7 @@ class Soak {
     ASSERT_LE(prompt_rows, options_.max_prompt_logprob_rows);
     // No block is written twice, nor written by one and read by another.
     std::map<int32_t, int> writers;
-    for (const SequenceSlice& slice : step.batch.sequences) {
+    for (const SequenceSlice& slice : step.plan.shares[0].sequences) {
       const int64_t end = slice.start_position + slice.num_tokens;
       ASSERT_LE(end, static_cast<int64_t>(slice.block_ids.size()) * kBlockSize);
       for (int64_t b = slice.start_position / kBlockSize;
@@ -120,7 +120,7 @@ class Soak {
       }
     }
     std::map<int32_t, int> holders;
-    for (const SequenceSlice& slice : step.batch.sequences) {
+    for (const SequenceSlice& slice : step.plan.shares[0].sequences) {
       for (int32_t block : slice.block_ids) ++holders[block];
     }
     for (const auto& [block, count] : writers) {
