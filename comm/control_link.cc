@@ -114,13 +114,6 @@ void ControlLink::SetWatchdog(absl::Duration watchdog) {
   watchdog_ = watchdog;
 }
 
-void ControlLink::SetReport(std::string report) {
-  std::lock_guard lock(mutex_);
-  if (report.size() > kMaxReportBytes) return;  // see the header
-  report_ = std::move(report);
-  report_is_new_ = true;
-}
-
 std::vector<ControlPeer> ControlLink::Peers() const {
   std::lock_guard lock(mutex_);
   const TimePoint now = Clock::now();
@@ -321,7 +314,10 @@ bool ControlLink::Take(Peer& peer, ControlFrame frame) {
       if (!frame.payload.empty()) peer.known.report = std::move(frame.payload);
       return true;
     case ControlFrameType::kFailure:
-      if (failure_.ok()) RecordFailure(frame.payload);
+      if (failure_.ok()) {
+        peer.known.failed = options_.rank == 0;  // else rank 0 only tells of it
+        RecordFailure(frame.payload);
+      }
       return true;
     case ControlFrameType::kLeave:
       peer.known.left = true;
@@ -336,6 +332,7 @@ void ControlLink::Lose(Peer& peer, absl::string_view what) {
   peer.socket.Close();
   peer.out.clear();
   if (peer.known.left || !failure_.ok()) return;
+  peer.known.failed = true;
   RecordFailure(absl::StrCat(Describe(peer.known.identity), " ", what));
 }
 
@@ -346,10 +343,10 @@ void ControlLink::SendHeartbeats() {
   for (Peer& peer : peers_) {
     // One that does not read gets no more.
     if (!peer.socket.valid() || !peer.out.empty()) continue;
-    const bool with_report = report_is_new_ && options_.rank != 0;
-    AppendControlFrame(ControlFrameType::kHeartbeat,
-                       with_report ? report_ : std::string(), peer.out);
-    if (with_report) report_is_new_ = false;  // rank 0 is the only peer
+    std::string report;
+    if (options_.rank != 0 && options_.report) report = options_.report();
+    if (report.size() > kMaxReportBytes) report.clear();
+    AppendControlFrame(ControlFrameType::kHeartbeat, report, peer.out);
     Flush(peer);
   }
 }

@@ -28,6 +28,9 @@ struct ControlLinkOptions {
   absl::Duration watchdog = absl::Seconds(10);
   // Rank 0: take connections from this host only.
   bool loopback_only = false;
+  // What the next heartbeat carries to rank 0, asked before each; "": nothing
+  // new. Called on the link's thread; must return soon and not call the link.
+  std::function<std::string()> report;
 };
 
 // Where rank 0 listens, and what proves that one belongs to its job; to be
@@ -46,6 +49,7 @@ struct ControlPeer {
   ControlIdentity identity;
   bool connected = false;  // the rest means nothing before
   bool left = false;
+  bool failed = false;
   absl::Duration silence;  // since it was last heard of
   std::string report;      // the last one it gave
 };
@@ -65,6 +69,7 @@ struct ControlPeer {
 // Thread-safe. A thread of its own does the work.
 class ControlLink {
  public:
+  // Longer reports are not sent.
   static constexpr size_t kMaxReportBytes = size_t{16} << 20;
 
   // Called once, on the link's thread, if the job fails, by Fail also.
@@ -92,9 +97,6 @@ class ControlLink {
 
   void SetWatchdog(absl::Duration watchdog);
 
-  // What the next heartbeat carries to rank 0. One above kMaxReportBytes is not
-  // taken.
-  void SetReport(std::string report);
   // On rank 0 the others, in order; elsewhere rank 0.
   std::vector<ControlPeer> Peers() const;
 
@@ -165,8 +167,6 @@ class ControlLink {
   bool failure_is_told_ = false;
   absl::Status failure_;
   absl::Duration watchdog_;
-  std::string report_;
-  bool report_is_new_ = false;
   TimePoint next_beat_;
   TimePoint last_round_;
   FileDescriptor listener_socket_;

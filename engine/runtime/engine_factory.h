@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/config/model_config.h"
+#include "engine/config/parallel_options.h"
 #include "engine/runtime/engine.h"
 #include "kernels/core/dtype.h"
 
@@ -27,6 +28,8 @@ struct LoadEngineOptions {
   // contexts.
   int64_t kv_cache_bytes = 0;
   EngineOptions engine;
+  // How the model is laid over the ranks, if there are several.
+  ParallelOptions parallel;
 };
 
 inline constexpr double kAutomaticKvFraction = 0.6;

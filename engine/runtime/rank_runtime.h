@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,26 +12,10 @@
 #include "comm/communicator.h"
 #include "comm/idle_doorbell.h"
 #include "comm/topology.h"
+#include "engine/runtime/rank_progress.h"
+#include "engine/runtime/start_facts.h"
 
 namespace moe {
-
-enum class RankState { kStarting, kLoading, kIdle, kInStep, kFailed };
-// "starting", "loading", "idle", "in step", "failed".
-const char* RankStateName(RankState state);
-
-// What a rank tells of itself. A value.
-struct RankProgress {
-  RankState state = RankState::kStarting;
-  int64_t last_step = -1;         // id of the last finished step; -1: none
-  absl::Duration exchange_wait;   // in waits for peers, since the start
-  absl::Duration last_step_wait;  // the same, of the last step
-  int64_t weight_bytes = 0;       // of this rank's share
-  int64_t kv_cache_bytes = 0;     // the same
-  int num_threads = 0;            // that compute
-  std::string isa;                // "AVX2", ...
-  // ExpertLoad as bytes (engine/runtime/expert_load_bytes.h); "": as before.
-  std::string expert_load;
-};
 
 // What the runtime knows of a rank.
 struct RankStatus {
@@ -43,29 +26,15 @@ struct RankStatus {
   absl::Duration heartbeat_age;  // since it was last heard of; 0 for the caller
 };
 
-// What must be equal on all ranks, and how they are to work together; the
-// fields that are durations are from the configuration's `parallel`.
-struct StartFacts {
-  std::string version;                  // of the program
-  std::string build_id;                 // of the binary; BuildId()
-  std::string config_digest;            // of the configuration's text
-  int expected_world_size = 0;          // parallel.world_size; 0: any
-  int expected_nodes = 0;               // parallel.nodes; 0: any
-  std::optional<NodeShape> node_shape;  // for what the machine tells
-  // A rank that is silent for longer has stopped.
-  absl::Duration watchdog = absl::Seconds(10);
-  // CommunicatorOptions::timeout of every group.
-  absl::Duration exchange_timeout = absl::Seconds(60);
-};
-
 // The ranks of this job, as engine and server see them: MPI, and beside it a
 // control link (comm/control_link.h) by which they learn within milliseconds
 // that one has died, which MPI cannot tell. One per process (MakeThreads is for
 // tests), made first in main, destroyed last.
 //
-// Any failure is final: the first one is told to all ranks, all groups made
-// here are aborted, the listeners are called, and the process is ended by
-// _exit(kExitRankFailed) if it is still there after kEndWithin, whatever hangs.
+// Any failure is final: the first one is told to all ranks, the listeners are
+// called (let them abort the groups that they have made), and the process is
+// ended by _exit(kExitRankFailed) if it is still there after kEndWithin,
+// whatever hangs.
 //
 // Thread-safe where it says so; the rest belongs to one thread.
 class RankRuntime {
@@ -97,10 +66,10 @@ class RankRuntime {
 
   const Topology& topology() const;
   IdleDoorbell& doorbell();
-  // A new group of all ranks, aborted when a rank fails. Collective. Destroy it
-  // before the runtime.
+  // A new group of all ranks, to be destroyed before the runtime. Collective.
+  // (Ranks that are threads have the options given to MakeThreads.)
   absl::StatusOr<std::unique_ptr<Communicator>> MakeGroup(
-      const std::string& name);
+      const std::string& name, const CommunicatorOptions& options = {});
 
   // Calls `listener` with the reason (kUnavailable, naming rank and host) once,
   // when any rank fails, on a thread of the runtime; at once if one has failed.

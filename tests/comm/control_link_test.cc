@@ -5,10 +5,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -64,15 +66,38 @@ ControlLinkOptions Options(int rank, int size) {
   return options;
 }
 
+// What a rank reports next.
+class Report {
+ public:
+  void Set(std::string text) {
+    std::lock_guard lock(mutex_);
+    text_ = std::move(text);
+  }
+  bool IsTaken() {
+    std::lock_guard lock(mutex_);
+    return text_.empty();
+  }
+  std::string Take() {
+    std::lock_guard lock(mutex_);
+    return std::exchange(text_, "");
+  }
+
+ private:
+  std::mutex mutex_;
+  std::string text_;
+};
+
 // A link of ranks that are in this process.
 struct Job {
-  explicit Job(int size) : told(size) {
+  explicit Job(int size) : told(size), reports(size) {
     auto root = ControlLink::Listen(Options(0, size), told[0].Listener());
     EXPECT_TRUE(root.ok()) << root.status();
     links.push_back(*std::move(root));
     for (int r = 1; r < size; ++r) {
-      auto link = ControlLink::Connect(Options(r, size), links[0]->address(),
-                                       kPatience, told[r].Listener());
+      ControlLinkOptions options = Options(r, size);
+      options.report = [this, r] { return reports[r].Take(); };
+      auto link = ControlLink::Connect(options, links[0]->address(), kPatience,
+                                       told[r].Listener());
       EXPECT_TRUE(link.ok()) << link.status();
       links.push_back(*std::move(link));
     }
@@ -80,6 +105,7 @@ struct Job {
   }
 
   std::vector<Told> told;
+  std::vector<Report> reports;
   std::vector<std::unique_ptr<ControlLink>> links;
 };
 
@@ -95,7 +121,7 @@ bool Eventually(Condition condition) {
 
 TEST(ControlLinkTest, CarriesReportsToRankZero) {
   Job job(3);
-  job.links[2]->SetReport("step 7");
+  job.reports[2].Set("step 7");
   EXPECT_TRUE(
       Eventually([&] { return job.links[0]->Peers()[1].report == "step 7"; }));
   const std::vector<ControlPeer> peers = job.links[0]->Peers();
@@ -106,10 +132,13 @@ TEST(ControlLinkTest, CarriesReportsToRankZero) {
   EXPECT_EQ(peers[1].identity.pid, getpid());
   // A long one, and the one after it.
   const std::string longest(ControlLink::kMaxReportBytes, 'x');
-  job.links[1]->SetReport(longest);
+  job.reports[1].Set(longest);
   EXPECT_TRUE(
       Eventually([&] { return job.links[0]->Peers()[0].report == longest; }));
-  job.links[1]->SetReport("short");
+  // Too long a one is not sent.
+  job.reports[1].Set(longest + "x");
+  EXPECT_TRUE(Eventually([&] { return job.reports[1].IsTaken(); }));
+  job.reports[1].Set("short");
   EXPECT_TRUE(
       Eventually([&] { return job.links[0]->Peers()[0].report == "short"; }));
   EXPECT_TRUE(job.links[0]->status().ok());

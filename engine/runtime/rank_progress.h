@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "engine/moe/expert_load.h"
+
+namespace moe {
+
+enum class RankState : int32_t {
+  kStarting = 0,
+  kLoading = 1,
+  kIdle = 2,
+  kInStep = 3,
+  kFailed = 4,
+};
+// "starting", "loading", "idle", "in step", "failed".
+const char* RankStateName(RankState state);
+
+// What a rank tells of itself. A value.
+struct RankProgress {
+  RankState state = RankState::kStarting;
+  int64_t last_step = -1;         // id of the last finished step; -1: none
+  absl::Duration exchange_wait;   // in waits for peers, since the start
+  absl::Duration last_step_wait;  // the same, of the last step
+  int64_t weight_bytes = 0;       // of this rank's share
+  int64_t kv_cache_bytes = 0;     // the same
+  int32_t num_threads = 0;        // that compute
+  std::string isa;                // "AVX2", ...
+  std::optional<ExpertLoad> expert_load;  // unset: as told before
+
+  // For messages between ranks of one program.
+  std::string Serialize() const;
+  // kInvalidArgument for anything that Serialize does not make.
+  static absl::StatusOr<RankProgress> Parse(absl::string_view bytes);
+};
+
+}  // namespace moe

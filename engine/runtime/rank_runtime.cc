@@ -1,0 +1,336 @@
+#include "engine/runtime/rank_runtime.h"
+
+#include <limits.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "comm/collectives/all_gather_bytes.h"
+#include "comm/control_link_setup.h"
+#include "comm/mpi_communicator.h"
+#include "comm/mpi_idle_doorbell.h"
+#include "comm/mpi_runtime.h"
+#include "comm/mpi_topology.h"
+#include "comm/thread_communicator.h"
+#include "engine/runtime/engine_log.h"
+#include "kernels/core/status_macros.h"
+
+namespace moe {
+namespace {
+
+constexpr absl::Duration kConnectTimeout = absl::Seconds(30);
+// How often a rank's expert load goes to rank 0: as often as its heartbeats.
+constexpr std::chrono::milliseconds kExpertLoadInterval(250);
+
+using Clock = std::chrono::steady_clock;
+
+std::string HostName() {
+  char name[HOST_NAME_MAX + 1] = "";
+  gethostname(name, sizeof(name) - 1);
+  return name;
+}
+
+// Whether a launcher has started this process as one of several.
+bool IsOneOfMany() {
+  if (const char* size = std::getenv("OMPI_COMM_WORLD_SIZE")) {
+    return std::string(size) != "1";
+  }
+  return std::getenv("PMIX_RANK") != nullptr ||
+         std::getenv("PMI_RANK") != nullptr;
+}
+
+// Somebody who wants to hear of the failure.
+struct Listener {
+  std::mutex mutex;  // held while it is called
+  bool active = true;
+  std::function<void(const absl::Status&)> function;
+
+  void Call(const absl::Status& reason) {
+    std::lock_guard lock(mutex);
+    if (std::exchange(active, false)) function(reason);
+  }
+};
+
+class ListenerSubscription : public RankRuntime::Subscription {
+ public:
+  explicit ListenerSubscription(std::shared_ptr<Listener> listener)
+      : listener_(std::move(listener)) {}
+  ~ListenerSubscription() override {
+    std::lock_guard lock(listener_->mutex);
+    listener_->active = false;
+  }
+
+ private:
+  const std::shared_ptr<Listener> listener_;  // shared with the runtime
+};
+
+}  // namespace
+
+class RankRuntime::Impl {
+ public:
+  Impl() : host(HostName()) {}
+  ~Impl();
+
+  // The failure is known: tells all who listen, and sees to the end.
+  void OnJobFailure(const absl::Status& reason);
+  absl::Status OpenLink(absl::Duration watchdog);
+  RankStatus OwnStatus() const;
+  // The progress, if it is new since the last call; else "".
+  std::string TakeReport();
+
+  const std::string host;
+  bool ends_process = true;
+  bool over_mpi = false;
+
+  // In the order in which they are made.
+  std::unique_ptr<MpiRuntime> mpi;  // null unless over_mpi
+  std::unique_ptr<Communicator> world;
+  Topology topology = Topology::OneNode(1);
+  std::unique_ptr<ControlLink> link;  // null: one rank
+  std::unique_ptr<IdleDoorbell> doorbell;
+
+  mutable std::mutex mutex;
+  absl::Status failure;                              // guarded by mutex
+  std::vector<std::shared_ptr<Listener>> listeners;  // the same
+  RankProgress progress;                             // the same
+  bool progress_is_new = false;                      // the same
+  Clock::time_point expert_load_told;                // the same
+  bool gone = false;                                 // the same
+  std::condition_variable is_gone;
+  std::thread ending;  // after a failure
+};
+
+RankRuntime::Impl::~Impl() {
+  // After a failure all that needs the peers is left as it is.
+  link.reset();
+  {
+    std::lock_guard lock(mutex);
+    gone = true;
+    is_gone.notify_all();
+  }
+  if (ending.joinable()) ending.join();
+  doorbell.reset();
+  world.reset();
+  if (!failure.ok()) mpi.release();  // NOLINT: its end would wait for peers
+}
+
+void RankRuntime::Impl::OnJobFailure(const absl::Status& reason) {
+  std::vector<std::shared_ptr<Listener>> to_call;
+  {
+    std::lock_guard lock(mutex);
+    if (!failure.ok()) return;
+    failure = reason;
+    to_call.swap(listeners);
+    if (ends_process) {
+      ending = std::thread([this] {
+        std::unique_lock lock(mutex);
+        is_gone.wait_for(lock, absl::ToChronoNanoseconds(kEndWithin),
+                         [this] { return gone; });
+        if (!gone) _exit(kExitRankFailed);  // something hangs
+      });
+    }
+  }
+  LogEngineEvent(EngineLogLevel::kError, "rank_failed",
+                 {{"reason", std::string(reason.message())}});
+  for (const auto& listener : to_call) listener->Call(reason);
+  if (world->size() > 1) world->Abort(reason);
+}
+
+absl::Status RankRuntime::Impl::OpenLink(absl::Duration watchdog) {
+  if (world->size() == 1) return absl::OkStatus();
+  ControlLinkOptions options;
+  options.host = host;
+  options.watchdog = watchdog;
+  options.report = [this] { return TakeReport(); };
+  ASSIGN_OR_RETURN(link, OpenControlLink(*world, options, kConnectTimeout,
+                                         [this](const absl::Status& reason) {
+                                           OnJobFailure(reason);
+                                         }));
+  return absl::OkStatus();
+}
+
+RankStatus RankRuntime::Impl::OwnStatus() const {
+  RankStatus status;
+  status.rank = world->rank();
+  status.host = host;
+  status.pid = getpid();
+  std::lock_guard lock(mutex);
+  status.progress = progress;
+  return status;
+}
+
+std::string RankRuntime::Impl::TakeReport() {
+  std::lock_guard lock(mutex);
+  return std::exchange(progress_is_new, false) ? progress.Serialize() : "";
+}
+
+RankRuntime::RankRuntime(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+RankRuntime::~RankRuntime() = default;
+
+absl::StatusOr<std::unique_ptr<RankRuntime>> RankRuntime::Init(int* argc,
+                                                               char*** argv) {
+  auto impl = std::make_unique<Impl>();
+  if (IsOneOfMany()) {
+    impl->over_mpi = true;
+    ASSIGN_OR_RETURN(impl->mpi, MpiRuntime::Init(argc, argv));
+    ASSIGN_OR_RETURN(impl->world, impl->mpi->MakeWorld());
+  } else {
+    impl->world = std::move(MakeThreadCommunicators(1)[0]);
+  }
+  return std::unique_ptr<RankRuntime>(new RankRuntime(std::move(impl)));
+}
+
+absl::StatusOr<std::vector<std::unique_ptr<RankRuntime>>>
+RankRuntime::MakeThreads(int size, const Topology& topology,
+                         const CommunicatorOptions& options) {
+  auto communicators = MakeThreadCommunicators(size, options);
+  auto doorbells = MakeThreadDoorbells(size);
+  std::vector<std::unique_ptr<RankRuntime>> ranks;
+  for (int r = 0; r < size; ++r) {
+    auto impl = std::make_unique<Impl>();
+    impl->ends_process = false;
+    impl->world = std::move(communicators[r]);
+    impl->topology = topology;
+    impl->doorbell = std::move(doorbells[r]);
+    ranks.push_back(
+        std::unique_ptr<RankRuntime>(new RankRuntime(std::move(impl))));
+  }
+  std::vector<absl::Status> statuses(size);
+  std::vector<std::thread> threads;
+  for (int r = 0; r < size; ++r) {
+    threads.emplace_back(
+        [&, r] { statuses[r] = ranks[r]->impl_->OpenLink(absl::Seconds(60)); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const absl::Status& status : statuses) RETURN_IF_ERROR(status);
+  return ranks;
+}
+
+int RankRuntime::rank() const { return impl_->world->rank(); }
+int RankRuntime::size() const { return impl_->world->size(); }
+
+absl::Status RankRuntime::Start(const absl::StatusOr<StartFacts>& facts) {
+  Communicator& world = *impl_->world;
+  const StartRecord own = {impl_->host, facts};
+  ASSIGN_OR_RETURN(const std::vector<std::string> records,
+                   AllGatherBytes(world, own.Serialize()));
+  std::vector<StartRecord> ranks;
+  for (const std::string& record : records) {
+    ASSIGN_OR_RETURN(StartRecord parsed, StartRecord::Parse(record));
+    ranks.push_back(std::move(parsed));
+  }
+  Topology machines = Topology::OneNode(world.size());
+  if (impl_->over_mpi) {
+    ASSIGN_OR_RETURN(machines, DetectMpiTopology(MPI_COMM_WORLD, world));
+  }
+  RETURN_IF_ERROR(CheckStart(ranks, machines));
+  impl_->topology = machines;
+  if (facts->node_shape.has_value()) {
+    ASSIGN_OR_RETURN(impl_->topology, Topology::FromShape(*facts->node_shape));
+    if (impl_->topology.world_size() != world.size()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("parallel.node_shape is ", facts->node_shape->num_nodes,
+                       "x", facts->node_shape->ranks_per_node,
+                       ", but this job has ", world.size(), " ranks"));
+    }
+  }
+  RETURN_IF_ERROR(impl_->OpenLink(facts->watchdog));
+  if (impl_->over_mpi) {
+    ASSIGN_OR_RETURN(impl_->doorbell,
+                     MakeMpiDoorbell(MPI_COMM_WORLD, world, impl_->topology));
+  } else {
+    impl_->doorbell = std::move(MakeThreadDoorbells(1)[0]);
+  }
+  return absl::OkStatus();
+}
+
+const Topology& RankRuntime::topology() const { return impl_->topology; }
+IdleDoorbell& RankRuntime::doorbell() { return *impl_->doorbell; }
+
+absl::StatusOr<std::unique_ptr<Communicator>> RankRuntime::MakeGroup(
+    const std::string& name, const CommunicatorOptions& options) {
+  if (!impl_->over_mpi) return impl_->world->Split(0, rank(), name);
+  RETURN_IF_ERROR(impl_->world->Barrier());  // bounded, unlike the call below
+  return MakeMpiCommunicator(MPI_COMM_WORLD, name, options);
+}
+
+std::unique_ptr<RankRuntime::Subscription> RankRuntime::OnFailure(
+    std::function<void(const absl::Status&)> function) {
+  const auto listener = std::make_shared<Listener>();
+  listener->function = std::move(function);
+  absl::Status failure;
+  {
+    std::lock_guard lock(impl_->mutex);
+    failure = impl_->failure;
+    if (failure.ok()) impl_->listeners.push_back(listener);
+  }
+  if (!failure.ok()) listener->Call(failure);
+  return std::make_unique<ListenerSubscription>(listener);
+}
+
+void RankRuntime::Fail(const absl::Status& reason) {
+  if (impl_->link != nullptr) {
+    impl_->link->Fail(reason);
+  } else {
+    impl_->OnJobFailure(absl::UnavailableError(reason.message()));
+  }
+}
+
+absl::Status RankRuntime::status() const {
+  // The link knows first.
+  if (impl_->link != nullptr) return impl_->link->status();
+  std::lock_guard lock(impl_->mutex);
+  return impl_->failure;
+}
+
+void RankRuntime::ReportProgress(const RankProgress& progress) {
+  std::lock_guard lock(impl_->mutex);
+  std::optional<ExpertLoad> known = std::move(impl_->progress.expert_load);
+  impl_->progress = progress;
+  impl_->progress_is_new = true;
+  if (progress.expert_load.has_value()) {
+    impl_->expert_load_told = Clock::now();
+  } else {
+    impl_->progress.expert_load = std::move(known);
+  }
+}
+
+bool RankRuntime::ExpertLoadIsDue() const {
+  std::lock_guard lock(impl_->mutex);
+  return Clock::now() - impl_->expert_load_told >= kExpertLoadInterval;
+}
+
+std::vector<RankStatus> RankRuntime::Ranks() const {
+  std::vector<RankStatus> ranks = {impl_->OwnStatus()};
+  if (impl_->link == nullptr || rank() != 0) return ranks;
+  for (const ControlPeer& peer : impl_->link->Peers()) {
+    RankStatus status;
+    status.rank = peer.identity.rank;
+    status.host = peer.identity.host;
+    status.pid = peer.identity.pid;
+    status.heartbeat_age = peer.silence;
+    auto progress = RankProgress::Parse(peer.report);
+    if (progress.ok()) status.progress = *std::move(progress);
+    if (peer.failed) status.progress.state = RankState::kFailed;
+    ranks.push_back(std::move(status));
+  }
+  return ranks;
+}
+
+absl::Status RankRuntime::Finish(absl::Duration timeout) {
+  if (impl_->link != nullptr) RETURN_IF_ERROR(impl_->link->Leave(timeout));
+  impl_->doorbell.reset();
+  impl_->world.reset();
+  if (impl_->mpi == nullptr) return absl::OkStatus();
+  return impl_->mpi->Finalize(timeout);
+}
+
+}  // namespace moe
