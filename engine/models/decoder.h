@@ -16,8 +16,8 @@
 #include "engine/layers/token_embedding.h"
 #include "engine/models/model.h"
 #include "engine/models/step_checks.h"
+#include "engine/moe/moe_dispatchers.h"
 #include "engine/moe/moe_layer.h"
-#include "engine/moe/token_dispatcher.h"
 
 namespace moe {
 
@@ -36,7 +36,7 @@ struct DecoderWeights {
   // Behind a pointer, as the layers' attention borrows them.
   std::unique_ptr<RopeTables> rope;
   // Borrowed by the MoE layers.
-  std::unique_ptr<TokenDispatcher> dispatcher;
+  MoeDispatchers dispatchers;
   std::vector<DecoderLayer> layers;
   OutputHead head;
   int64_t packed_bytes = 0;  // of all matrices

@@ -12,7 +12,7 @@
 #include "engine/models/checksum_exchange.h"
 #include "engine/models/decoder.h"
 #include "engine/models/weight_loader.h"
-#include "engine/moe/local_dispatcher.h"
+#include "engine/moe/moe_dispatchers.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -119,6 +119,12 @@ class DecoderLoader {
     auto rope = std::make_unique<RopeTables>();
     ASSIGN_OR_RETURN(*rope, RopeTables::Create(config_));
     if (config_.position == PositionKind::kRotary) rope_ = rope.get();
+    dispatchers_ = MoeDispatchers::Local(config_);
+    if (parallel_ != nullptr) {
+      ASSIGN_OR_RETURN(dispatchers_,
+                       MoeDispatchers::Create(config_, *parallel_->groups,
+                                              parallel_->exchange));
+    }
     std::vector<DecoderLayer> layers;
     for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
       ASSIGN_OR_RETURN(DecoderLayer loaded, LoadLayer(layer));
@@ -126,9 +132,9 @@ class DecoderLoader {
     }
     ASSIGN_OR_RETURN(OutputHead head, LoadHead(loader_));
     RETURN_IF_ERROR(CompareAllChecksums());
-    return DecoderWeights{std::move(embedding),   std::move(rope),
-                          std::move(dispatcher_), std::move(layers),
-                          std::move(head),        loader_.packed_bytes()};
+    return DecoderWeights{std::move(embedding),    std::move(rope),
+                          std::move(dispatchers_), std::move(layers),
+                          std::move(head),         loader_.packed_bytes()};
   }
 
  private:
@@ -172,7 +178,7 @@ class DecoderLoader {
     }
     return MoeLayer(config_, Gate(config_, std::move(gate)),
                     Experts(std::move(experts)), std::move(residual),
-                    dispatcher_.get(), tensor_group());
+                    dispatchers_.of_layer(layer), tensor_group());
   }
 
   absl::StatusOr<std::vector<MlpWeights>> LoadExperts(
@@ -223,8 +229,7 @@ class DecoderLoader {
   const ModelConfig& config_;
   WeightLoader loader_;
   const RopeTables* rope_ = nullptr;  // null where positions are learned
-  std::unique_ptr<TokenDispatcher> dispatcher_ =
-      std::make_unique<LocalDispatcher>();
+  MoeDispatchers dispatchers_;
   int num_moe_layers_ = 0;  // loaded so far
   std::vector<std::pair<Communicator*, std::vector<PartialChecksum>>>
       checksums_;

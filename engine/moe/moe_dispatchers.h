@@ -17,6 +17,8 @@ namespace moe {
 // stays where it is.
 class MoeDispatchers {
  public:
+  MoeDispatchers() = default;  // none
+
   // For a rank that has all experts, alone.
   static MoeDispatchers Local(const ModelConfig& config);
 
@@ -33,8 +35,6 @@ class MoeDispatchers {
   }
 
  private:
-  MoeDispatchers() = default;
-
   // Behind a pointer, as the dispatchers borrow them.
   std::unique_ptr<ExchangeBuffers> buffers_;
   std::vector<std::unique_ptr<TokenDispatcher>> dispatchers_;  // [num_layers]
