@@ -72,9 +72,11 @@ std::vector<int32_t> ModelHarness::Blocks(int64_t tokens, int32_t first) const {
   return ids;
 }
 
-std::vector<float> ModelHarness::Step(const std::vector<Slice>& slices,
-                                      RoutingTrace* trace) {
+std::vector<float> ModelHarness::Step(
+    const std::vector<Slice>& slices, RoutingTrace* trace,
+    const std::vector<int32_t>& rows_on_data_ranks) {
   Batch batch;
+  batch.rows_on_data_ranks = rows_on_data_ranks;
   for (const Slice& slice : slices) {
     SequenceSlice sequence;
     sequence.sequence_id = static_cast<int64_t>(batch.sequences.size());

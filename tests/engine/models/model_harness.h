@@ -41,8 +41,10 @@ class ModelHarness {
   };
   // Runs one step of all slices; returns the logits of all their rows, [rows,
   // vocab_size], and the routing.
+  // `rows_on_data_ranks`: as in Batch.
   std::vector<float> Step(const std::vector<Slice>& slices,
-                          RoutingTrace* trace = nullptr);
+                          RoutingTrace* trace = nullptr,
+                          const std::vector<int32_t>& rows_on_data_ranks = {});
 
   // The logits of all of `tokens`, in steps of `chunk` tokens, in blocks from
   // `first_block` on; the routing of the steps, concatenated row by row.

@@ -2,12 +2,14 @@
 // model on one rank.
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "comm/process_groups.h"
 #include "comm/topology.h"
 #include "engine/config/rank_shard.h"
@@ -16,6 +18,7 @@
 #include "tests/engine/models/random_checkpoint.h"
 #include "tests/support/golden.h"
 #include "tests/support/ranks.h"
+#include "tests/support/temp_checkpoint.h"
 
 namespace moe {
 namespace {
@@ -141,6 +144,182 @@ INSTANTIATE_TEST_SUITE_P(
     [](const testing::TestParamInfo<Variant>& info) {
       return info.param.name;
     });
+
+ModelConfig DenseConfig() {
+  ModelConfig config = SmallPrMoeConfig();
+  config.family = "gpt";
+  config.experts_per_layer = {0, 0, 0, 0};
+  config.residual_moe = ResidualMoeKind::kNone;
+  return config;
+}
+
+// Files that two tensor and two expert ranks wrote, on any number of ranks.
+class ReshardingTest : public testing::TestWithParam<int> {};
+
+TEST_P(ReshardingTest, LogitsEqualOneRankAndEachReadsItsShare) {
+  const int degree = GetParam();
+  const std::string directory = GoldenDirectory("prmoe_tp2_ep2_head");
+  const Golden golden("prmoe_tp2_ep2_head");
+  const std::vector<int32_t> all = golden.Ints("tokens");
+  const std::vector<int32_t> tokens(all.begin(),
+                                    all.begin() + golden.Shape("tokens")[1]);
+  const std::unique_ptr<Checkpoint> whole = OpenOrDie(directory);
+  const ModelConfig config = whole->config();
+  ModelHarness single(*whole, {});
+  const std::vector<float> want = single.Prefill(tokens, 32);
+
+  RunTensorRanks(config, degree, [&](const ModelParallel& parallel) {
+    const RankShard& shard = parallel.shard;
+    const std::unique_ptr<Checkpoint> checkpoint =
+        OpenOrDie(directory, {.rank = shard.tensor_rank, .num_ranks = degree});
+    const int64_t opened = checkpoint->bytes_read();
+    ModelHarness harness(*checkpoint, {.parallel = &parallel});
+    // The tied embedding is read for the logits again. Checksums cost nothing.
+    int64_t vocab = shard.Vocab(config).size();
+    if (shard.tensor_rank == degree - 1) {
+      vocab += config.padded_vocab_size - config.vocab_size;
+    }
+    EXPECT_EQ(checkpoint->bytes_read() - opened,
+              4 * (shard.CountParameters(config) + vocab * config.hidden_size));
+    EXPECT_LE(MaxDifference(harness.Prefill(tokens, 32), want) / Largest(want),
+              kRelativeTolerance);
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Degrees, ReshardingTest, testing::Values(1, 2, 4));
+
+TEST(TensorParallelLoadTest, ReadsAShareOfADenseModel) {
+  const std::string directory = GoldenDirectory("dense_head");
+  const std::unique_ptr<Checkpoint> whole = OpenOrDie(directory);
+  const ModelConfig config = whole->config();
+  const int64_t opened = whole->bytes_read();  // descriptions
+  ModelHarness single(*whole, {});
+  const auto all = static_cast<double>(whole->bytes_read() - opened);
+  for (const int degree : {2, 4}) {
+    RunTensorRanks(config, degree, [&](const ModelParallel& parallel) {
+      const std::unique_ptr<Checkpoint> checkpoint = OpenOrDie(
+          directory, {.rank = parallel.shard.tensor_rank, .num_ranks = degree});
+      EXPECT_EQ(checkpoint->bytes_read(), opened);
+      ModelHarness harness(*checkpoint, {.parallel = &parallel});
+      // Norms and positions are whole on all.
+      EXPECT_LT(static_cast<double>(checkpoint->bytes_read() - opened),
+                1.1 / degree * all);
+    });
+  }
+}
+
+TEST(TensorParallelLoadTest, DamageInAnyRanksShareIsFound) {
+  TempCheckpoint damaged("prmoe_head");
+  const std::string path = damaged.tag_path() + "/mp_rank_00_model_states.pt";
+  const std::string good = ReadFileOrDie(path);
+  const ModelConfig config = OpenOrDie(damaged.path())->config();
+  for (const char* name :
+       {"embedding.weight", "layers.1.attention.qkv.weight",
+        "layers.0.mlp.down.weight", "layers.3.mlp.up.bias"}) {
+    std::string pattern;
+    {
+      const std::unique_ptr<Checkpoint> checkpoint = OpenOrDie(damaged.path());
+      const auto weight = checkpoint->Get(name);
+      ASSERT_TRUE(weight.ok()) << weight.status();
+      pattern.assign(weight->view.ptr<char>(),
+                     static_cast<size_t>(weight->view.num_elements()) * 4);
+    }
+    const size_t at = good.find(pattern);
+    ASSERT_NE(at, std::string::npos);
+    for (const size_t offset : {size_t{1}, pattern.size() - 3}) {
+      std::string bad = good;
+      bad[at + offset] ^= 0x01;
+      WriteFileOrDie(path, bad);
+      std::atomic<int> failures = 0;
+      RunTensorRanks(config, 2, [&](const ModelParallel& parallel) {
+        ThreadPool pool(1);
+        CpuStream stream(pool);
+        const absl::Status status =
+            LoadModel(*OpenOrDie(damaged.path()), {.parallel = &parallel},
+                      stream, [](int64_t, int64_t) {})
+                .status();
+        if (status.ok()) return;
+        ++failures;
+        EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+        EXPECT_TRUE(absl::StrContains(status.message(), name)) << status;
+      });
+      EXPECT_GE(failures, 1) << name << " byte " << offset;
+      WriteFileOrDie(path, good);
+    }
+  }
+}
+
+// Two data ranks of two tensor ranks each; rows on either, both or none.
+TEST(DataParallelTest, EmptySharesAreStepsToo) {
+  const ModelConfig config = DenseConfig();
+  const RandomCheckpoint checkpoint(config);
+  ModelHarness single(checkpoint, {});
+  const std::vector<int32_t> tokens = {5, 17, 100, 3, 42};
+  const std::vector<float> want = single.Prefill(tokens, 5);
+  const ParallelLayout layout = *ParallelLayout::Create(4, 2, {});
+  RunThreadRanks(4, [&](Communicator& world) {
+    auto groups = ProcessGroups::Create(*world.Split(0, world.rank(), "world"),
+                                        Topology::OneNode(4), layout);
+    ASSERT_TRUE(groups.ok()) << groups.status();
+    const ModelParallel parallel = {
+        .shard = *RankShard::Of(config, layout, world.rank()),
+        .groups = groups->get(),
+        .exchange = {}};
+    ModelHarness harness(checkpoint, {.parallel = &parallel});
+    const int data_rank = layout.data_rank(world.rank());
+    for (const std::vector<int32_t>& rows :
+         std::vector<std::vector<int32_t>>{{5, 0}, {0, 5}, {5, 5}}) {
+      std::vector<ModelHarness::Slice> slices;
+      if (rows[data_rank] > 0) {
+        slices.push_back({.tokens = tokens,
+                          .start_position = 0,
+                          .block_ids = harness.Blocks(5, 0)});
+      }
+      const std::vector<float> got = harness.Step(slices, nullptr, rows);
+      if (rows[data_rank] == 0) {
+        EXPECT_TRUE(got.empty());
+      } else {
+        EXPECT_LE(MaxDifference(got, want) / Largest(want), kRelativeTolerance);
+      }
+    }
+    Batch batch;
+    const auto refused = [&](const std::vector<int32_t>& rows,
+                             const std::string& message) {
+      batch.rows_on_data_ranks = rows;
+      const absl::Status status =
+          harness.model().Forward(batch, harness.cache(), {}, nullptr);
+      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+      EXPECT_TRUE(absl::StrContains(status.message(), message)) << status;
+    };
+    refused({}, "rows_on_data_ranks is empty, must have 2 entries");
+    refused({0, 0}, "0 rows, must be in [1, 128]");
+    refused({1, 0, 0}, "rows_on_data_ranks has 3 entries, must have 2");
+    refused({1, -1}, "data rank 1 has -1 rows, must be in [0, 128]");
+    refused({129, 0}, "data rank 0 has 129 rows");
+    refused({3, 3}, absl::StrCat("0 rows, but rows_on_data_ranks[", data_rank,
+                                 "] is 3"));
+  });
+}
+
+TEST(TensorParallelLoadTest, OddVocabulariesAndReplicatedHeadsLoadInBf16) {
+  ModelConfig config = DenseConfig();
+  config.num_kv_heads = 1;
+  config.tied_embeddings = false;
+  config.activation = ActivationKind::kSwiGlu;
+  config.position = PositionKind::kRotary;
+  config.rotary_dim = 12;
+  const RandomCheckpoint checkpoint(config, DType::kBf16);
+  ModelHarness single(checkpoint, {.weight_dtype = DType::kBf16});
+  std::vector<int32_t> tokens;
+  for (int32_t t = 0; t < 101; ++t) tokens.push_back(t);
+  const std::vector<float> want = single.Prefill(tokens, 128);
+  RunTensorRanks(config, 4, [&](const ModelParallel& parallel) {
+    ModelHarness harness(checkpoint,
+                         {.weight_dtype = DType::kBf16, .parallel = &parallel});
+    EXPECT_LE(MaxDifference(harness.Prefill(tokens, 128), want) / Largest(want),
+              kRelativeTolerance);
+  });
+}
 
 }  // namespace
 }  // namespace moe
