@@ -1,5 +1,6 @@
 #include "engine/runtime/logit_gather.h"
 
+#include <array>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +11,10 @@ namespace moe {
 namespace {
 
 constexpr char kOperation[] = "gathering logits";
+
+// Who has no logits sends this instead: rank 0 runs ahead of nobody, and hears
+// of an abort from anybody.
+constexpr size_t kDoneBytes = 8;
 
 std::vector<int> MoeLayers(const ModelConfig& model) {
   std::vector<int> layers;
@@ -57,6 +62,7 @@ absl::Status LogitGather::Begin(const StepPlan& plan,
         absl::StrCat("step ", plan.step_id, " wants ", plan.num_logit_rows(),
                      " rows of logits; there is room for ", slices_.dim(0)));
   }
+  done_.resize(link_.plans->size() * kDoneBytes);
   routing_.reserve(plan.shares.size());  // their memory is being filled
   std::vector<ReceiveBuffer> receives;
   // Without slices they are received where they belong.
@@ -70,8 +76,11 @@ absl::Status LogitGather::Begin(const StepPlan& plan,
           RankShard::VocabRange(model_, t, tensor_degree).size();
       if (peer == 0) {
         own_ = MakeView(next, DType::kF32, {rows, width});
-      } else {
+      } else if (rows > 0) {
         receives.push_back({peer, next, rows * width * sizeof(float)});
+      } else {
+        receives.push_back(
+            {peer, done_.data() + peer * kDoneBytes, kDoneBytes});
       }
       next += rows * width;
       const int64_t traced = t == 0 && peer != 0 ? TracedRows(share) : 0;
@@ -137,9 +146,14 @@ absl::Status LogitGather::Send(const StepLink& link, const ModelConfig& model,
                                const TensorView& logits,
                                const std::vector<SequenceRouting>& routing) {
   std::vector<SendBuffer> sends;
-  sends.push_back(
-      {0, logits.data,
-       static_cast<size_t>(logits.dims[0] * logits.dims[1]) * sizeof(float)});
+  const std::array<char, kDoneBytes> done = {};
+  if (logits.dims[0] == 0) {
+    sends.push_back({0, done.data(), done.size()});
+  } else {
+    sends.push_back(
+        {0, logits.data,
+         static_cast<size_t>(logits.dims[0] * logits.dims[1]) * sizeof(float)});
+  }
   std::vector<int32_t> words;
   for (const SequenceRouting& sequence : routing) {
     for (int layer : MoeLayers(model)) {

@@ -60,6 +60,7 @@ class LogitGather {
   TensorView own_;
   // Of the other data ranks that are asked for it, in their order.
   std::vector<std::vector<int32_t>> routing_;
+  std::vector<char> done_;  // received from who has no logits
   std::unique_ptr<PendingOperation> pending_;
 };
 

@@ -34,10 +34,14 @@ float* Entry(const KvCache& cache, const SequenceSlice& slice,
              int64_t position) {
   const int64_t block = slice.block_ids[position / cache.block_size()];
   const int64_t offset = position % cache.block_size();
-  return cache.values(0).ptr<float>() + (block * cache.block_size() + offset) * 2;
+  return cache.values(0).ptr<float>() +
+         (block * cache.block_size() + offset) * 2;
 }
 
 }  // namespace
+
+FakeModel::FakeModel(int64_t vocab_size, int64_t max_positions)
+    : FakeModel(vocab_size, max_positions, Hooks()) {}
 
 FakeModel::FakeModel(int64_t vocab_size, int64_t max_positions, Hooks hooks)
     : hooks_(std::move(hooks)) {
@@ -51,7 +55,8 @@ FakeModel::FakeModel(int64_t vocab_size, int64_t max_positions, Hooks hooks)
   config_.head_dim = 2;
   config_.ffn_hidden_size = 2;
   config_.max_positions = max_positions;
-  config_.experts_per_layer = {0};
+  config_.experts_per_layer = {hooks_.num_experts};
+  if (hooks_.vocab.size() == 0) hooks_.vocab = {0, vocab_size};
 }
 
 FakeModel::~FakeModel() {
@@ -87,8 +92,7 @@ absl::Status FakeModel::CheckBatch(const Batch& batch,
 }
 
 absl::Status FakeModel::Forward(const Batch& batch, KvCache& cache,
-                                const TensorView& logits,
-                                RoutingTrace* /*trace*/) {
+                                const TensorView& logits, RoutingTrace* trace) {
   if (hooks_.before_step) RETURN_IF_ERROR(hooks_.before_step(batch));
   RETURN_IF_ERROR(CheckBatch(batch, cache));
   // As a real model does: first all keys are written, then read.
@@ -98,6 +102,14 @@ absl::Status FakeModel::Forward(const Batch& batch, KvCache& cache,
       float* entry = Entry(cache, slice, position);
       entry[0] = static_cast<float>(batch.token_ids[slice.first_row + i]);
       entry[1] = static_cast<float>(position);
+    }
+  }
+  if (trace != nullptr) {
+    trace->expert_ids.assign(1, {});
+    for (int32_t token : batch.token_ids) {
+      if (hooks_.num_experts == 0) break;
+      trace->expert_ids[0].push_back(
+          static_cast<int32_t>(token % hooks_.num_experts));
     }
   }
   size_t next_logits = 0;
@@ -117,12 +129,15 @@ absl::Status FakeModel::Forward(const Batch& batch, KvCache& cache,
           batch.logit_rows[next_logits] != row) {
         continue;
       }
-      float* out = logits.ptr<float>() + next_logits * config_.vocab_size;
-      for (int64_t token = 0; token < config_.vocab_size; ++token) {
-        out[token] = Logit(history, token);
-      }
-      if (hooks_.poisoned_token == batch.token_ids[row]) {
-        out[config_.vocab_size / 2] = std::numeric_limits<float>::quiet_NaN();
+      const IndexRange& vocab = hooks_.vocab;
+      float* out = logits.ptr<float>() +
+                   static_cast<int64_t>(next_logits) * vocab.size();
+      for (int64_t token = vocab.begin; token < vocab.end; ++token) {
+        out[token - vocab.begin] =
+            hooks_.poisoned_token == batch.token_ids[row] &&
+                    token == config_.vocab_size / 2
+                ? std::numeric_limits<float>::quiet_NaN()
+                : Logit(history, token);
       }
       ++next_logits;
     }

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "absl/status/status.h"
+#include "engine/config/index_range.h"
 #include "engine/models/model.h"
 
 namespace moe {
@@ -26,10 +27,15 @@ class FakeModel : public Model {
     std::optional<int32_t> poisoned_token;
     // Called when the model is destroyed.
     std::function<void()> on_destroy;
+    // The logits that it computes, as a tensor rank does; empty: all.
+    IndexRange vocab;
+    // Of its one layer, if it is to be a MoE layer: token t chooses expert
+    // t % num_experts.
+    int64_t num_experts = 0;
   };
 
-  explicit FakeModel(int64_t vocab_size = 97, int64_t max_positions = 256,
-                     Hooks hooks = {});
+  explicit FakeModel(int64_t vocab_size = 97, int64_t max_positions = 256);
+  FakeModel(int64_t vocab_size, int64_t max_positions, Hooks hooks);
   ~FakeModel() override;
 
   const ModelConfig& config() const override { return config_; }

@@ -53,6 +53,13 @@ void RecordingObserver::OnToken(const TokenEvent& event) {
   changed_.notify_all();
 }
 
+void RecordingObserver::OnExpertLoad(const RequestExpertLoad& load) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (status_.has_value()) Violate("OnExpertLoad after OnDone");
+  if (expert_load_.has_value()) Violate("second OnExpertLoad");
+  expert_load_ = load;
+}
+
 void RecordingObserver::OnDone(const absl::Status& status,
                                const RequestTiming& timing) {
   std::lock_guard<std::mutex> lock(mutex_);
@@ -93,6 +100,11 @@ std::map<int32_t, RecordingObserver::Answer> RecordingObserver::answers()
 std::optional<PromptEvent> RecordingObserver::prompt() const {
   std::lock_guard<std::mutex> lock(mutex_);
   return prompt_;
+}
+
+std::optional<RequestExpertLoad> RecordingObserver::expert_load() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return expert_load_;
 }
 
 RequestTiming RecordingObserver::timing() const {

@@ -25,6 +25,7 @@ class RecordingObserver : public RequestObserver {
 
   void OnPrompt(const PromptEvent& event) override;
   void OnToken(const TokenEvent& event) override;
+  void OnExpertLoad(const RequestExpertLoad& load) override;
   void OnDone(const absl::Status& status, const RequestTiming& timing) override;
 
   // Waits for OnDone; kDeadlineExceeded after a minute, which only a bug takes.
@@ -35,6 +36,7 @@ class RecordingObserver : public RequestObserver {
   bool done() const;
   std::map<int32_t, Answer> answers() const;
   std::optional<PromptEvent> prompt() const;
+  std::optional<RequestExpertLoad> expert_load() const;
   RequestTiming timing() const;
   // Empty while the contract is kept: one prompt event, before all tokens;
   // nothing after an answer's finish; one OnDone, last; finishes if it is OK.
@@ -52,6 +54,7 @@ class RecordingObserver : public RequestObserver {
   std::map<int32_t, Answer> answers_;
   int64_t num_tokens_ = 0;
   std::optional<absl::Status> status_;
+  std::optional<RequestExpertLoad> expert_load_;
   RequestTiming timing_;
   std::string violation_;
 };

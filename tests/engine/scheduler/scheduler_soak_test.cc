@@ -10,19 +10,19 @@
 namespace moe {
 namespace {
 
-// Random requests, cancels and row errors on random pools; after each step all
-// that must hold is checked.
+// Random requests, cancels and row errors on random pools of one or more data
+// ranks; after each step all that must hold is checked.
 class Soak {
  public:
-  explicit Soak(uint32_t seed) : random_(seed) {
+  Soak(uint32_t seed, int data_degree) : random_(seed) {
     num_blocks_ = 4 + Below(30);
     options_.max_running_sequences = 1 + Below(8);
     options_.max_step_tokens = options_.max_running_sequences + Below(40);
     options_.prefill_chunk_tokens = Below(3) == 0 ? 1 + Below(9) : 0;
     options_.max_prompt_logprob_rows = 1 + Below(6);
     options_.max_waiting_steps = 20 + Below(200);
-    blocks_ = std::make_unique<BlockManager>(num_blocks_, kBlockSize);
-    scheduler_ = std::make_unique<Scheduler>(options_, blocks_.get());
+    blocks_.assign(data_degree, BlockManager(num_blocks_, kBlockSize));
+    scheduler_ = std::make_unique<Scheduler>(options_, absl::MakeSpan(blocks_));
   }
 
   void Run() {
@@ -38,7 +38,9 @@ class Soak {
       Step();
       if (testing::Test::HasFatalFailure()) return;
     }
-    EXPECT_EQ(blocks_->num_free(), num_blocks_);
+    for (const BlockManager& blocks : blocks_) {
+      EXPECT_EQ(blocks.num_free(), num_blocks_);
+    }
     for (const auto& [key, request] : live_) {
       ADD_FAILURE() << "request " << key << " never ended";
     }
@@ -98,20 +100,44 @@ class Soak {
 
   void CheckStep(const ScheduledStep& step) {
     ASSERT_GE(step.plan.num_rows(), 1);
-    ASSERT_LE(step.plan.num_rows(), options_.max_step_tokens);
-    ASSERT_LE(static_cast<int64_t>(step.plan.shares[0].sequences.size()),
-              options_.max_running_sequences);
-    ASSERT_EQ(step.logit_tasks.size(), step.plan.shares[0].logit_rows.size());
-    ASSERT_TRUE(std::is_sorted(step.plan.shares[0].logit_rows.begin(),
-                               step.plan.shares[0].logit_rows.end()));
-    int64_t prompt_rows = 0;
-    for (const LogitTask& task : step.logit_tasks) {
-      prompt_rows += task.kind == LogitTask::Kind::kPromptLogprob;
+    ASSERT_EQ(step.plan.shares.size(), blocks_.size());
+    ASSERT_EQ(static_cast<int64_t>(step.logit_tasks.size()),
+              step.plan.num_logit_rows());
+    size_t next_task = 0;
+    for (size_t d = 0; d < blocks_.size(); ++d) {
+      CheckShare(step, d, &next_task);
+      if (testing::Test::HasFatalFailure()) return;
     }
+  }
+
+  void CheckShare(const ScheduledStep& step, size_t data_rank,
+                  size_t* next_task) {
+    const Batch& share = step.plan.shares[data_rank];
+    ASSERT_EQ(share.step_id, step.plan.step_id);
+    ASSERT_EQ(share.rows_on_data_ranks.size(), blocks_.size());
+    ASSERT_EQ(share.rows_on_data_ranks[data_rank], share.num_rows());
+    ASSERT_LE(share.num_rows(), options_.max_step_tokens);
+    ASSERT_LE(static_cast<int64_t>(share.sequences.size()),
+              options_.max_running_sequences);
+    ASSERT_TRUE(
+        std::is_sorted(share.logit_rows.begin(), share.logit_rows.end()));
+    int64_t prompt_rows = 0;
+    for (size_t i = 0; i < share.logit_rows.size(); ++i) {
+      const LogitTask& task = step.logit_tasks[(*next_task)++];
+      prompt_rows += task.kind == LogitTask::Kind::kPromptLogprob;
+      // Whose rows are on two data ranks at a time?
+      const auto [it, first] = rank_of_.emplace(task.request_key, data_rank);
+      if (!first && it->second != data_rank) {
+        ASSERT_FALSE(rows_now_.contains(task.request_key));
+        it->second = data_rank;
+      }
+      rows_now_.insert(task.request_key);
+    }
+    if (data_rank + 1 == blocks_.size()) rows_now_.clear();
     ASSERT_LE(prompt_rows, options_.max_prompt_logprob_rows);
     // No block is written twice, nor written by one and read by another.
     std::map<int32_t, int> writers;
-    for (const SequenceSlice& slice : step.plan.shares[0].sequences) {
+    for (const SequenceSlice& slice : share.sequences) {
       const int64_t end = slice.start_position + slice.num_tokens;
       ASSERT_LE(end, static_cast<int64_t>(slice.block_ids.size()) * kBlockSize);
       for (int64_t b = slice.start_position / kBlockSize;
@@ -120,12 +146,13 @@ class Soak {
       }
     }
     std::map<int32_t, int> holders;
-    for (const SequenceSlice& slice : step.plan.shares[0].sequences) {
+    for (const SequenceSlice& slice : share.sequences) {
       for (int32_t block : slice.block_ids) ++holders[block];
     }
     for (const auto& [block, count] : writers) {
       ASSERT_EQ(holders[block], 1) << "block " << block;
-      ASSERT_EQ(blocks_->reference_count(block), 1) << "block " << block;
+      ASSERT_EQ(blocks_[data_rank].reference_count(block), 1)
+          << "block " << block;
     }
   }
 
@@ -188,16 +215,26 @@ class Soak {
   std::mt19937 random_;
   SchedulerOptions options_;
   int64_t num_blocks_ = 0;
-  std::unique_ptr<BlockManager> blocks_;
+  std::vector<BlockManager> blocks_;  // [data_degree]
   std::unique_ptr<Scheduler> scheduler_;
   std::map<int64_t, Live> live_;
   int64_t next_key_ = 0;
+  std::map<int64_t, size_t> rank_of_;  // where a request had rows last
+  std::set<int64_t> rows_now_;         // requests with rows in this step
 };
 
 TEST(SchedulerSoakTest, KeepsItsBooksUnderRandomLoad) {
   for (uint32_t seed = 0; seed < 24; ++seed) {
     SCOPED_TRACE(seed);
-    Soak(seed).Run();
+    Soak(seed, 1).Run();
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+TEST(SchedulerSoakTest, KeepsItsBooksOnManyDataRanks) {
+  for (uint32_t seed = 100; seed < 124; ++seed) {
+    SCOPED_TRACE(seed);
+    Soak(seed, 2 + static_cast<int>(seed % 3)).Run();
     if (testing::Test::HasFailure()) return;
   }
 }
