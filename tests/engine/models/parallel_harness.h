@@ -18,9 +18,9 @@ struct RankLayout {
   int world = 1;
   int tensor = 1;
   // Expert and slice degree of each MoE layer.
-  std::vector<int> expert_degrees;
-  std::vector<int> slice_degrees;  // empty: 1
-  std::optional<NodeShape> nodes;  // none: one node
+  std::vector<int> expert_degrees = {};
+  std::vector<int> slice_degrees = {};  // empty: 1
+  std::optional<NodeShape> nodes = {};  // none: one node
 
   int data_degree() const { return world / tensor; }
   // "w8_t2_ep4_8_8_n2x4".
@@ -32,7 +32,7 @@ enum class Owners { kSpread, kLast };
 
 struct ParallelRun {
   RankLayout layout;
-  std::optional<ExchangeKind> exchange;
+  std::optional<ExchangeKind> exchange = {};
   Owners owners = Owners::kSpread;
 };
 
