@@ -131,6 +131,9 @@ class DecoderLoader {
       layers.push_back(std::move(loaded));
     }
     ASSIGN_OR_RETURN(OutputHead head, LoadHead(loader_));
+    if (parallel_ != nullptr && parallel_->loading != nullptr) {
+      RETURN_IF_ERROR(parallel_->loading->Barrier());
+    }
     RETURN_IF_ERROR(CompareAllChecksums());
     return DecoderWeights{std::move(embedding),    std::move(rope),
                           std::move(dispatchers_), std::move(layers),

@@ -5,6 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "comm/communicator.h"
+#include "comm/process_groups.h"
 #include "engine/models/decoder_loader.h"
 #include "kernels/core/status_macros.h"
 
@@ -61,9 +63,7 @@ absl::StatusOr<const Family*> FindFamily(const ModelConfig& config) {
                    absl::StrJoin(names, ", ")));
 }
 
-}  // namespace
-
-absl::StatusOr<std::unique_ptr<Model>> LoadModel(
+absl::StatusOr<std::unique_ptr<Model>> LoadThisRank(
     const Checkpoint& checkpoint, const ModelOptions& options, Stream& stream,
     absl::FunctionRef<void(int64_t, int64_t)> progress) {
   RETURN_IF_ERROR(checkpoint.config().Validate());
@@ -80,6 +80,22 @@ absl::StatusOr<std::unique_ptr<Model>> LoadModel(
   }
   ASSIGN_OR_RETURN(const Family* family, FindFamily(checkpoint.config()));
   return family->load(checkpoint, options, stream, progress);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Model>> LoadModel(
+    const Checkpoint& checkpoint, const ModelOptions& options, Stream& stream,
+    absl::FunctionRef<void(int64_t, int64_t)> progress) {
+  absl::StatusOr<std::unique_ptr<Model>> model =
+      LoadThisRank(checkpoint, options, stream, progress);
+  if (!model.ok() && options.parallel != nullptr) {
+    options.parallel->groups->Abort(model.status());
+    if (options.parallel->loading != nullptr) {
+      options.parallel->loading->Abort(model.status());
+    }
+  }
+  return model;
 }
 
 }  // namespace moe

@@ -19,6 +19,7 @@
 
 namespace moe {
 
+class Communicator;
 class ProcessGroups;
 
 // Which experts the rows of one step chose. [layer][row * top_k + j]; a dense
@@ -64,6 +65,10 @@ struct ModelParallel {
   RankShard shard;
   ProcessGroups* groups = nullptr;  // borrowed, as long as the model lives
   ExchangeOptions exchange;
+  // Of all ranks, borrowed while loading: where they wait for each other when
+  // each has read its part, with a timeout for that. Null: the first operation
+  // of `groups` waits.
+  Communicator* loading = nullptr;
 };
 
 struct ModelOptions {
@@ -76,6 +81,9 @@ struct ModelOptions {
 // Packs all weights of `checkpoint`, in parallel on the stream's threads, and
 // calls `progress(done_bytes, total_bytes)` now and then. The checkpoint may be
 // closed afterwards.
+// Of many ranks, all call it: at the end they compare the checksums of weights
+// of which each has read a part. A rank that fails gives the groups up
+// (Communicator::Abort), so that the others do not wait for it.
 absl::StatusOr<std::unique_ptr<Model>> LoadModel(
     const Checkpoint& checkpoint, const ModelOptions& options, Stream& stream,
     absl::FunctionRef<void(int64_t, int64_t)> progress);
