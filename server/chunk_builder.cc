@@ -57,7 +57,20 @@ bool ChunkBuilder::AddToken(const TokenEvent& event) {
   return stopped && !event.finish.has_value();
 }
 
+void ChunkBuilder::AddExpertLoad(const RequestExpertLoad& load) {
+  if (!options_.expert_usage) return;
+  v1::ExpertUsage& usage = expert_usage_.emplace();
+  for (size_t layer = 0; layer < load.rows_by_expert.size(); ++layer) {
+    const std::vector<int64_t>& rows = load.rows_by_expert[layer];
+    if (rows.empty()) continue;  // dense
+    v1::ExpertUsage::MoeLayer& out = *usage.add_layers();
+    out.set_layer(layer);
+    out.mutable_tokens_by_expert()->Add(rows.begin(), rows.end());
+  }
+}
+
 void ChunkBuilder::AddTiming(const RequestTiming& timing) {
+  ended_well_ = true;
   if (!options_.timing) return;
   v1::Timing& out = timing_.emplace();
   const auto since_submission = [&timing](absl::Time time) {
@@ -74,9 +87,14 @@ std::vector<v1::GenerateChunk> ChunkBuilder::Take() {
   for (AnswerBuilder& answer : answers_) {
     if (answer.HasNews()) chunks.push_back(answer.Take());
   }
-  if (timing_.has_value()) {
-    *chunks.emplace_back().mutable_timing() = *timing_;
+  if (ended_well_ && (timing_.has_value() || expert_usage_.has_value())) {
+    v1::GenerateChunk& last = chunks.emplace_back();
+    if (timing_.has_value()) *last.mutable_timing() = *timing_;
+    if (expert_usage_.has_value()) {
+      *last.mutable_expert_usage() = *expert_usage_;
+    }
     timing_.reset();
+    expert_usage_.reset();
   }
   if (!chunks.empty() && head_.has_value()) {
     chunks.front().set_request_id(head_->request_id());

@@ -27,10 +27,12 @@ class ChunkBuilder {
   void AddPrompt(const PromptEvent& event);
   // True if a stop string has ended the answer: the engine must be told.
   bool AddToken(const TokenEvent& event);
-  // To be called last.
+  void AddExpertLoad(const RequestExpertLoad& load);
+  // To be called last, if the request has ended well.
   void AddTiming(const RequestTiming& timing);
 
-  // One chunk for each answer that has news, then one for the timing.
+  // One chunk for each answer that has news, then one for timing and expert
+  // usage.
   std::vector<v1::GenerateChunk> Take();
 
   bool all_finished() const { return num_unfinished_ == 0; }
@@ -49,6 +51,8 @@ class ChunkBuilder {
   // The head of the stream; unset once it has been sent.
   std::optional<v1::GenerateChunk> head_;
   std::optional<v1::Timing> timing_;
+  std::optional<v1::ExpertUsage> expert_usage_;
+  bool ended_well_ = false;
 };
 
 }  // namespace moe

@@ -14,10 +14,13 @@ namespace moe {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::TextFormat;
 
-const FieldDescriptor& ConfigSection::Find(const std::string& name) const {
+const FieldDescriptor& ConfigSection::Find(const std::string& name,
+                                           bool repeated) const {
   const FieldDescriptor* field =
       message_.GetDescriptor()->FindFieldByName(name);
-  if (field == nullptr || field->is_repeated()) std::abort();  // our own typo
+  if (field == nullptr || field->is_repeated() != repeated) {
+    std::abort();  // our own typo
+  }
   return *field;
 }
 
@@ -31,6 +34,20 @@ ConfigSection ConfigSection::Nested(const std::string& field) const {
       message_.GetReflection()->GetMessage(message_, &descriptor),
       tree_ == nullptr ? nullptr : tree_->GetTreeForNested(&descriptor, -1),
       file_, absl::StrCat(path_, field, "."));
+}
+
+std::vector<ConfigSection> ConfigSection::NestedEach(
+    const std::string& field) const {
+  const FieldDescriptor& descriptor = Find(field, /*repeated=*/true);
+  const auto& reflection = *message_.GetReflection();
+  std::vector<ConfigSection> sections;
+  for (int i = 0; i < reflection.FieldSize(message_, &descriptor); ++i) {
+    sections.emplace_back(
+        reflection.GetRepeatedMessage(message_, &descriptor, i),
+        tree_ == nullptr ? nullptr : tree_->GetTreeForNested(&descriptor, i),
+        file_, absl::StrCat(path_, field, "[", i, "]."));
+  }
+  return sections;
 }
 
 absl::StatusOr<int64_t> ConfigSection::Integer(const std::string& field,
@@ -114,6 +131,7 @@ absl::Status ConfigSection::CheckEnums() const {
   std::vector<const FieldDescriptor*> fields;
   reflection.ListFields(message_, &fields);
   for (const FieldDescriptor* field : fields) {
+    // (Messages of repeated fields have no enums.)
     if (field->is_repeated()) continue;
     if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       RETURN_IF_ERROR(Nested(field->name()).CheckEnums());
@@ -129,11 +147,23 @@ absl::Status ConfigSection::CheckEnums() const {
 
 absl::Status ConfigSection::Error(const std::string& field,
                                   absl::string_view problem) const {
+  return ErrorAt(Find(field), problem);
+}
+
+absl::Status ConfigSection::ErrorOfEach(const std::string& field,
+                                        absl::string_view problem) const {
+  return ErrorAt(Find(field, /*repeated=*/true), problem);
+}
+
+absl::Status ConfigSection::ErrorAt(const FieldDescriptor& field,
+                                    absl::string_view problem) const {
   int line = -1;
-  if (tree_ != nullptr) line = tree_->GetLocation(&Find(field), -1).line;
+  if (tree_ != nullptr) {
+    line = tree_->GetLocation(&field, field.is_repeated() ? 0 : -1).line;
+  }
   return absl::InvalidArgumentError(
       absl::StrCat(file_, ":", line < 0 ? "" : absl::StrCat(line + 1, ":"), " ",
-                   path_, field, " ", problem));
+                   path_, field.name(), " ", problem));
 }
 
 }  // namespace moe

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -26,6 +27,8 @@ class ConfigSection {
 
   bool Has(const std::string& field) const;
   ConfigSection Nested(const std::string& field) const;
+  // One for each message of a repeated field: "parallel.moe_layers[2].".
+  std::vector<ConfigSection> NestedEach(const std::string& field) const;
 
   // The value, or `default_value` if unset. kInvalidArgument if out of
   // [min, max].
@@ -51,9 +54,15 @@ class ConfigSection {
 
   // kInvalidArgument: "FILE:LINE: SECTION.FIELD PROBLEM".
   absl::Status Error(const std::string& field, absl::string_view problem) const;
+  // The same of a repeated field; the line is that of its first value.
+  absl::Status ErrorOfEach(const std::string& field,
+                           absl::string_view problem) const;
 
  private:
-  const google::protobuf::FieldDescriptor& Find(const std::string& name) const;
+  const google::protobuf::FieldDescriptor& Find(const std::string& name,
+                                                bool repeated = false) const;
+  absl::Status ErrorAt(const google::protobuf::FieldDescriptor& field,
+                       absl::string_view problem) const;
 
   const google::protobuf::Message& message_;
   google::protobuf::TextFormat::ParseInfoTree* tree_;

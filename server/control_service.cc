@@ -17,6 +17,7 @@
 #include "proto/moe/v1/control.grpc.pb.h"
 #include "server/grpc_status.h"
 #include "server/log.h"
+#include "server/rank_description.h"
 #include "server/server_identity.h"
 #include "server/unary_call.h"
 
@@ -27,9 +28,13 @@ using v1::Control;
 
 // Every method takes raw bytes: message_codec.h says why.
 using RawService = Control::WithRawCallbackMethod_GetServerInfo<
-    Control::WithRawCallbackMethod_GetLoad<Control::WithRawCallbackMethod_Abort<
-        Control::WithRawCallbackMethod_Drain<
-            Control::WithRawCallbackMethod_Resume<Control::Service>>>>>;
+    Control::WithRawCallbackMethod_GetLoad<
+        Control::WithRawCallbackMethod_GetRanks<
+            Control::WithRawCallbackMethod_GetExpertLoad<
+                Control::WithRawCallbackMethod_Abort<
+                    Control::WithRawCallbackMethod_Drain<
+                        Control::WithRawCallbackMethod_Resume<
+                            Control::Service>>>>>>>;
 
 constexpr double kMaxWaitSeconds = 86400;
 constexpr absl::Duration kPollInterval = absl::Milliseconds(20);
@@ -61,6 +66,8 @@ v1::ServerInfo DescribeServer(const InferenceCore& core,
   info.set_max_running_sequences(options.max_running_sequences);
   info.set_max_waiting_requests(options.max_waiting_requests);
   info.set_load_seconds(absl::ToDoubleSeconds(model.info.load_time));
+  info.set_world_size(model.ranks == nullptr ? 1 : model.ranks->size());
+  *info.mutable_layout() = DescribeLayout(model);
   return info;
 }
 
@@ -138,6 +145,26 @@ class ControlService : public RawService {
         context, request, response,
         [this](const v1::GetLoadRequest&) -> absl::StatusOr<v1::Load> {
           return DescribeLoad(core_.model().engine->GetLoad());
+        });
+  }
+
+  grpc::ServerUnaryReactor* GetRanks(grpc::CallbackServerContext* context,
+                                     const grpc::ByteBuffer* request,
+                                     grpc::ByteBuffer* response) override {
+    return AnswerUnary<v1::GetRanksRequest>(
+        context, request, response,
+        [this](const v1::GetRanksRequest&)
+            -> absl::StatusOr<v1::GetRanksResponse> {
+          return DescribeRanks(core_.model());
+        });
+  }
+
+  grpc::ServerUnaryReactor* GetExpertLoad(grpc::CallbackServerContext* context,
+                                          const grpc::ByteBuffer* request,
+                                          grpc::ByteBuffer* response) override {
+    return AnswerUnary<v1::GetExpertLoadRequest>(
+        context, request, response, [this](const v1::GetExpertLoadRequest&) {
+          return DescribeExpertLoad(core_.model());
         });
   }
 

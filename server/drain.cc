@@ -17,7 +17,6 @@ bool DrainServer(absl::Duration grace, InferenceCore& core,
                  GrpcServer& server) {
   const absl::Time deadline = absl::Now() + grace;
   core.StartShutdown();
-  server.UpdateHealth();
   Engine& engine = *core.model().engine;
   const bool finished = engine.WaitIdle(deadline);
   engine.Shutdown(absl::UnavailableError(

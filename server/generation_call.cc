@@ -72,8 +72,11 @@ class UnaryGeneration : public grpc::ServerUnaryReactor, public ChunkWriter {
       result_.set_request_id(chunk.request_id());
       result_.mutable_prompt()->Swap(chunk.mutable_prompt());
     }
-    if (chunk.has_timing()) {
-      *result_.mutable_timing() = chunk.timing();
+    if (chunk.has_timing() || chunk.has_expert_usage()) {  // the last one
+      if (chunk.has_timing()) *result_.mutable_timing() = chunk.timing();
+      if (chunk.has_expert_usage()) {
+        *result_.mutable_expert_usage() = chunk.expert_usage();
+      }
       return false;
     }
     while (result_.answers_size() <= static_cast<int>(chunk.index())) {

@@ -35,9 +35,20 @@ void GenerationStream::OnToken(const TokenEvent& event) {
   Tell([&event](News& news) { news.tokens.push_back(event); });
 }
 
+void GenerationStream::OnExpertLoad(const RequestExpertLoad& load) {
+  Tell([&load](News& news) { news.expert_load = load; });
+}
+
 void GenerationStream::OnDone(const absl::Status& status,
                               const RequestTiming& timing) {
-  Tell([&](News& news) { news.done = Done{status, timing}; });
+  Tell([&](News& news) {
+    if (!std::exchange(ended_, true)) news.done = Done{status, timing};
+  });
+}
+
+bool GenerationStream::Discard() {
+  std::lock_guard lock(mutex_);
+  return !std::exchange(ended_, true);
 }
 
 void GenerationStream::Cancel() { model_.engine->Cancel(options_.engine_id); }
@@ -63,6 +74,7 @@ bool GenerationStream::TakeNews() {
       model_.engine->CancelAnswer(options_.engine_id, event.index);
     }
   }
+  if (news.expert_load.has_value()) builder_.AddExpertLoad(*news.expert_load);
   if (news.done.has_value()) {
     done_ = std::move(news.done);
     // The client has all it wanted, whatever became of the request then.

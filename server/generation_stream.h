@@ -64,7 +64,13 @@ class GenerationStream : public RequestObserver,
 
   void OnPrompt(const PromptEvent& event) override;
   void OnToken(const TokenEvent& event) override;
+  void OnExpertLoad(const RequestExpertLoad& load) override;
+  // The first call counts: the server may end a request that the engine cannot.
   void OnDone(const absl::Status& status, const RequestTiming& timing) override;
+
+  // Of a request that was not submitted: nothing will come, the writer's End
+  // neither. False if its end is on the way already.
+  bool Discard();
 
   // A write is done. Not OK: the client is gone, and the request is cancelled.
   void OnWritten(bool ok);
@@ -81,9 +87,12 @@ class GenerationStream : public RequestObserver,
   struct News {
     std::optional<PromptEvent> prompt;
     std::vector<TokenEvent> tokens;
+    std::optional<RequestExpertLoad> expert_load;
     std::optional<Done> done;
 
-    bool empty() const { return !prompt && tokens.empty() && !done; }
+    bool empty() const {
+      return !prompt && tokens.empty() && !expert_load && !done;
+    }
   };
 
   // Adds to news_ by `add`, and sees to it that somebody delivers them.
@@ -101,8 +110,9 @@ class GenerationStream : public RequestObserver,
   DeliveryThread& delivery_;
 
   std::mutex mutex_;
-  News news_;          // guarded by mutex_
-  bool busy_ = false;  // guarded by mutex_; somebody delivers or will
+  News news_;           // guarded by mutex_
+  bool busy_ = false;   // guarded by mutex_; somebody delivers or will
+  bool ended_ = false;  // guarded by mutex_; OnDone has been called
 
   // Of whoever holds busy_.
   ChunkBuilder builder_;

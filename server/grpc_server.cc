@@ -132,17 +132,19 @@ class GrpcServerImpl : public GrpcServer {
           Report(status);
         },
         kHealthInterval);
+    core_.SetReadyListener([this] { UpdateHealth(); });
     return absl::OkStatus();
   }
 
   int port() const override { return port_; }
 
-  void UpdateHealth() override {
+  void UpdateHealth() {
     std::lock_guard lock(shutdown_mutex_);
     if (monitor_ != nullptr) monitor_->CheckNow();
   }
 
   void Shutdown(absl::Time deadline) override {
+    core_.SetReadyListener(nullptr);
     std::lock_guard lock(shutdown_mutex_);
     monitor_.reset();
     if (server_ == nullptr) return;

@@ -10,8 +10,8 @@
 namespace moe {
 
 // Serves Inference, Control, grpc.health.v1 and reflection on one port. Health
-// of "" and of "moe.v1.Inference" follows InferenceCore::CheckReady within
-// kHealthInterval. Thread-safe.
+// of "" and of "moe.v1.Inference" follows InferenceCore::CheckReady: at once
+// where the core itself changes it, else within kHealthInterval. Thread-safe.
 class GrpcServer {
  public:
   static constexpr absl::Duration kHealthInterval = absl::Milliseconds(100);
@@ -24,9 +24,6 @@ class GrpcServer {
   virtual ~GrpcServer() = default;
 
   virtual int port() const = 0;
-
-  // Lets health follow InferenceCore::CheckReady at once.
-  virtual void UpdateHealth() = 0;
 
   // Takes no more calls, waits until `deadline` for those that run, then cuts
   // them off. The server cannot be used again.

@@ -86,6 +86,7 @@ absl::StatusOr<std::shared_ptr<GenerationStream>> InferenceCore::TryStart(
     const v1::GenerateRequest& request, const std::string& request_id,
     const Call& call, ChunkWriter& writer) {
   ASSIGN_OR_RETURN(const ServedModel* model, FindModel(request.model()));
+  RETURN_IF_ERROR(failure());
   if (draining_) return Draining();
   // Counted before the prompt is tokenized, which is what costs.
   ASSIGN_OR_RETURN(const std::string engine_id, live_requests_.Add(request_id));
@@ -99,14 +100,66 @@ absl::StatusOr<std::shared_ptr<GenerationStream>> InferenceCore::TryStart(
                                   model->limits.retry_delay},
         *converted, *model, delivery_, writer,
         [this, engine_id](const GenerationSummary& summary) {
-          live_requests_.Remove(summary.request_id, engine_id);
+          Forget(summary.request_id, engine_id);
           LogEnd(summary);
         });
-    status = model->engine->Submit(std::move(converted->request), stream);
+    {
+      std::lock_guard lock(streams_mutex_);
+      status = failure_;
+      streams_[engine_id] = stream;
+    }
+    if (status.ok()) {
+      // (Fail may end the stream before, and the engine again; the first
+      // counts.)
+      status = model->engine->Submit(std::move(converted->request), stream);
+    }
     if (status.ok()) return stream;
+    if (stream->Discard()) {
+      Forget(request_id, engine_id);
+      return status;
+    }
+    return stream;  // which Fail has ended
+  }
+  Forget(request_id, engine_id);
+  return status;
+}
+
+void InferenceCore::Forget(const std::string& request_id,
+                           const std::string& engine_id) {
+  {
+    std::lock_guard lock(streams_mutex_);
+    streams_.erase(engine_id);
   }
   live_requests_.Remove(request_id, engine_id);
-  return status;
+}
+
+absl::Status InferenceCore::failure() const {
+  std::lock_guard lock(streams_mutex_);
+  return failure_;
+}
+
+void InferenceCore::Fail(const absl::Status& reason) {
+  std::vector<std::shared_ptr<GenerationStream>> streams;
+  {
+    std::lock_guard lock(streams_mutex_);
+    if (!failure_.ok()) return;
+    failure_ = reason;
+    for (const auto& [id, weak] : streams_) {
+      if (auto stream = weak.lock()) streams.push_back(std::move(stream));
+    }
+  }
+  for (const auto& stream : streams) stream->OnDone(reason, {});
+  TellReadyListener();
+}
+
+void InferenceCore::SetReadyListener(std::function<void()> listener) {
+  std::lock_guard lock(listener_mutex_);
+  ready_listener_ = std::move(listener);
+}
+
+void InferenceCore::TellReadyListener() {
+  std::lock_guard lock(listener_mutex_);
+  if (ready_listener_) ready_listener_();
 }
 
 int64_t InferenceCore::Abort(const std::vector<std::string>& request_ids) {
@@ -121,18 +174,24 @@ int64_t InferenceCore::Abort(const std::vector<std::string>& request_ids) {
 }
 
 void InferenceCore::StartDrain() {
-  std::lock_guard lock(drain_mutex_);
-  draining_ = true;
-  model_.engine->StartDrain();
+  {
+    std::lock_guard lock(drain_mutex_);
+    draining_ = true;
+    model_.engine->StartDrain();
+  }
+  TellReadyListener();
 }
 
 absl::Status InferenceCore::Resume() {
-  std::lock_guard lock(drain_mutex_);
-  if (shutting_down_) {
-    return absl::FailedPreconditionError("the server is shutting down");
+  {
+    std::lock_guard lock(drain_mutex_);
+    if (shutting_down_) {
+      return absl::FailedPreconditionError("the server is shutting down");
+    }
+    model_.engine->Resume();
+    draining_ = false;
   }
-  model_.engine->Resume();
-  draining_ = false;
+  TellReadyListener();
   return absl::OkStatus();
 }
 
@@ -145,6 +204,7 @@ void InferenceCore::StartShutdown() {
 }
 
 absl::Status InferenceCore::CheckReady() const {
+  RETURN_IF_ERROR(failure());
   if (draining_) return Draining();
   return model_.engine->CheckHealth();
 }

@@ -2,11 +2,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -68,6 +70,14 @@ class InferenceCore {
     return live_requests_.WaitEmpty(deadline);
   }
 
+  // The engine will not come back: ends every request with `reason`, which must
+  // be kUnavailable, and refuses all that follow. Does not wait for the engine.
+  void Fail(const absl::Status& reason);
+
+  // `listener` is called when CheckReady may have changed because of one of the
+  // calls above; null: no more, and none runs when this returns.
+  void SetReadyListener(std::function<void()> listener);
+
   // OK while the server takes requests and the engine makes progress.
   absl::Status CheckReady() const;
 
@@ -76,11 +86,20 @@ class InferenceCore {
       const v1::GenerateRequest& request, const std::string& request_id,
       const Call& call, ChunkWriter& writer);
   void LogEnd(const GenerationSummary& summary) const;
+  void Forget(const std::string& request_id, const std::string& engine_id);
+  absl::Status failure() const;
+  void TellReadyListener();
 
   const ServedModel model_;
   std::mutex drain_mutex_;  // held while one of the two changes
   std::atomic<bool> draining_ = false;
   bool shutting_down_ = false;  // guarded by drain_mutex_
+  std::mutex listener_mutex_;   // held while it is called
+  std::function<void()> ready_listener_;
+  mutable std::mutex streams_mutex_;
+  absl::Status failure_;  // guarded by streams_mutex_
+  // By the engine's id; guarded by streams_mutex_.
+  absl::flat_hash_map<std::string, std::weak_ptr<GenerationStream>> streams_;
   // Streams refer to those below from engine and gRPC threads.
   LiveRequests live_requests_;
   DeliveryThread delivery_;

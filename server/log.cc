@@ -30,10 +30,14 @@ spdlog::level::level_enum ToSpdlog(Severity level) {
 }
 
 // The payload is what FormatKeyValue or FormatJsonMembers made.
-const char* Pattern(LogFormat format) {
-  return format == LogFormat::kJson
-             ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",%v})"
-             : "time=%Y-%m-%dT%H:%M:%S.%e%z level=%l %v";
+std::string Pattern(LogFormat format, std::optional<int> rank) {
+  if (format == LogFormat::kJson) {
+    return absl::StrCat(R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",)",
+                        rank ? absl::StrCat("\"rank\":", *rank, ",") : "",
+                        "%v}");
+  }
+  return absl::StrCat("time=%Y-%m-%dT%H:%M:%S.%e%z level=%l ",
+                      rank ? absl::StrCat("rank=", *rank, " ") : "", "%v");
 }
 
 spdlog::logger& Logger() {
@@ -41,7 +45,7 @@ spdlog::logger& Logger() {
   static spdlog::logger* const logger = [] {
     auto* made = new spdlog::logger(
         "moe", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-    made->set_pattern(Pattern(LogFormat::kKeyValue));
+    made->set_pattern(Pattern(LogFormat::kKeyValue, std::nullopt));
     return made;
   }();
   return *logger;
@@ -107,9 +111,9 @@ std::string FormatJsonMembers(absl::string_view event,
   return out;
 }
 
-void InitLog(Severity level, LogFormat format) {
+void InitLog(Severity level, LogFormat format, std::optional<int> rank) {
   log_format = format;
-  Logger().set_pattern(Pattern(format));
+  Logger().set_pattern(Pattern(format, rank));
   Logger().set_level(ToSpdlog(level));
 }
 

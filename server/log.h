@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,9 +46,11 @@ std::string FormatKeyValue(absl::string_view event,
 std::string FormatJsonMembers(absl::string_view event,
                               const std::vector<LogField>& fields);
 
-// Lines go to standard error from now on in this form. Before the first call:
-// key=value from kInfo up. Not thread-safe; call at start-up.
-void InitLog(Severity level, LogFormat format);
+// Lines go to standard error from now on in this form, with the rank of this
+// process if it has one. Before the first call: key=value from kInfo up. Not
+// thread-safe; call at start-up.
+void InitLog(Severity level, LogFormat format,
+             std::optional<int> rank = std::nullopt);
 
 // Writes one line. Thread-safe.
 void Log(Severity level, absl::string_view event,

@@ -179,6 +179,8 @@ class Conversion {
     out.prompt_tokens |= in.echo();
     out.usage_per_chunk = in.usage_per_chunk();
     out.timing = in.timing();
+    out.expert_usage = in.expert_usage();
+    result_.request.trace_experts = in.expert_usage();
   }
 
   void ReadStopping() {

@@ -30,6 +30,7 @@ struct AnswerOptions {
   bool prompt_tokens = false;  // implied by echo
   bool usage_per_chunk = false;
   bool timing = false;
+  bool expert_usage = false;
 };
 
 struct ConvertedRequest {

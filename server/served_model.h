@@ -6,14 +6,15 @@
 
 #include "engine/runtime/engine.h"
 #include "engine/runtime/engine_factory.h"
+#include "engine/runtime/rank_runtime.h"
 #include "engine/sampling/sampling_params.h"
 #include "server/server_config.h"
 #include "server/text/tokenizer.h"
 
 namespace moe {
 
-// What is served under one name. Borrows engine and tokenizer. Immutable once
-// the server runs, so safe to share by threads.
+// What is served under one name. Borrows engine, tokenizer and ranks. Immutable
+// once the server runs, so safe to share by threads.
 struct ServedModel {
   std::string name;
   Engine* engine = nullptr;
@@ -21,6 +22,9 @@ struct ServedModel {
   SamplingParams defaults;
   RequestLimits limits;
   EngineInfo info;
+  // The ranks that it runs on; null: this process, and nothing is known of its
+  // experts.
+  const RankRuntime* ranks = nullptr;
 };
 
 }  // namespace moe

@@ -54,6 +54,11 @@ struct ServerConfig {
   ListenConfig listen;
   RequestLimits limits;
   absl::Duration drain_grace = absl::Seconds(30);
+  // Ranks and machines that there must be; 0: any number.
+  int world_size = 0;
+  int nodes = 0;
+  // The file as it was read: the ranks compare it.
+  std::string text;
   Severity log_level = Severity::kInfo;
   LogFormat log_format = LogFormat::kKeyValue;
 };

@@ -9,6 +9,7 @@ ShutdownSignal::ShutdownSignal() {
   sigemptyset(&signals_);
   sigaddset(&signals_, SIGTERM);
   sigaddset(&signals_, SIGINT);
+  sigaddset(&signals_, SIGUSR1);
   pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
   signal(SIGPIPE, SIG_IGN);
   thread_ = std::thread([this] { Run(); });
@@ -22,8 +23,14 @@ ShutdownSignal::~ShutdownSignal() {
 
 int ShutdownSignal::Wait() {
   std::unique_lock lock(mutex_);
-  received_.wait(lock, [this] { return signal_ != 0; });
-  return signal_;
+  received_.wait(lock, [this] { return signal_ != 0 || woken_; });
+  return woken_ ? 0 : signal_;
+}
+
+void ShutdownSignal::Wake() {
+  std::lock_guard lock(mutex_);
+  woken_ = true;
+  received_.notify_all();
 }
 
 void ShutdownSignal::Run() {
@@ -31,6 +38,7 @@ void ShutdownSignal::Run() {
     int signal = 0;
     sigwait(&signals_, &signal);
     if (stopping_) return;
+    if (ignored_) continue;
     std::lock_guard lock(mutex_);
     // No destructor runs: they might be what hangs.
     if (!armed_ || signal_ != 0) _exit(128 + signal);

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "comm/parallel_layout.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/config/model_config.h"
 #include "engine/config/parallel_options.h"
@@ -49,6 +50,10 @@ struct EngineInfo {
   std::string checkpoint_description;
   std::vector<std::string> checkpoint_warnings;
   absl::Duration load_time;
+  // The layout over the ranks; weights, cache and threads are of this rank.
+  int tensor_degree = 1;
+  int data_degree = 1;
+  std::vector<MoeLayerDegrees> moe_layers;  // in order
 };
 
 struct LoadedEngine {

@@ -278,6 +278,34 @@ TEST_F(ChunkBuilderTest, UsageComesWithEachChunkIfAsked) {
   EXPECT_EQ(Take().usage().completion_tokens(), 3u);
 }
 
+TEST_F(ChunkBuilderTest, ExpertUsageOfMoeLayersComesAtTheEnd) {
+  proto_.mutable_output()->set_expert_usage(true);
+  Start();
+  RequestExpertLoad load;
+  load.rows_by_expert = {{}, {3, 4}, {}, {0, 7}};
+  builder_->AddExpertLoad(load);
+  Last('a', FinishReason::kLength);
+  EXPECT_EQ(builder_->Take().size(), 1u);
+  builder_->AddTiming({});
+  const auto chunks = builder_->Take();
+  ASSERT_EQ(chunks.size(), 1u);
+  EXPECT_FALSE(chunks[0].has_timing());
+  const v1::ExpertUsage& usage = chunks[0].expert_usage();
+  ASSERT_EQ(usage.layers_size(), 2);
+  EXPECT_EQ(usage.layers(0).layer(), 1u);
+  EXPECT_EQ(usage.layers(0).tokens_by_expert(1), 4u);
+  EXPECT_EQ(usage.layers(1).layer(), 3u);
+  EXPECT_EQ(usage.layers(1).tokens_by_expert(0), 0u);
+}
+
+TEST_F(ChunkBuilderTest, ExpertUsageIsNotSentUnasked) {
+  Start();
+  builder_->AddExpertLoad({});
+  Last('a', FinishReason::kLength);
+  builder_->AddTiming({});
+  EXPECT_EQ(builder_->Take().size(), 1u);
+}
+
 TEST_F(ChunkBuilderTest, TimingIsTheLastChunk) {
   proto_.mutable_output()->set_timing(true);
   Start();

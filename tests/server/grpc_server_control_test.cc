@@ -5,6 +5,8 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "tests/server/fake_engine.h"
 #include "tests/server/test_server.h"
 
@@ -169,6 +171,55 @@ TEST_F(ControlTest, ResumeIsRefusedDuringShutdown) {
   v1::ResumeResponse response;
   EXPECT_EQ(server_.control().Resume(&context, {}, &response).error_code(),
             StatusCode::FAILED_PRECONDITION);
+}
+
+TEST_F(ControlTest, DrainTurnsHealthAtOnce) {
+  for (int i = 0; i < 20; ++i) {
+    grpc::ClientContext drain;
+    v1::DrainResponse drained;
+    ASSERT_TRUE(server_.control().Drain(&drain, {}, &drained).ok());
+    EXPECT_EQ(Health(""), HealthCheckResponse::NOT_SERVING);
+    grpc::ClientContext resume;
+    v1::ResumeResponse resumed;
+    ASSERT_TRUE(server_.control().Resume(&resume, {}, &resumed).ok());
+    EXPECT_EQ(Health(""), HealthCheckResponse::SERVING);
+  }
+}
+
+TEST_F(ControlTest, AFailureEndsRequestsThatTheEngineCannotEnd) {
+  const auto reader = Stream();
+  const std::string id = engine_.WaitForRequest(0);
+  server_.core().Fail(absl::UnavailableError("rank 1 has ended"));
+  const StreamResult result = ReadAll(*reader);
+  EXPECT_EQ(result.status.error_code(), StatusCode::UNAVAILABLE);
+  EXPECT_EQ(result.status.error_message(), "rank 1 has ended");
+  EXPECT_EQ(Health(""), HealthCheckResponse::NOT_SERVING);
+  v1::GenerateResponse response;
+  const grpc::Status refused = Generate(&response);
+  EXPECT_EQ(refused.error_code(), StatusCode::UNAVAILABLE);
+  EXPECT_EQ(refused.error_message(), "rank 1 has ended");
+  // The engine may still say something.
+  engine_.Text(id, "late");
+  engine_.Done(id, absl::InternalError("late"));
+  EXPECT_TRUE(server_.core().WaitDelivered(absl::Now() + absl::Seconds(20)));
+}
+
+TEST_F(ControlTest, AServerWithoutRanksIsOneOfOne) {
+  grpc::ClientContext context;
+  v1::GetRanksResponse response;
+  ASSERT_TRUE(server_.control().GetRanks(&context, {}, &response).ok());
+  ASSERT_EQ(response.ranks_size(), 1);
+  EXPECT_EQ(response.ranks(0).state(), v1::Rank::IDLE);
+  grpc::ClientContext load_context;
+  v1::ExpertLoad load;
+  EXPECT_EQ(
+      server_.control().GetExpertLoad(&load_context, {}, &load).error_code(),
+      StatusCode::UNAVAILABLE);
+  grpc::ClientContext info_context;
+  v1::ServerInfo info;
+  ASSERT_TRUE(server_.control().GetServerInfo(&info_context, {}, &info).ok());
+  EXPECT_EQ(info.world_size(), 1u);
+  EXPECT_EQ(info.layout().tensor_degree(), 1u);
 }
 
 }  // namespace

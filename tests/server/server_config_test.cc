@@ -57,6 +57,10 @@ TEST_F(ServerConfigTest, DefaultsAreFilledIn) {
   EXPECT_EQ(config->listen.port, 50051);
   EXPECT_FALSE(config->listen.tls.has_value());
   EXPECT_EQ(config->drain_grace, absl::Seconds(30));
+  EXPECT_EQ(config->world_size, 0);
+  EXPECT_EQ(config->engine.parallel.tensor_degree, 0);
+  EXPECT_FALSE(config->engine.parallel.exchange.has_value());
+  EXPECT_FALSE(config->engine.parallel.nodes.has_value());
 }
 
 TEST_F(ServerConfigTest, EveryFieldIsRead) {
@@ -116,8 +120,41 @@ TEST_F(ServerConfigTest, EveryFieldIsRead) {
       retry_delay: "250ms"
       remote_control: true
     }
-    log { level: DEBUG format: JSON })pb");
+    log { level: DEBUG format: JSON }
+    parallel {
+      world_size: 8
+      nodes: 2
+      tensor_degree: 2
+      expert_degree: 4
+      slice_degree: 1
+      moe_layers { layer: 3 expert_degree: 8 }
+      moe_layers { layer: 5 slice_degree: 2 }
+      exchange: HIERARCHICAL
+      node_shape: "4x2"
+      start_timeout: "5m"
+      step_timeout: "20s"
+      watchdog: "3s"
+    })pb");
   ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->world_size, 8);
+  EXPECT_EQ(config->nodes, 2);
+  const ParallelOptions& parallel = config->engine.parallel;
+  EXPECT_EQ(parallel.tensor_degree, 2);
+  EXPECT_EQ(parallel.expert_degree, 4);
+  EXPECT_EQ(parallel.slice_degree, 1);
+  ASSERT_EQ(parallel.layers.size(), 2u);
+  EXPECT_EQ(parallel.layers[0].layer, 3);
+  EXPECT_EQ(parallel.layers[0].expert_degree, 8);
+  EXPECT_EQ(parallel.layers[0].slice_degree, 0);
+  EXPECT_EQ(parallel.layers[1].layer, 5);
+  EXPECT_EQ(parallel.layers[1].slice_degree, 2);
+  EXPECT_EQ(parallel.exchange, ExchangeKind::kHierarchical);
+  ASSERT_TRUE(parallel.nodes.has_value());
+  EXPECT_EQ(parallel.nodes->num_nodes, 4);
+  EXPECT_EQ(parallel.nodes->ranks_per_node, 2);
+  EXPECT_EQ(parallel.start_timeout, absl::Minutes(5));
+  EXPECT_EQ(parallel.step_timeout, absl::Seconds(20));
+  EXPECT_EQ(parallel.watchdog, absl::Seconds(3));
   const LoadEngineOptions& load = config->engine;
   EXPECT_EQ(config->model_name, "prose");
   EXPECT_EQ(config->tokenizer_path, (dir_ / "t.json").string());
@@ -205,6 +242,33 @@ TEST_F(ServerConfigTest, ErrorsNameFileLineAndField) {
                   "\", which does not exist");
   ExpectError("model { path: \"models/tiny\"\n tokenizer: \"none.json\" }", 2,
               "model.tokenizer");
+}
+
+TEST_F(ServerConfigTest, ErrorsOfParallelNameTheEntry) {
+  const std::string model = "model { path: \"models/tiny\" }\n";
+  ExpectError(model + "parallel {\n tensor_degree: 0 }", 3,
+              "parallel.tensor_degree is 0; it must be in [1, 65536]");
+  ExpectError(model + "parallel { node_shape: \"4\" }", 2,
+              "parallel.node_shape is \"4\"; it must be \"NxG\"");
+  ExpectError(model + "parallel { exchange: 9 }", 2, "parallel.exchange is 9");
+  ExpectError(model + "parallel { watchdog: \"1ms\" }", 2,
+              "parallel.watchdog is 1ms; it must be in [1s, 1h]");
+  EXPECT_TRUE(absl::StrContains(
+      Parse(model + "parallel { moe_layers { expert_degree: 2 } }")
+          .status()
+          .message(),
+      "parallel.moe_layers[0].layer is required"));
+  ExpectError(model +
+                  "parallel { moe_layers { layer: 1 }\n"
+                  "moe_layers {\n layer: 1 } }",
+              4, "parallel.moe_layers[1].layer is 1, as in an entry before");
+  ExpectError(model + "parallel { moe_layers { layer: 1\n slice_degree: 0 } }",
+              3, "parallel.moe_layers[0].slice_degree is 0");
+}
+
+TEST_F(ServerConfigTest, EndOfTextIdsAreTokenIds) {
+  ExpectError("model { path: \"models/tiny\"\n eos_token_ids: 4294967295 }", 2,
+              "model.eos_token_ids holds 4294967295, which is no token id");
 }
 
 TEST_F(ServerConfigTest, TlsNeedsCertificateAndKey) {

@@ -46,6 +46,50 @@ TEST(ShutdownSignalDeathTest, BeforeItIsArmedTheFirstEndsTheProcess) {
       testing::ExitedWithCode(128 + SIGINT), "");
 }
 
+TEST(ShutdownSignalDeathTest, TheLaunchersSignalIsReportedToo) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ShutdownSignal shutdown;
+        shutdown.Arm();
+        kill(getpid(), SIGUSR1);
+        _exit(shutdown.Wait() == SIGUSR1 ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
+}
+
+TEST(ShutdownSignalDeathTest, WakeEndsTheWaitWithoutASignal) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ShutdownSignal shutdown;
+        shutdown.Arm();
+        shutdown.Wake();
+        _exit(shutdown.Wait());
+      },
+      testing::ExitedWithCode(0), "");
+}
+
+TEST(ShutdownSignalDeathTest, IgnoredSignalsDoNothing) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        {
+          ShutdownSignal shutdown;
+          shutdown.Ignore();
+          for (int signal : {SIGTERM, SIGINT, SIGUSR1}) {
+            kill(getpid(), signal);
+            sigset_t pending;
+            do {  // until it has been taken
+              sigpending(&pending);
+            } while (sigismember(&pending, signal) == 1);
+          }
+        }
+        _exit(0);
+      },
+      testing::ExitedWithCode(0), "");
+}
+
 TEST(ShutdownSignalDeathTest, ABrokenPipeEndsNothing) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(

@@ -1,0 +1,19 @@
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "proto/moe/v1/control.pb.h"
+#include "server/served_model.h"
+
+namespace moe {
+
+// The ranks of a model in the words of moe.v1.Control.
+
+v1::Layout DescribeLayout(const ServedModel& model);
+
+// Every rank as of its last heartbeat.
+v1::GetRanksResponse DescribeRanks(const ServedModel& model);
+
+// kUnavailable while a rank has not told of its experts.
+absl::StatusOr<v1::ExpertLoad> DescribeExpertLoad(const ServedModel& model);
+
+}  // namespace moe
