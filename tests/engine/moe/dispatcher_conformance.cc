@@ -1,0 +1,252 @@
+#include "tests/engine/moe/dispatcher_conformance.h"
+
+#include <algorithm>
+
+#include "comm/parallel_layout.h"
+#include "engine/moe/travelling_rows.h"
+
+namespace moe {
+namespace {
+
+constexpr int64_t kHidden = 20;
+
+uint32_t Hash(uint32_t a, uint32_t b, uint32_t c = 0) {
+  uint32_t h = a * 2654435761u + b * 40503u + c * 2246822519u + 12345u;
+  h ^= h >> 15;
+  h *= 2246822519u;
+  return h ^ (h >> 13);
+}
+
+float Value(int data_rank, int64_t row, int64_t i) {
+  return static_cast<float>(Hash(data_rank, row, i) % 1000) - 500;
+}
+
+// The expert's answer to a row's i-th value.
+float ExpertValue(int expert, float x) {
+  return x * static_cast<float>(expert + 1) +
+         64.0f * static_cast<float>(expert);
+}
+
+// One rank's rows and what its gate would say of them.
+struct Share {
+  Share(int data_rank, int64_t rows, const DispatcherCase& c,
+        RoutingPattern routing)
+      : hidden(rows * kHidden + 1), expert_ids(rows * c.top_k + 1) {
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t i = 0; i < kHidden; ++i) {
+        hidden[r * kHidden + i] = Value(data_rank, r, i);
+      }
+      int first = 0;
+      if (routing == RoutingPattern::kEven) {
+        first = static_cast<int>(Hash(r, data_rank) % c.experts);
+      } else if (routing == RoutingPattern::kLastExperts) {
+        first = c.experts - 1;
+      }
+      for (int64_t j = 0; j < c.top_k; ++j) {
+        expert_ids[r * c.top_k + j] =
+            static_cast<int32_t>((first + j) % c.experts);
+      }
+    }
+    EXPECT_TRUE(SortByExpert(expert_ids.data(), c.top_k, rows, c.top_k, 0,
+                             c.experts, c.experts, table)
+                    .ok());
+    weights.resize(rows * c.top_k + 1);
+    table.row_of_slot.reserve(1);
+    table.slot_of.reserve(1);
+    gating.expert_ids =
+        MakeView(expert_ids.data(), DType::kI32, {rows, c.top_k});
+    gating.weights = MakeView(weights.data(), DType::kF32, {rows, c.top_k});
+    gating.expert_offsets =
+        MakeView(table.expert_offsets.data(), DType::kI32, {c.experts + 1});
+    gating.row_of_slot =
+        MakeView(table.row_of_slot.data(), DType::kI32, {rows * c.top_k});
+    gating.slot_of =
+        MakeView(table.slot_of.data(), DType::kI32, {rows, c.top_k});
+    x = MakeView(hidden.data(), DType::kF32, {rows, kHidden});
+  }
+
+  std::vector<float> hidden, weights;
+  std::vector<int32_t> expert_ids;
+  SlotTable table;
+  TensorView x;
+  GatingResult gating;
+};
+
+std::vector<std::optional<ExchangeKind>> Kinds(const DispatcherCase& c) {
+  std::vector<std::optional<ExchangeKind>> kinds = {
+      std::nullopt, ExchangeKind::kFlat, ExchangeKind::kReplicated};
+  if (c.es < c.tensor && c.ep > 1) kinds.push_back(ExchangeKind::kCoordinated);
+  if (c.nodes.ranks_per_node > 1 && c.tensor <= c.es) {
+    kinds.push_back(ExchangeKind::kHierarchical);
+  }
+  return kinds;
+}
+
+// Rows of each data rank, step by step: even, uneven, some and all empty, one.
+std::vector<std::vector<int32_t>> Steps(int data_degree) {
+  std::vector<std::vector<int32_t>> steps(6, std::vector<int32_t>(data_degree));
+  for (int d = 0; d < data_degree; ++d) {
+    steps[0][d] = 7;
+    steps[1][d] = 3 * d + 1;
+    steps[2][d] = d % 2 == 0 ? 0 : 5;
+    steps[3][d] = 0;
+    steps[4][d] = d == data_degree - 1 ? 1 : 0;
+    steps[5][d] = d == 0 ? 60 : 2;
+  }
+  return steps;
+}
+
+}  // namespace
+
+std::string DispatcherCase::Name() const {
+  return "w" + std::to_string(world) + "_t" + std::to_string(tensor) + "_e" +
+         std::to_string(experts) + "_ep" + std::to_string(ep) + "_es" +
+         std::to_string(es) + "_n" + std::to_string(nodes.num_nodes) + "_top" +
+         std::to_string(top_k);
+}
+
+std::string NameOf(
+    const testing::TestParamInfo<DispatcherConformanceCase>& info) {
+  return info.param.layout.Name();
+}
+
+DispatcherRank::DispatcherRank(Communicator& world, const DispatcherCase& c,
+                               std::optional<ExchangeKind> pinned)
+    : case_(c), rank_(world.rank()) {
+  config_.hidden_size = kHidden;
+  config_.num_layers = 1;
+  config_.experts_per_layer = {c.experts};
+  config_.top_k = c.top_k;
+  const MoeLayerDegrees degrees = {.layer = 0,
+                                   .num_experts = c.experts,
+                                   .expert_degree = c.ep,
+                                   .slice_degree = c.es};
+  auto layout = ParallelLayout::Create(c.world, c.tensor, {degrees});
+  EXPECT_TRUE(layout.ok()) << layout.status();
+  auto own_world = world.Split(0, rank_, "world");
+  EXPECT_TRUE(own_world.ok()) << own_world.status();
+  auto groups = ProcessGroups::Create(*std::move(own_world),
+                                      c.nodes.ranks_per_node == 0
+                                          ? Topology::OneNode(c.world)
+                                          : *Topology::FromShape(c.nodes),
+                                      *layout);
+  EXPECT_TRUE(groups.ok()) << groups.status();
+  groups_ = *std::move(groups);
+  ExchangeOptions options;
+  options.pinned = pinned;
+  auto dispatchers = MoeDispatchers::Create(config_, *groups_, options);
+  EXPECT_TRUE(dispatchers.ok()) << dispatchers.status();
+  dispatchers_ = *std::move(dispatchers);
+}
+
+float DispatcherRank::SliceShare(int slice) const {
+  float part = 1;
+  for (int s = 0; s <= slice && s < case_.es - 1; ++s) part /= 2;
+  return part;
+}
+
+absl::Status DispatcherRank::BeginWith(
+    const std::vector<int32_t>& rows_on_data_ranks, int64_t rows) {
+  Share share(data_rank(), rows, case_, RoutingPattern::kEven);
+  TokenDispatcher& dispatcher = *dispatchers_.of_layer(0);
+  const absl::Status status = dispatcher.BeginDispatch(
+      share.x, share.gating, {rows_on_data_ranks, nullptr});
+  return status.ok() ? dispatcher.FinishDispatch().status() : status;
+}
+
+void DispatcherRank::Step(const std::vector<int32_t>& rows_on_data_ranks,
+                          RoutingPattern routing) {
+  const int64_t rows = rows_on_data_ranks[data_rank()];
+  Share share(data_rank(), rows, case_, routing);
+  TokenDispatcher& dispatcher = *dispatchers_.of_layer(0);
+  absl::Status status = dispatcher.BeginDispatch(share.x, share.gating,
+                                                 {rows_on_data_ranks, &load_});
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_TRUE(dispatcher.Poll().ok());
+  const auto tokens = dispatcher.FinishDispatch();
+  ASSERT_TRUE(tokens.ok()) << tokens.status();
+
+  const ExpertPlacement placement(case_.world,
+                                  {0, case_.experts, case_.ep, case_.es, 0});
+  const int expert_rank = placement.expert_rank(rank_);
+  ASSERT_EQ(tokens->expert_offsets.size(),
+            placement.NumExpertsOn(expert_rank) + 1u);
+  const int64_t slots = tokens->num_slots();
+  load_.computed_slots += slots;
+  std::vector<float> out(slots * kHidden + 1);
+  for (int e = 0; e < placement.NumExpertsOn(expert_rank); ++e) {
+    for (int32_t s = tokens->expert_offsets[e];
+         s < tokens->expert_offsets[e + 1]; ++s) {
+      for (int64_t i = 0; i < kHidden; ++i) {
+        const float x =
+            tokens->x
+                .ptr<float>()[tokens->x_rows[s] * tokens->x.strides[0] + i];
+        out[s * kHidden + i] =
+            SliceShare(placement.slice_rank(rank_)) *
+            ExpertValue(placement.ExpertsBegin(expert_rank) + e, x);
+      }
+    }
+  }
+  status = dispatcher.BeginCombine(
+      *tokens, MakeView(out.data(), DType::kF32, {slots, kHidden}));
+  ASSERT_TRUE(status.ok()) << status;
+  const auto combined = dispatcher.FinishCombine();
+  ASSERT_TRUE(combined.ok()) << combined.status();
+  ASSERT_EQ(combined->slot_of.dims[0], rows);
+  int64_t wrong = 0;
+  for (int64_t k = 0; k < rows * case_.top_k; ++k) {
+    const int64_t slot = combined->slot_of.ptr<int32_t>()[k];
+    ASSERT_GE(slot, 0);
+    ASSERT_LT(slot, combined->expert_out.dims[0]);
+    const float* const result =
+        combined->expert_out.ptr<float>() + slot * kHidden;
+    for (int64_t i = 0; i < kHidden; ++i) {
+      const float x = Value(data_rank(), k / case_.top_k, i);
+      wrong += result[i] != ExpertValue(share.expert_ids[k], x);
+    }
+  }
+  EXPECT_EQ(wrong, 0) << "of " << rows << " rows on data rank " << data_rank();
+}
+
+TEST_P(DispatcherConformanceTest, EveryRowComesBackFromItsExperts) {
+  const DispatcherCase& c = GetParam().layout;
+  const int data_degree = c.world / c.tensor;
+  CommunicatorOptions options;
+  options.timeout = absl::Seconds(20);
+  for (const std::optional<ExchangeKind>& kind : Kinds(c)) {
+    SCOPED_TRACE(kind.has_value() ? std::string(ExchangeKindName(*kind))
+                                  : "auto");
+    const std::unique_ptr<RankRunner> ranks = GetParam().ranks(c.world);
+    ASSERT_EQ(ranks->size(), c.world);
+    ranks->Run(options, [&](Communicator& world) {
+      DispatcherRank rank(world, c, kind);
+      int64_t steps = 0, rows = 0;
+      for (const RoutingPattern pattern :
+           {RoutingPattern::kEven, RoutingPattern::kOneExpert,
+            RoutingPattern::kLastExperts, RoutingPattern::kEven}) {
+        for (const auto& shares : Steps(data_degree)) {
+          rank.Step(shares, pattern);
+          if (testing::Test::HasFatalFailure()) return;
+          ++steps;
+          for (int32_t r : shares) rows += r;
+        }
+      }
+      // Each once by every slice, and by every copy inside a tensor group.
+      float slots = static_cast<float>(rank.load().computed_slots);
+      EXPECT_TRUE(world.AllReduce(absl::MakeSpan(&slots, 1)).ok());
+      EXPECT_EQ(slots,
+                rows * c.top_k * c.es * std::max(1, c.tensor / (c.ep * c.es)));
+      const auto& exchanges = rank.load().exchanges;
+      int64_t counted = 0;
+      for (int64_t count : exchanges) counted += count;
+      EXPECT_EQ(counted > 0, c.ep > 1);
+      EXPECT_LE(counted, steps);
+      if (kind.has_value() && c.ep > 1) {
+        EXPECT_EQ(counted, exchanges[static_cast<size_t>(*kind)]);
+      }
+      EXPECT_EQ(rank.load().messages > 0, rank.load().bytes > 0);
+    });
+  }
+}
+
+}  // namespace moe
