@@ -116,16 +116,6 @@ void CopyBlockOfX(const PanelGemm& gemm, const GemmPiece& piece, size_t k,
   }
 }
 
-// Asks for [begin, begin + bytes) to be brought into the second-level cache.
-// The hardware does not foresee the jumps from block to block.
-HWY_INLINE void Prefetch(const void* begin, size_t bytes) {
-  constexpr size_t kLine = 64;
-  const char* line = static_cast<const char*>(begin);
-  for (const char* end = line + bytes; line < end; line += kLine) {
-    __builtin_prefetch(line, /*rw=*/0, /*locality=*/2);
-  }
-}
-
 // How far ahead of its use a panel that is read straight through is prefetched.
 // Intel's own prefetchers leave the first-level cache waiting: with this, a
 // Sapphire Rapids core reads 98 % instead of 85 % of what it can at one row,
@@ -137,41 +127,51 @@ size_t StreamAheadBytes() {
   return 2048;
 }
 
-// Adds num_k steps of k to the sums [rows][2L] of `num_panels` panels (1, or
-// what the table gives for the only tile).
+// Adds steps of k to the sums [rows][2L] of panels.
 class BlockMultiplier {
  public:
-  BlockMultiplier(const PanelGemm& gemm, size_t rows, float* expanded,
-                  size_t ahead)
+  BlockMultiplier(const PanelGemm& gemm, size_t rows, float* expanded)
       : dtype_(gemm.weight_dtype),
         table_(TilesFor(gemm.weight_dtype)),
         float_table_(TilesFor(DType::kF32)),
         panel_bytes_(PanelBytes(dtype_, gemm.in_features, 2 * hn::Lanes(DF()))),
         rows_(rows),
         num_tiles_((rows + kMaxTileRows - 1) / kMaxTileRows),
-        expanded_(expanded),
-        ahead_(ahead) {}
+        expanded_(expanded) {}
 
-  // Panels that one call can take.
+  // Panels that one call of Stream can take.
   size_t max_panels() const {
     return num_tiles_ == 1 ? table_.num_panels[rows_ - 1] : 1;
   }
+  size_t num_tiles() const { return num_tiles_; }
 
-  // `next`: weights of so many steps of k that will be used after these, or
-  // null; they are prefetched.
-  void Multiply(const uint8_t* w, size_t num_panels, size_t num_k,
-                const float* x, float* sums, bool first,
-                const uint8_t* next = nullptr) const {
+  // `num_panels` panels, 1 or max_panels(), that are read straight through.
+  void Stream(const uint8_t* w, size_t num_panels, size_t num_k, const float* x,
+              float* sums, bool first) const {
+    static const size_t ahead = StreamAheadBytes();
     const size_t row_sums = 2 * hn::Lanes(DF());
     if (num_tiles_ == 1) {
       const TileFunction tile = num_panels == 1 ? table_.one_panel[rows_ - 1]
                                                 : table_.many_panels[rows_ - 1];
-      tile(w, panel_bytes_, ahead_, num_k, x, sums, rows_ * row_sums, first);
+      tile(w, panel_bytes_, {.ahead = ahead}, num_k, x, sums, rows_ * row_sums,
+           first);
       return;
     }
+    // The first tile brings what all read.
+    ForEachTile([&](size_t tile, size_t row, size_t tile_rows) {
+      table_.one_panel[tile_rows - 1](w, 0, {.ahead = tile == 0 ? ahead : 0},
+                                      num_k, x + row * kRowStride,
+                                      sums + row * row_sums, 0, first);
+    });
+  }
+
+  // One panel, of which a block is used by many tiles. While tile t computes,
+  // its share of `next_w`, the next weights, and next_x(t) are brought nearer.
+  template <typename NextX>
+  void Block(const uint8_t* w, size_t num_k, const float* x, float* sums,
+             bool first, const uint8_t* next_w, const NextX& next_x) const {
+    const size_t row_sums = 2 * hn::Lanes(DF());
     const TileTable* table = &table_;
-    const size_t next_bytes =
-        next == nullptr ? 0 : num_k * row_sums * table_.element_bytes;
     if (num_tiles_ >= kMinTilesToExpand && dtype_ != DType::kF32) {
       if (dtype_ == DType::kBf16) {
         ExpandPanel<Bf16Panel>(w, num_k, expanded_);
@@ -181,23 +181,31 @@ class BlockMultiplier {
       w = reinterpret_cast<const uint8_t*>(expanded_);
       table = &float_table_;
     }
-    // Tiles as even as can be: a tile of few rows would leave the FMA units
-    // waiting for its few sums.
-    for (size_t tile = 0, row = 0; tile < num_tiles_; ++tile) {
-      const size_t tile_rows =
-          rows_ / num_tiles_ + (tile < rows_ % num_tiles_ ? 1 : 0);
-      const size_t ahead = tile == 0 && table == &table_ ? ahead_ : 0;
-      table->one_panel[tile_rows - 1](w, 0, ahead, num_k, x + row * kRowStride,
-                                      sums + row * row_sums, 0, first);
-      row += tile_rows;
-      // (Each tile its share, which is not more than the CPU can keep track
-      // of.)
-      const size_t begin = tile * next_bytes / num_tiles_;
-      Prefetch(next + begin, (tile + 1) * next_bytes / num_tiles_ - begin);
-    }
+    TilePrefetch prefetch;
+    const size_t k_bytes = row_sums * table_.element_bytes;
+    prefetch.weights_step =
+        next_w == nullptr ? 0 : (k_bytes + num_tiles_ - 1) / num_tiles_;
+    ForEachTile([&](size_t tile, size_t row, size_t tile_rows) {
+      prefetch.weights = next_w + tile * num_k * prefetch.weights_step;
+      prefetch.x = next_x(tile);
+      table->blocked[tile_rows - 1](w, 0, prefetch, num_k, x + row * kRowStride,
+                                    sums + row * row_sums, 0, first);
+    });
   }
 
  private:
+  // Tiles as even as can be: a tile of few rows would leave the FMA units
+  // waiting for its few sums.
+  template <typename Body>
+  HWY_INLINE void ForEachTile(const Body& body) const {
+    for (size_t tile = 0, row = 0; tile < num_tiles_; ++tile) {
+      const size_t tile_rows =
+          rows_ / num_tiles_ + (tile < rows_ % num_tiles_ ? 1 : 0);
+      body(tile, row, tile_rows);
+      row += tile_rows;
+    }
+  }
+
   const DType dtype_;
   const TileTable& table_;
   const TileTable& float_table_;
@@ -205,7 +213,6 @@ class BlockMultiplier {
   const size_t rows_;
   const size_t num_tiles_;
   float* const expanded_;
-  const size_t ahead_;  // prefetched by the first of several tiles
 };
 
 // Few rows: each panel is read once, from its first byte to its last.
@@ -217,8 +224,7 @@ void RunStreamed(const PanelGemm& gemm, const GemmPiece& piece, uint64_t job,
   const size_t num_blocks = (in + kBlockK - 1) / kBlockK;
   const size_t panel_bytes = PanelBytes(gemm.weight_dtype, in, columns);
   const size_t k_bytes = columns * SizeOf(gemm.weight_dtype);
-  const BlockMultiplier multiplier(
-      gemm, rows, scratch.expanded(kBlockK * columns), StreamAheadBytes());
+  const BlockMultiplier multiplier(gemm, rows, nullptr);
   float* sums = scratch.sums(multiplier.max_panels() * rows * columns);
   // One row is used where it lies, in a single block; more are laid out as
   // [blocks of k][rows][kRowStride].
@@ -241,9 +247,8 @@ void RunStreamed(const PanelGemm& gemm, const GemmPiece& piece, uint64_t job,
         end - panel >= multiplier.max_panels() ? multiplier.max_panels() : 1;
     const uint8_t* w = gemm.weight + panel * panel_bytes;
     for (size_t k = 0; k < in; k += block_k) {
-      multiplier.Multiply(w + k * k_bytes, num_panels,
-                          std::min(block_k, in - k), x + k * rows, sums,
-                          k == 0);
+      multiplier.Stream(w + k * k_bytes, num_panels, std::min(block_k, in - k),
+                        x + k * rows, sums, k == 0);
     }
     for (size_t p = 0; p < num_panels; ++p) {
       FinishPanel(gemm, piece, panel + p, sums + p * rows * columns);
@@ -263,8 +268,7 @@ void RunBlocked(const PanelGemm& gemm, const GemmPiece& piece,
   const size_t panel_bytes = PanelBytes(gemm.weight_dtype, in, columns);
   const size_t k_bytes = columns * SizeOf(gemm.weight_dtype);
   const BlockMultiplier multiplier(gemm, rows,
-                                   scratch.expanded(kBlockK * columns),
-                                   /*ahead=*/0);
+                                   scratch.expanded(kBlockK * columns));
   float* sums = scratch.sums(num_panels * rows * columns);
   float* x = scratch.x(rows * kRowStride);
   const uint8_t* weight = gemm.weight + piece.panel_begin * panel_bytes;
@@ -272,7 +276,6 @@ void RunBlocked(const PanelGemm& gemm, const GemmPiece& piece,
     const size_t num_k = std::min(kBlockK, in - k);
     CopyBlockOfX(gemm, piece, k, num_k, x);
     const bool last_k = k + num_k == in;
-    const size_t next_num_k = std::min(kBlockK, in - k - num_k);
     for (size_t p = 0; p < num_panels; ++p) {
       const uint8_t* w = weight + p * panel_bytes + k * k_bytes;
       const uint8_t* next = nullptr;
@@ -281,14 +284,15 @@ void RunBlocked(const PanelGemm& gemm, const GemmPiece& piece,
       } else if (!last_k) {
         next = weight + (k + num_k) * k_bytes;
       }
-      // Of the next block of activations, one share during each panel.
-      for (size_t r = p * rows / num_panels; r < (p + 1) * rows / num_panels;
-           ++r) {
-        Prefetch(RowOfX(gemm, piece.row_begin + r) + k + num_k,
-                 next_num_k * sizeof(float));
-      }
       float* panel_sums = sums + p * rows * columns;
-      multiplier.Multiply(w, 1, num_k, x, panel_sums, k == 0, next);
+      // Of the next block of activations, a row during each tile. (With few
+      // panels there are more rows than tiles: the rest is not foreseen.)
+      multiplier.Block(w, num_k, x, panel_sums, k == 0, next,
+                       [&](size_t tile) -> const float* {
+                         const size_t row = p * multiplier.num_tiles() + tile;
+                         if (last_k || row >= rows) return x;
+                         return RowOfX(gemm, piece.row_begin + row) + k + num_k;
+                       });
       if (last_k) FinishPanel(gemm, piece, piece.panel_begin + p, panel_sums);
     }
   }

@@ -88,14 +88,27 @@ constexpr int PanelsPerTile() {
   return 1;
 }
 
+// What a tile asks to be brought nearer while it computes: a little in each
+// step, as a CPU can wait for a dozen lines at a time and a burst of more would
+// hold up the arithmetic. Addresses need not be valid.
+struct TilePrefetch {
+  // Streamed panels: so far ahead of each use, into the first-level cache.
+  size_t ahead = 0;
+  // Blocked panels: these two move on with each step, the one by so many bytes,
+  // the other by an element; into the second-level cache.
+  const uint8_t* weights = nullptr;
+  size_t weights_step = 0;
+  const float* x = nullptr;
+};
+
 // sums[p][r][0, 2L) (+)= x[r][0, num_k) W_p[0, num_k)[0, 2L), starting from
 // zero if `first`. Panel p's weights start at w + p * panel_bytes, its sums at
 // sums + p * panel_sums.
-template <class W, int R, int P>
+template <class W, int R, int P, bool kBlocked>
 HWY_NOINLINE void Tile(const uint8_t* HWY_RESTRICT w, size_t panel_bytes,
-                       size_t ahead, size_t num_k, const float* HWY_RESTRICT x,
-                       float* HWY_RESTRICT sums, size_t panel_sums,
-                       bool first) {
+                       const TilePrefetch& prefetch, size_t num_k,
+                       const float* HWY_RESTRICT x, float* HWY_RESTRICT sums,
+                       size_t panel_sums, bool first) {
   const DF d;
   const size_t lanes = hn::Lanes(d);
   constexpr size_t kLine = 64;
@@ -116,12 +129,24 @@ HWY_NOINLINE void Tile(const uint8_t* HWY_RESTRICT w, size_t panel_bytes,
       }
     }
   }
+  const size_t ahead = prefetch.ahead;
+  const size_t next_step = prefetch.weights_step;
+  const uint8_t* next_w = prefetch.weights;
+  const float* next_x = prefetch.x;
   for (size_t k = 0; k < num_k; ++k) {
+    if constexpr (kBlocked) {
+      __builtin_prefetch(next_w, /*rw=*/0, /*locality=*/2);
+      __builtin_prefetch(next_x, /*rw=*/0, /*locality=*/2);
+      next_w += next_step;
+      ++next_x;
+    }
     MOE_UNROLL for (int p = 0; p < P; ++p) {
       VF low, high;
       W::Load(w + p * panel_bytes, low, high);
-      for (size_t line = 0; line < k_bytes; line += kLine) {
-        __builtin_prefetch(w + p * panel_bytes + ahead + line);
+      if constexpr (!kBlocked) {
+        for (size_t line = 0; line < k_bytes; line += kLine) {
+          __builtin_prefetch(w + p * panel_bytes + ahead + line);
+        }
       }
       MOE_UNROLL for (int r = 0; r < R; ++r) {
         const VF xv = hn::Set(d, x[r * kRowStride]);
@@ -141,13 +166,14 @@ HWY_NOINLINE void Tile(const uint8_t* HWY_RESTRICT w, size_t panel_bytes,
   }
 }
 
-using TileFunction = void (*)(const uint8_t*, size_t, size_t, size_t,
-                              const float*, float*, size_t, bool);
+using TileFunction = void (*)(const uint8_t*, size_t, const TilePrefetch&,
+                              size_t, const float*, float*, size_t, bool);
 
 // The tiles of one kind of panel by number of rows, [0] being one row: of one
-// panel, and of as many as PanelsPerTile gives.
+// panel, streamed or blocked, and of as many, streamed, as PanelsPerTile gives.
 struct TileTable {
   TileFunction one_panel[kMaxTileRows];
+  TileFunction blocked[kMaxTileRows];
   TileFunction many_panels[kMaxTileRows];
   int num_panels[kMaxTileRows];
   size_t element_bytes;
@@ -156,8 +182,9 @@ struct TileTable {
 template <class W, int R>
 constexpr void FillTileTable(TileTable& table) {
   if constexpr (R > 0) {
-    table.one_panel[R - 1] = &Tile<W, R, 1>;
-    table.many_panels[R - 1] = &Tile<W, R, PanelsPerTile<R>()>;
+    table.one_panel[R - 1] = &Tile<W, R, 1, false>;
+    table.blocked[R - 1] = &Tile<W, R, 1, true>;
+    table.many_panels[R - 1] = &Tile<W, R, PanelsPerTile<R>(), false>;
     table.num_panels[R - 1] = PanelsPerTile<R>();
     FillTileTable<W, R - 1>(table);
   }
