@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "tools/client/message_printer.h"
+#include "tools/client/rank_tables.h"
 
 namespace moe::client {
 
@@ -48,6 +49,7 @@ void AnswerPrinter::AddTokens(
 
 void AnswerPrinter::Add(const v1::GenerateChunk& chunk) {
   if (chunk.has_prompt()) AddPrompt(chunk.prompt());
+  if (chunk.has_expert_usage()) expert_usage_ = chunk.expert_usage();
   if (chunk.text().empty() && chunk.tokens().empty() && !chunk.has_finish()) {
     return;  // its index has no meaning
   }
@@ -60,6 +62,7 @@ void AnswerPrinter::Add(const v1::GenerateChunk& chunk) {
 
 void AnswerPrinter::Add(const v1::GenerateResponse& response) {
   AddPrompt(response.prompt());
+  expert_usage_ = response.expert_usage();
   for (const v1::Answer& from : response.answers()) {
     Kept& answer = answers_[from.index()];
     AddTokens(from.tokens(), &answer);
@@ -87,6 +90,7 @@ void AnswerPrinter::Finish() {
     if (!at_line_start_) Show("\n");
     Show(answer.logprobs);
   }
+  Show(ExpertUsageTable(expert_usage_));
 }
 
 }  // namespace moe::client

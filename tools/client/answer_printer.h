@@ -35,6 +35,7 @@ class AnswerPrinter {
 
   const uint32_t num_answers_;
   std::map<uint32_t, Kept> answers_;  // by index
+  v1::ExpertUsage expert_usage_;
   bool at_line_start_ = true;
 };
 

@@ -12,6 +12,7 @@
 #include "tools/client/connection.h"
 #include "tools/client/health.grpc.pb.h"
 #include "tools/client/message_printer.h"
+#include "tools/client/rank_tables.h"
 #include "tools/client/rpc_error.h"
 
 ABSL_FLAG(absl::Duration, wait, absl::ZeroDuration(),
@@ -32,11 +33,13 @@ int UsageError(const std::string& message) {
   return kExitUsage;
 }
 
-// Makes one call of Control and prints its response.
+// Makes one call of Control and prints its response, by `table` where no JSON
+// is asked for.
 template <typename Request, typename Response>
 int Call(grpc::Status (v1::Control::Stub::*method)(grpc::ClientContext*,
                                                    const Request&, Response*),
-         const Request& request, absl::Duration timeout) {
+         const Request& request, absl::Duration timeout,
+         std::string (*table)(const Response&) = nullptr) {
   const auto channel = OpenChannel();
   if (!channel.ok()) return UsageError(std::string(channel.status().message()));
   const auto stub = v1::Control::NewStub(*channel);
@@ -46,7 +49,11 @@ int Call(grpc::Status (v1::Control::Stub::*method)(grpc::ClientContext*,
   const grpc::Status status =
       (stub.get()->*method)(&context, request, &response);
   if (!status.ok()) return ReportError(status, **channel);
-  PrintMessage(response);
+  if (table != nullptr && !WantsJson()) {
+    Print(table(response));
+  } else {
+    PrintMessage(response);
+  }
   return kExitOk;
 }
 
@@ -67,6 +74,18 @@ int RunInfo(const std::vector<std::string>& arguments) {
 int RunLoad(const std::vector<std::string>& arguments) {
   if (const int status = NoArguments(arguments)) return status;
   return Call(&v1::Control::Stub::GetLoad, v1::GetLoadRequest(), kTimeout);
+}
+
+int RunRanks(const std::vector<std::string>& arguments) {
+  if (const int status = NoArguments(arguments)) return status;
+  return Call(&v1::Control::Stub::GetRanks, v1::GetRanksRequest(), kTimeout,
+              &RankTable);
+}
+
+int RunExperts(const std::vector<std::string>& arguments) {
+  if (const int status = NoArguments(arguments)) return status;
+  return Call(&v1::Control::Stub::GetExpertLoad, v1::GetExpertLoadRequest(),
+              kTimeout, &ExpertTable);
 }
 
 int RunAbort(const std::vector<std::string>& arguments) {

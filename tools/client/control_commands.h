@@ -11,6 +11,10 @@ namespace moe::client {
 int RunInfo(const std::vector<std::string>& arguments);
 // client load: what it does now.
 int RunLoad(const std::vector<std::string>& arguments);
+// client ranks: the processes that the model is spread over.
+int RunRanks(const std::vector<std::string>& arguments);
+// client experts: where the tokens went, layer by layer.
+int RunExperts(const std::vector<std::string>& arguments);
 // client abort REQUEST_ID...
 int RunAbort(const std::vector<std::string>& arguments);
 // client drain: no new requests; with --wait until the last has finished.

@@ -47,6 +47,8 @@ ABSL_FLAG(absl::optional<uint32_t>, logprobs, absl::nullopt,
 ABSL_FLAG(absl::optional<uint32_t>, prompt_logprobs, absl::nullopt,
           "The same of the prompt's tokens.");
 ABSL_FLAG(bool, echo, false, "Send the prompt back, too.");
+ABSL_FLAG(bool, expert_usage, false,
+          "Show which experts the tokens of prompt and answers chose.");
 ABSL_FLAG(absl::optional<int32_t>, priority, absl::nullopt,
           "Higher is scheduled first.");
 ABSL_FLAG(absl::optional<uint32_t>, truncate_prompt_tokens, absl::nullopt,
@@ -111,6 +113,7 @@ absl::StatusOr<v1::GenerateRequest> RequestFromFlags() {
   output.set_token_ids(true);  // they are what the statistics count
   output.set_timing(true);
   output.set_echo(absl::GetFlag(FLAGS_echo));
+  output.set_expert_usage(absl::GetFlag(FLAGS_expert_usage));
   if (auto v = absl::GetFlag(FLAGS_logprobs)) output.set_logprobs(*v);
   if (auto v = absl::GetFlag(FLAGS_prompt_logprobs)) {
     output.set_prompt_logprobs(*v);

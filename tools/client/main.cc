@@ -25,6 +25,8 @@ constexpr char kUsage[] =
   client models                   the models that are served
   client info                     what the server is and runs on
   client load                     what it does now
+  client ranks                    the processes that it is made of
+  client experts                  where the tokens went, layer by layer
   client abort REQUEST_ID...      ends requests
   client drain [--wait=30s]       no new requests; waits for the last to finish
   client resume                   takes requests again
@@ -46,6 +48,8 @@ constexpr Command kCommands[] = {{"generate", RunGenerate},
                                  {"models", RunModels},
                                  {"info", RunInfo},
                                  {"load", RunLoad},
+                                 {"ranks", RunRanks},
+                                 {"experts", RunExperts},
                                  {"abort", RunAbort},
                                  {"drain", RunDrain},
                                  {"resume", RunResume},

@@ -211,6 +211,16 @@ TEST_F(ClientTest, ControlCommands) {
   EXPECT_CONTAINS(Run({"info"}).out, "version: \"scripted\"");
   EXPECT_CONTAINS(Run({"load"}).out, "running_sequences: 17");
   EXPECT_CONTAINS(Run({"load", "--json"}).out, "\"running_sequences\":\"17\"");
+  const std::string ranks = Run({"ranks"}).out;
+  EXPECT_CONTAINS(ranks, "   0     0  alpha       100  in step        none");
+  EXPECT_CONTAINS(ranks, "   1     1  beta        101  in step          41");
+  EXPECT_CONTAINS(ranks, "2 AVX3\n");
+  EXPECT_CONTAINS(Run({"ranks", "--json"}).out, "\"state\":\"IN_STEP\"");
+  const std::string experts = Run({"experts"}).out;
+  EXPECT_CONTAINS(experts,
+                  "layer 3: largest over mean 1.50 by expert, 0.00 by rank\n");
+  EXPECT_CONTAINS(experts, "  tokens by expert  30 10\n");
+  EXPECT_CONTAINS(experts, "  exchanges         flat x 7; 0 messages");
   EXPECT_CONTAINS(Run({"models"}).out, "experts [0 4 0 8]");
   EXPECT_CONTAINS(Run({"abort", "r1", "r2"}).out, "aborted: 2");
   EXPECT_EQ(server_.last_abort().request_ids(1), "r2");

@@ -192,6 +192,35 @@ class ScriptedServer::ControlService final : public v1::Control::Service {
     load->set_running_sequences(17);
     return grpc::Status::OK;
   }
+  grpc::Status GetRanks(grpc::ServerContext*, const v1::GetRanksRequest*,
+                        v1::GetRanksResponse* response) override {
+    for (uint32_t r = 0; r < 2; ++r) {
+      v1::Rank& rank = *response->add_ranks();
+      rank.set_rank(r);
+      rank.set_node(r);
+      rank.set_host(r == 0 ? "alpha" : "beta");
+      rank.set_pid(100 + r);
+      rank.set_state(v1::Rank::IN_STEP);
+      if (r == 1) rank.set_last_step(41);
+      rank.set_weight_bytes(3 << 20);
+      rank.set_threads(2);
+      rank.set_isa("AVX3");
+    }
+    return grpc::Status::OK;
+  }
+  grpc::Status GetExpertLoad(grpc::ServerContext*,
+                             const v1::GetExpertLoadRequest*,
+                             v1::ExpertLoad* load) override {
+    v1::MoeLayerLoad& layer = *load->add_layers();
+    layer.set_layer(3);
+    layer.set_expert_imbalance(1.5);
+    layer.add_tokens_by_expert(30);
+    layer.add_tokens_by_expert(10);
+    v1::MoeLayerLoad::Exchange& exchange = *layer.add_exchanges();
+    exchange.set_kind("flat");
+    exchange.set_steps(7);
+    return grpc::Status::OK;
+  }
   grpc::Status Abort(grpc::ServerContext*, const v1::AbortRequest* request,
                      v1::AbortResponse* response) override {
     const std::lock_guard lock(mutex_);
