@@ -1,128 +1,49 @@
 #include "engine/runtime/engine_factory.h"
 
-#include <sched.h>
-
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/string_view.h"
-#include "absl/time/clock.h"
-#include "engine/cache/kv_cache.h"
-#include "engine/models/model.h"
+#include "engine/runtime/driver_step_executor.h"
+#include "engine/runtime/engine_limits.h"
 #include "engine/runtime/engine_log.h"
 #include "engine/runtime/engine_parts.h"
-#include "engine/runtime/memory_budget.h"
-#include "engine/runtime/request_validation.h"
-#include "kernels/core/cpu_features.h"
+#include "engine/runtime/follower.h"
+#include "engine/runtime/local_step_executor.h"
+#include "engine/runtime/progress_reporter.h"
+#include "engine/runtime/rank_loader.h"
+#include "engine/runtime/rank_runtime.h"
+#include "engine/runtime/share_runner.h"
 #include "kernels/core/status_macros.h"
-#include "kernels/core/stream.h"
-#include "kernels/core/thread_pool.h"
 
 namespace moe {
 namespace {
 
-constexpr int kMaxThreads = 1024;
-
-int NumUsableCpus() {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return 1;
-  return std::max(1, CPU_COUNT(&allowed));
-}
-
-absl::Status ValidateOptions(const LoadEngineOptions& options) {
-  if (options.num_threads < 0 || options.num_threads > kMaxThreads) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("num_threads is ", options.num_threads,
-                     "; it must be in [0, ", kMaxThreads, "]"));
+void LogLayout(const EngineInfo& info) {
+  std::vector<std::string> layers;
+  for (const MoeLayerDegrees& layer : info.moe_layers) {
+    layers.push_back(absl::StrCat(layer.layer, ":", layer.expert_degree, "x",
+                                  layer.slice_degree));
   }
-  if (options.kv_cache_bytes < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("kv_cache_bytes is ", options.kv_cache_bytes,
-                     "; it must be at least 0 (0: automatic)"));
+  LogEngineEvent(EngineLogLevel::kInfo, "layout",
+                 {{"ranks", absl::StrCat(info.ranks.size())},
+                  {"tensor_degree", absl::StrCat(info.tensor_degree)},
+                  {"data_degree", absl::StrCat(info.data_degree)},
+                  {"expert_x_slice_degrees", absl::StrJoin(layers, ",")}});
+  for (const std::string& reason : info.layout_reasons) {
+    LogEngineEvent(EngineLogLevel::kInfo, "layout_reason", {{"why", reason}});
   }
-  if (options.engine.num_blocks < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("num_blocks is ", options.engine.num_blocks,
-                     "; it must be at least 0 (0: by kv_cache_bytes)"));
+  for (size_t r = 0; r < info.ranks.size(); ++r) {
+    const RankInfo& rank = info.ranks[r];
+    LogEngineEvent(EngineLogLevel::kInfo, "rank_loaded",
+                   {{"rank", absl::StrCat(r)},
+                    {"host", rank.host},
+                    {"read_bytes", absl::StrCat(rank.read_bytes)},
+                    {"weight_bytes", absl::StrCat(rank.weight_bytes)},
+                    {"threads", absl::StrCat(rank.num_threads)},
+                    {"load_seconds",
+                     absl::StrCat(absl::ToDoubleSeconds(rank.load_time))}});
   }
-  // The rest is checked with the model at hand; the number of blocks is not
-  // known yet.
-  EngineOptions engine = options.engine;
-  engine.num_blocks = std::max<int64_t>(engine.num_blocks, 1);
-  engine.eos_token_ids.clear();
-  return ValidateEngineOptions(engine, ModelConfig());
-}
-
-// The kernel promises more memory than there is and kills who uses it: what
-// cannot fit is refused before. Where nobody tells how much there is, only
-// trying shows it.
-absl::Status CheckMemory(absl::string_view what, double needed,
-                         absl::string_view advice) {
-  const absl::StatusOr<int64_t> available = AvailableMemoryBytes();
-  if (!available.ok() || needed <= static_cast<double>(*available)) {
-    return absl::OkStatus();
-  }
-  return absl::ResourceExhaustedError(
-      absl::StrFormat("%s needs %.0f bytes of memory, %d are available: %s",
-                      what, needed, *available, advice));
-}
-
-absl::Status CheckWeightsFit(const ModelConfig& model, DType dtype) {
-  // Rotary angles are the one table whose size no file vouches for.
-  const double rotary = model.position == PositionKind::kRotary
-                            ? static_cast<double>(model.max_positions) *
-                                  static_cast<double>(model.rotary_dim + 1) *
-                                  static_cast<double>(sizeof(float))
-                            : 0.0;
-  return CheckMemory(absl::StrCat("the model as ", DTypeName(dtype)),
-                     static_cast<double>(CountParameters(model).total) *
-                             static_cast<double>(SizeOf(dtype)) +
-                         rotary,
-                     "serve a smaller one, or weights of fewer bits");
-}
-
-// To be called when the weights are in place.
-absl::StatusOr<int64_t> ChooseNumBlocks(const LoadEngineOptions& options,
-                                        const ModelConfig& model) {
-  const EngineOptions& engine = options.engine;
-  const int64_t block_bytes = KvCache::BlockBytes(model, engine.block_size);
-  if (engine.num_blocks > 0) {
-    RETURN_IF_ERROR(CheckMemory("a KV cache of num_blocks",
-                                static_cast<double>(engine.num_blocks) *
-                                    static_cast<double>(block_bytes),
-                                "ask for fewer"));
-    return engine.num_blocks;
-  }
-  if (options.kv_cache_bytes > 0) {
-    RETURN_IF_ERROR(CheckMemory("a KV cache of kv_cache_bytes",
-                                static_cast<double>(options.kv_cache_bytes),
-                                "ask for less, or leave the field out"));
-    if (options.kv_cache_bytes < block_bytes) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("kv_cache_bytes is ", options.kv_cache_bytes,
-                       "; one block of this model needs ", block_bytes));
-    }
-    return options.kv_cache_bytes / block_bytes;
-  }
-  ASSIGN_OR_RETURN(const int64_t available, AvailableMemoryBytes());
-  const int64_t affordable = static_cast<int64_t>(
-      kAutomaticKvFraction * static_cast<double>(available) /
-      static_cast<double>(block_bytes));
-  const int64_t blocks_per_context =
-      (model.max_positions + engine.block_size - 1) / engine.block_size;
-  if (affordable < 1) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("only ", available,
-                     " bytes of memory are available beside the weights; one "
-                     "KV cache block needs ",
-                     block_bytes));
-  }
-  return std::min(affordable,
-                  blocks_per_context * engine.max_running_sequences);
 }
 
 void LogLoaded(const EngineInfo& info, const EngineOptions& options) {
@@ -150,6 +71,7 @@ void LogLoaded(const EngineInfo& info, const EngineOptions& options) {
        {"threads", absl::StrCat(info.num_threads)},
        {"isa", info.isa},
        {"load_seconds", absl::StrCat(absl::ToDoubleSeconds(info.load_time))}});
+  if (info.ranks.size() > 1) LogLayout(info);
   for (const std::string& warning : info.checkpoint_warnings) {
     LogEngineEvent(EngineLogLevel::kWarning, "checkpoint",
                    {{"warning", warning}});
@@ -164,60 +86,87 @@ void LogLoaded(const EngineInfo& info, const EngineOptions& options) {
   }
 }
 
+StepLink WithReports(StepLink link, RankRuntime* ranks,
+                     const LoadedRank& rank) {
+  auto reporter = std::make_shared<ProgressReporter>(ranks, rank);
+  link.on_step = [reporter](bool in_step, int64_t step_id) {
+    reporter->OnStep(in_step, step_id);
+  };
+  return link;
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(LoadedRank* rank,
+                                                   RankRuntime* ranks) {
+  EngineParts parts;
+  if (rank->groups != nullptr) {
+    ASSIGN_OR_RETURN(
+        parts.executor,
+        DriverStepExecutor::Create(
+            WithReports(rank->link, ranks, *rank), rank->model.get(),
+            *std::move(rank->cache), rank->vocab,
+            rank->info.data_degree * MaxLogitRows(rank->engine)));
+  } else {
+    StepLink link;
+    if (ranks != nullptr) link = WithReports(link, ranks, *rank);
+    parts.executor = std::make_unique<LocalStepExecutor>(
+        rank->model.get(), *std::move(rank->cache), link.on_step);
+  }
+  parts.ranks = rank->groups;
+  parts.threads = std::move(rank->threads);
+  parts.stream = std::move(rank->stream);
+  parts.model = std::move(rank->model);
+  return CreateEngine(std::move(parts), rank->engine);
+}
+
+absl::StatusOr<LoadedEngine> LoadAndMakeEngine(const LoadEngineOptions& options,
+                                               RankRuntime* ranks,
+                                               const LoadProgress& progress) {
+  ASSIGN_OR_RETURN(LoadedRank rank, LoadRank(options, ranks, progress));
+  LoadedEngine loaded;
+  absl::StatusOr<std::unique_ptr<Engine>> engine = MakeEngine(&rank, ranks);
+  if (!engine.ok()) {
+    // The others are waiting for plans already.
+    if (rank.groups != nullptr) ranks->Fail(engine.status());
+    return engine.status();
+  }
+  loaded.engine = *std::move(engine);
+  LogLoaded(rank.info, rank.engine);
+  loaded.info = std::move(rank.info);
+  return loaded;
+}
+
 }  // namespace
 
 absl::StatusOr<LoadedEngine> LoadEngine(const LoadEngineOptions& options,
                                         const LoadProgress& progress) {
-  const absl::Time start = absl::Now();
-  RETURN_IF_ERROR(ValidateOptions(options));
-  ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint,
-                   OpenCheckpoint(options.checkpoint_path, options.checkpoint));
-  RETURN_IF_ERROR(CheckWeightsFit(checkpoint->config(), options.weight_dtype));
+  return LoadAndMakeEngine(options, nullptr, progress);
+}
 
-  EngineParts parts;
-  const int num_threads =
-      options.num_threads > 0 ? options.num_threads : NumUsableCpus();
-  parts.threads =
-      std::make_unique<ThreadPool>(num_threads, options.pin_threads);
-  parts.stream = std::make_unique<CpuStream>(*parts.threads);
-  ModelOptions model_options;
-  model_options.weight_dtype = options.weight_dtype;
-  model_options.max_rows = options.engine.max_step_tokens;
-  ASSIGN_OR_RETURN(parts.model,
-                   LoadModel(*checkpoint, model_options, *parts.stream,
-                             [&](int64_t done_bytes, int64_t total_bytes) {
-                               if (progress) progress(done_bytes, total_bytes);
-                             }));
+absl::StatusOr<LoadedEngine> LoadEngine(const LoadEngineOptions& options,
+                                        RankRuntime& ranks,
+                                        const LoadProgress& progress) {
+  if (ranks.rank() != 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "LoadEngine is for rank 0; rank ", ranks.rank(), " must follow"));
+  }
+  return LoadAndMakeEngine(options, &ranks, progress);
+}
 
-  EngineInfo info;
-  info.model = parts.model->config();
-  info.parameters = CountParameters(info.model);
-  info.weight_bytes = parts.model->weight_bytes();
-  info.weight_dtype = options.weight_dtype;
-  info.num_threads = num_threads;
-  info.isa = ChosenIsa();
-  info.checkpoint_description = checkpoint->Description();
-  info.checkpoint_warnings = checkpoint->warnings();
-  // The packed weights are copies: let go of the files before memory is
-  // counted.
-  checkpoint.reset();
-
-  EngineOptions engine_options = options.engine;
-  ASSIGN_OR_RETURN(engine_options.num_blocks,
-                   ChooseNumBlocks(options, info.model));
-  info.num_blocks = engine_options.num_blocks;
-  info.block_size = engine_options.block_size;
-  info.kv_cache_bytes =
-      info.num_blocks * KvCache::BlockBytes(info.model, info.block_size);
-  info.kv_cache_automatic =
-      options.engine.num_blocks == 0 && options.kv_cache_bytes == 0;
-  LoadedEngine loaded;
-  ASSIGN_OR_RETURN(loaded.engine,
-                   CreateEngine(std::move(parts), engine_options));
-  info.load_time = absl::Now() - start;
-  LogLoaded(info, engine_options);
-  loaded.info = std::move(info);
-  return loaded;
+absl::Status FollowRank(const LoadEngineOptions& options, RankRuntime& ranks,
+                        const LoadProgress& progress) {
+  if (ranks.rank() == 0) {
+    return absl::FailedPreconditionError("rank 0 cannot follow itself");
+  }
+  ASSIGN_OR_RETURN(LoadedRank rank, LoadRank(options, &ranks, progress));
+  absl::StatusOr<Follower> follower =
+      Follower::Create(WithReports(rank.link, &ranks, rank), PlanLimits(rank),
+                       ShareRunner(rank.model.get(), &*rank.cache, rank.vocab),
+                       MaxLogitRows(rank.engine));
+  const absl::Status status =
+      follower.ok() ? follower->Run() : follower.status();
+  if (status.ok()) return status;
+  if (ranks.status().ok()) ranks.Fail(status);
+  return status;
 }
 
 }  // namespace moe

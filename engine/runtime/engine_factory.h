@@ -17,16 +17,20 @@
 
 namespace moe {
 
+class RankRuntime;
+
 struct LoadEngineOptions {
   std::string checkpoint_path;
   CheckpointOptions checkpoint;
   DType weight_dtype = DType::kBf16;  // kBf16, kF16 or kF32
-  int num_threads = 0;                // 0: one per CPU the process may use
+  // Of each rank; 0: one per CPU that the process may use, of which ranks of
+  // one machine that may use the same ones have equal parts.
+  int num_threads = 0;
   bool pin_threads = false;
-  // Memory for keys and values. It counts where engine.num_blocks is 0; if both
-  // are 0: kAutomaticKvFraction of the memory that is available once the
-  // weights are in place, and not more than max_running_sequences full
-  // contexts.
+  // Memory of each rank for keys and values. It counts where engine.num_blocks
+  // is 0; if both are 0: kAutomaticKvFraction of the memory that is available
+  // once all weights are in place, in equal parts for the ranks of a machine,
+  // and not more than max_running_sequences full contexts.
   int64_t kv_cache_bytes = 0;
   EngineOptions engine;
   // How the model is laid over the ranks, if there are several.
@@ -34,6 +38,15 @@ struct LoadEngineOptions {
 };
 
 inline constexpr double kAutomaticKvFraction = 0.6;
+
+// What one rank has loaded.
+struct RankInfo {
+  std::string host;
+  int64_t read_bytes = 0;  // of the checkpoint
+  int64_t weight_bytes = 0;
+  int num_threads = 0;
+  absl::Duration load_time;
+};
 
 // What was loaded, for logs and the GetServerInfo call.
 struct EngineInfo {
@@ -54,6 +67,8 @@ struct EngineInfo {
   int tensor_degree = 1;
   int data_degree = 1;
   std::vector<MoeLayerDegrees> moe_layers;  // in order
+  std::vector<std::string> layout_reasons;  // for operators, a sentence each
+  std::vector<RankInfo> ranks;              // all of them, by rank
 };
 
 struct LoadedEngine {
@@ -70,5 +85,19 @@ using LoadProgress =
 // an option; kResourceExhausted where memory is short.
 absl::StatusOr<LoadedEngine> LoadEngine(const LoadEngineOptions& options,
                                         const LoadProgress& progress = {});
+
+// Rank 0 of `ranks`, which has been started: the same, of a model that is laid
+// over all ranks; the others must be in FollowRank with equal options. If any
+// rank fails, all get its error, which names it. The engine must be destroyed
+// before the runtime; then the other ranks are told to end.
+absl::StatusOr<LoadedEngine> LoadEngine(const LoadEngineOptions& options,
+                                        RankRuntime& ranks,
+                                        const LoadProgress& progress = {});
+
+// The other ranks: loads this rank's part of the model and computes its share
+// of the steps until rank 0's engine is destroyed: OK. Otherwise why the job
+// has come to an end; every wait is bounded.
+absl::Status FollowRank(const LoadEngineOptions& options, RankRuntime& ranks,
+                        const LoadProgress& progress = {});
 
 }  // namespace moe

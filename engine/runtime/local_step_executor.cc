@@ -7,17 +7,18 @@
 
 namespace moe {
 
-LocalStepExecutor::LocalStepExecutor(Model* model, KvCache cache)
+LocalStepExecutor::LocalStepExecutor(
+    Model* model, KvCache cache,
+    std::function<void(bool in_step, int64_t step_id)> on_step)
     : cache_(std::move(cache)),
+      on_step_(std::move(on_step)),
       runner_(model, &cache_, {0, model->config().vocab_size}) {}
 
 absl::StatusOr<std::unique_ptr<LocalStepExecutor>> LocalStepExecutor::Create(
     Model* model, int64_t num_blocks, int64_t block_size) {
   ASSIGN_OR_RETURN(KvCache cache,
                    KvCache::Create(model->config(), num_blocks, block_size));
-  // Not make_unique: the constructor is private.
-  return std::unique_ptr<LocalStepExecutor>(
-      new LocalStepExecutor(model, std::move(cache)));
+  return std::make_unique<LocalStepExecutor>(model, std::move(cache), nullptr);
 }
 
 absl::Status LocalStepExecutor::Execute(const StepPlan& plan,
@@ -27,8 +28,11 @@ absl::Status LocalStepExecutor::Execute(const StepPlan& plan,
     return absl::InternalError(absl::StrCat("a plan of ", plan.shares.size(),
                                             " shares for one data rank"));
   }
-  return runner_.Run(plan.shares[0], logits,
-                     trace == nullptr ? nullptr : &trace->sequences);
+  if (on_step_) on_step_(true, plan.step_id);
+  RETURN_IF_ERROR(runner_.Run(plan.shares[0], logits,
+                              trace == nullptr ? nullptr : &trace->sequences));
+  if (on_step_) on_step_(false, plan.step_id);
+  return absl::OkStatus();
 }
 
 }  // namespace moe

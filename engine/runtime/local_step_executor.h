@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -11,11 +12,15 @@
 
 namespace moe {
 
-// Steps on a model that this process has alone, and its KV cache, made here.
+// Steps on a model that this process has alone, and its KV cache.
 class LocalStepExecutor : public StepExecutor {
  public:
-  // `model` is borrowed. kResourceExhausted if there is no memory for the
-  // cache.
+  // `model` is borrowed. `on_step` is as in StepLink; may be empty.
+  LocalStepExecutor(Model* model, KvCache cache,
+                    std::function<void(bool in_step, int64_t step_id)> on_step);
+
+  // Makes the cache too. `model` is borrowed. kResourceExhausted if there is no
+  // memory for the cache.
   static absl::StatusOr<std::unique_ptr<LocalStepExecutor>> Create(
       Model* model, int64_t num_blocks, int64_t block_size);
 
@@ -24,9 +29,8 @@ class LocalStepExecutor : public StepExecutor {
                        StepTrace* trace) override;
 
  private:
-  LocalStepExecutor(Model* model, KvCache cache);
-
   KvCache cache_;
+  std::function<void(bool in_step, int64_t step_id)> on_step_;
   ShareRunner runner_;
 };
 

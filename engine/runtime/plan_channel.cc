@@ -15,9 +15,9 @@ namespace {
 // In front of the plan.
 struct Frame {
   uint64_t plan_bytes;
-  // How often rank 0 had rung before this plan. Rings that were not waited for
-  // are taken back by it, or they would wake the follower later, for nothing.
-  uint32_t rings_before;
+  // How often rank 0 will have rung with this plan. Rings that were not waited
+  // for are taken back later, or they would wake the follower for nothing.
+  uint32_t rings;
   uint32_t zero;
 };
 
@@ -27,7 +27,7 @@ constexpr size_t kRoom = kFirstMessageBytes - sizeof(Frame);
 // whose ring went astray.
 constexpr absl::Duration kSlice = absl::Milliseconds(250);
 // From another node, a plan may come after its ring.
-constexpr absl::Duration kLookAfterRing = absl::Milliseconds(50);
+constexpr absl::Duration kLookAfterRing = absl::Milliseconds(20);
 
 }  // namespace
 
@@ -38,6 +38,8 @@ absl::Status PlanSender::Send(const StepPlan& plan) {
   bytes_.assign(sizeof(Frame), 0);
   EncodeStepPlan(plan, &bytes_);
   const size_t plan_bytes = bytes_.size() - sizeof(Frame);
+  const bool rings = link_.always_ring || looked_for_.Passed();
+  if (rings) ++rings_;
   const Frame frame = {plan_bytes, rings_, 0};
   std::memcpy(bytes_.data(), &frame, sizeof(frame));
   bytes_.resize(std::max(bytes_.size(), kFirstMessageBytes));
@@ -48,11 +50,11 @@ absl::Status PlanSender::Send(const StepPlan& plan) {
   }
   ASSIGN_OR_RETURN(std::unique_ptr<PendingOperation> sending,
                    link_.plans->BeginExchange(sends, {}, "sending a plan"));
-  // After the plan is under way: who was still looking now has seen it.
-  if (link_.always_ring || looked_for_.Passed()) {
-    ++rings_;
-    RETURN_IF_ERROR(link_.doorbell->Ring());
-  }
+  // Who was still looking when the plan was under way has seen it; that moment
+  // may have come too late, unlike expected.
+  const bool late = !rings && looked_for_.Passed();
+  if (late) ++rings_;
+  if (rings || late) RETURN_IF_ERROR(link_.doorbell->Ring());
   // They look for poll_time from a later moment on; the rest is for delays.
   looked_for_ = Deadline(link_.poll_time * 0.75);
   RETURN_IF_ERROR(sending->Wait());
@@ -103,6 +105,11 @@ absl::Status PlanReceiver::AwaitFirst(PendingOperation* first) {
 }
 
 absl::StatusOr<StepPlan> PlanReceiver::Receive() {
+  // By now all of them have been rung.
+  while (static_cast<int32_t>(rings_due_ - rings_answered_) > 0 &&
+         link_.doorbell->Wait(absl::Milliseconds(100)).ok()) {
+    ++rings_answered_;
+  }
   bytes_.resize(std::max(bytes_.size(), kFirstMessageBytes));
   const ReceiveBuffer receive = {0, bytes_.data(), kFirstMessageBytes};
   absl::StatusOr<std::unique_ptr<PendingOperation>> first =
@@ -124,10 +131,7 @@ absl::StatusOr<StepPlan> PlanReceiver::ReceiveRest() {
         "rank 0 announces a plan of ", frame.plan_bytes, " bytes; at most ",
         MaxPlanBytes(limits_), " are possible"));
   }
-  while (static_cast<int32_t>(frame.rings_before - rings_answered_) > 0) {
-    if (!link_.doorbell->Wait(absl::Seconds(1)).ok()) break;
-    ++rings_answered_;
-  }
+  rings_due_ = frame.rings;
   if (frame.plan_bytes > kRoom) {
     bytes_.resize(std::max(bytes_.size(), sizeof(frame) + frame.plan_bytes));
     RETURN_IF_ERROR(link_.plans->Broadcast(bytes_.data() + kFirstMessageBytes,

@@ -55,6 +55,7 @@ class PlanReceiver {
   StepLink link_;
   StepPlanLimits limits_;
   std::vector<uint8_t> bytes_;
+  uint32_t rings_due_ = 0;
   uint32_t rings_answered_ = 0;
 };
 

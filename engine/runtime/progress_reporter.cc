@@ -1,0 +1,42 @@
+#include "engine/runtime/progress_reporter.h"
+
+namespace moe {
+
+ProgressReporter::ProgressReporter(RankRuntime* ranks, const LoadedRank& rank)
+    : ranks_(*ranks),
+      model_(*rank.model),
+      groups_(rank.groups == nullptr ? nullptr : rank.groups->groups()) {
+  progress_.state = RankState::kIdle;
+  progress_.weight_bytes = rank.info.weight_bytes;
+  progress_.kv_cache_bytes = rank.info.kv_cache_bytes;
+  progress_.num_threads = rank.info.num_threads;
+  progress_.isa = rank.info.isa;
+  progress_.expert_load = model_.expert_load();
+  ranks_.ReportProgress(progress_);
+}
+
+void ProgressReporter::OnStep(bool in_step, int64_t step_id) {
+  progress_.expert_load.reset();
+  if (in_step) {
+    progress_.state = RankState::kInStep;
+  } else {
+    progress_.state = RankState::kIdle;
+    progress_.last_step = step_id;
+    const absl::Duration wait = ExchangeWait();
+    progress_.last_step_wait = wait - progress_.exchange_wait;
+    progress_.exchange_wait = wait;
+    if (ranks_.ExpertLoadIsDue()) progress_.expert_load = model_.expert_load();
+  }
+  ranks_.ReportProgress(progress_);
+}
+
+absl::Duration ProgressReporter::ExchangeWait() const {
+  absl::Duration wait;
+  if (groups_ == nullptr) return wait;
+  for (const Communicator* group : groups_->All()) {
+    wait += group->counters().wait_time;
+  }
+  return wait;
+}
+
+}  // namespace moe
