@@ -26,12 +26,13 @@ def read_log(run_dir):
 def draw_run(axes, records, label, batch):
   """Thin line: mean CE of 10 batches; dots: CE on held-out windows."""
   scale = batch * SEQ / 1e6
-  train = [(r['step'] * scale, r['train']) for r in records if 'train' in r]
-  held_out = [(r['step'] * scale, r['held_out'])
-              for r in records if 'held_out' in r]
-  line, = axes.plot(*zip(*train), linewidth=0.7, alpha=0.7,
+  def points(key):  # A run of few steps may have none.
+    logged = [(r['step'] * scale, r[key]) for r in records if key in r]
+    return zip(*logged) if logged else ((), ())
+
+  line, = axes.plot(*points('train'), linewidth=0.7, alpha=0.7,
                     label=f'{label}, training')
-  axes.plot(*zip(*held_out), 'o-', markersize=3, color=line.get_color(),
+  axes.plot(*points('held_out'), 'o-', markersize=3, color=line.get_color(),
             label=f'{label}, held out')
 
 
