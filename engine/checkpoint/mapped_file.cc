@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -14,6 +15,9 @@
 
 namespace moe {
 namespace {
+
+// The kernel answers a request for more with a part of it only.
+constexpr size_t kPrefetchBytes = size_t{128} << 10;
 
 absl::Status ErrnoStatus(const std::string& path, const char* action) {
   const int error = errno;
@@ -59,6 +63,9 @@ absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
       data == MAP_FAILED ? ErrnoStatus(path, "cannot map") : absl::OkStatus();
   close(fd);  // the mapping keeps the file
   if (!status.ok()) return status;
+  // Many ranks read parts of the same file: the kernel's guess that a reader
+  // goes on would fetch most of it for each of them.
+  madvise(data, size, MADV_RANDOM);
   return MappedFile(path, data, size);
 }
 
@@ -72,6 +79,35 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   return *this;
+}
+
+void MappedFile::Prefetch(size_t first, size_t run_bytes, size_t step_bytes,
+                          size_t num_runs) const {
+  static const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  if (run_bytes == 0 || num_runs == 0) return;
+  char* const base = static_cast<char*>(data_);
+  // Pages of runs that share one are asked for together.
+  size_t begin = first / page * page;
+  size_t end = begin;
+  const auto flush = [&] {
+    end = std::min(end, size_);
+    for (; begin < end; begin += kPrefetchBytes) {
+      // A failure only means that the pages come later.
+      madvise(base + begin, std::min(kPrefetchBytes, end - begin),
+              MADV_WILLNEED);
+    }
+  };
+  for (size_t i = 0; i < num_runs; ++i) {
+    const size_t run = first + i * step_bytes;
+    if (run >= size_ || run_bytes > size_ - run) break;
+    const size_t run_begin = run / page * page;
+    if (run_begin > end) {
+      flush();
+      begin = run_begin;
+    }
+    end = (run + run_bytes + page - 1) / page * page;
+  }
+  flush();
 }
 
 MappedFile::~MappedFile() {

@@ -9,6 +9,8 @@
 namespace moe {
 
 // A regular file mapped read-only. Immutable after opening, thus thread-safe.
+// Of what is not in memory only the pages that are touched are fetched, one by
+// one; Prefetch fetches many at once.
 // The file must not be shortened while it is mapped: reading the lost part
 // would kill the process (SIGBUS).
 class MappedFile {
@@ -25,6 +27,12 @@ class MappedFile {
   absl::string_view bytes() const {
     return absl::string_view(static_cast<const char*>(data_), size_);
   }
+
+  // Tells the kernel that `num_runs` runs of `run_bytes` bytes, `step_bytes`
+  // from start to start, will be read, from byte `first` of the file on. Does
+  // not wait for them.
+  void Prefetch(size_t first, size_t run_bytes, size_t step_bytes,
+                size_t num_runs) const;
 
  private:
   MappedFile(std::string path, void* data, size_t size)

@@ -160,6 +160,15 @@ absl::Status TorchFile::ParseLegacy() {
   return absl::OkStatus();
 }
 
+void TorchFile::Prefetch(absl::string_view from, int64_t run_bytes,
+                         int64_t step_bytes, int64_t num_runs) const {
+  if (run_bytes <= 0 || step_bytes < 0 || num_runs <= 0) return;
+  file_.Prefetch(static_cast<size_t>(from.data() - file_.bytes().data()),
+                 static_cast<size_t>(run_bytes),
+                 static_cast<size_t>(step_bytes),
+                 static_cast<size_t>(num_runs));
+}
+
 absl::Status TorchFile::Damaged(absl::string_view name,
                                 absl::string_view what) const {
   return absl::DataLossError(
@@ -233,6 +242,10 @@ absl::StatusOr<HostWeight> TorchFile::Read(const PickleValue& tensor,
     return Damaged(name, absl::StrCat("is a ", tensor.ToString()));
   }
   ASSIGN_OR_RETURN(const Storage* storage, FindStorage(tensor, name));
+  if (IsChecked(*storage) &&
+      storage->checksum.load(std::memory_order_relaxed) == Checksum::kUnknown) {
+    Prefetch(storage->bytes, storage->bytes.size(), 0, 1);
+  }
   absl::StatusOr<HostWeight> weight =
       ReadStrided(Elements(*storage, tensor), tensor.dtype, tensor.integer,
                   tensor.dims, tensor.strides, big_endian_);
@@ -286,6 +299,18 @@ absl::StatusOr<HostWeight> TorchFile::ReadWindow(const PickleValue& tensor,
   const int64_t dims[] = {rows.size(), columns.size()};
   int64_t first = tensor.integer + rows.begin * row_step;
   if (matrix) first += columns.begin * column_step;
+  // Runs of bytes that are read; one for each row if there are gaps.
+  const int64_t width = matrix ? dims[1] : 1;
+  const bool has_runs = width <= 1 || column_step == 1;
+  const bool one_run = row_step == width;
+  const int64_t run_bytes = (one_run ? rows.size() * width : width) * size;
+  const int64_t num_runs = one_run ? 1 : rows.size();
+  const int64_t first_byte = (tensor.items[0]->storage_begin + first) * size;
+  if (has_runs && first_byte >= 0 &&
+      first_byte < static_cast<int64_t>(storage->bytes.size())) {
+    Prefetch(storage->bytes.substr(static_cast<size_t>(first_byte)), run_bytes,
+             row_step * size, num_runs);
+  }
   absl::StatusOr<HostWeight> weight = ReadStrided(
       Elements(*storage, tensor), tensor.dtype, first,
       absl::MakeConstSpan(dims, matrix ? 2 : 1), tensor.strides, big_endian_);
@@ -295,15 +320,9 @@ absl::StatusOr<HostWeight> TorchFile::ReadWindow(const PickleValue& tensor,
   RETURN_IF_ERROR(weight.status());
   const int64_t bytes = weight->view.num_elements() * size;
   bytes_read_ += bytes;
-  if (!sum || bytes == 0) return weight;
-  // Where rows lie in other steps, the storage is left to be read as a whole.
-  const int64_t width = matrix ? dims[1] : 1;
-  if (width > 1 && column_step != 1) return weight;
-  const int64_t begin = (tensor.items[0]->storage_begin + first) * size;
-  if (row_step == width) {
-    AddToChecksum(*storage, begin, bytes, 0, 1);
-  } else {
-    AddToChecksum(*storage, begin, width * size, row_step * size, rows.size());
+  // A storage without runs is left to be read as a whole.
+  if (sum && has_runs && bytes > 0) {
+    AddToChecksum(*storage, first_byte, run_bytes, row_step * size, num_runs);
   }
   return weight;
 }

@@ -101,6 +101,9 @@ class TorchFile {
   // Whether it is worth its checksum.
   static bool IsChecked(const Storage& storage);
   absl::Status Verify(const Storage& storage, absl::string_view name) const;
+  // As MappedFile::Prefetch, from the start of `from` on.
+  void Prefetch(absl::string_view from, int64_t run_bytes, int64_t step_bytes,
+                int64_t num_runs) const;
   void AddToChecksum(const Storage& storage, int64_t first_byte,
                      int64_t run_bytes, int64_t step_bytes,
                      int64_t num_runs) const;
