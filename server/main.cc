@@ -1,14 +1,17 @@
 // moe_server: loads one model and serves it over gRPC until it is told to stop.
+// Started by mpirun it is one of many ranks: rank 0 serves, the others compute
+// with it.
 //
 // Exit status: 0 after a drain in which every request finished; 1 if the server
-// could not start; 2 if drain_grace ran out and requests were ended; 128 + n on
-// the second signal n, or the first while it starts.
+// could not start; 2 if drain_grace ran out and requests were ended; 3 if a
+// rank failed; 128 + n on the second signal n, or the first while it starts.
+
+#include <unistd.h>
 
 #include <cstdio>
-#include <cstring>
-#include <fstream>
+#include <optional>
 #include <string>
-#include <utility>
+#include <vector>
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
@@ -16,15 +19,13 @@
 #include "absl/flags/usage_config.h"
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "kernels/core/status_macros.h"
-#include "server/drain.h"
-#include "server/grpc_server.h"
-#include "server/inference_core.h"
+#include "engine/runtime/build_id.h"
+#include "engine/runtime/rank_runtime.h"
 #include "server/library_logs.h"
 #include "server/log.h"
 #include "server/model_loader.h"
+#include "server/serve.h"
 #include "server/server_config.h"
 #include "server/server_identity.h"
 #include "server/shutdown_signal.h"
@@ -40,9 +41,6 @@ ABSL_FLAG(bool, version, false, "Print the version and exit");
 namespace moe {
 namespace {
 
-constexpr int kExitFailed = 1;
-constexpr int kExitCutOff = 2;
-
 int Fail(const absl::Status& status) {
   Log(Severity::kError, "failed",
       {{"status", absl::StatusCodeToString(status.code())},
@@ -50,41 +48,75 @@ int Fail(const absl::Status& status) {
   return kExitFailed;
 }
 
-absl::Status WritePortFile(const std::string& path, int port) {
-  if (path.empty()) return absl::OkStatus();
-  // Renamed into place, so that a reader never sees a part of it.
-  const std::string temporary = path + ".tmp";
-  std::ofstream stream(temporary);
-  stream << port << "\n";
-  stream.close();
-  if (!stream || std::rename(temporary.c_str(), path.c_str()) != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("server.port_file: cannot write \"", path, "\""));
+StartFacts FactsOf(const ServerConfig& config) {
+  StartFacts facts;
+  facts.version = kServerVersion;
+  facts.build_id = BuildId();
+  facts.config_digest = DigestOf(config.text);
+  facts.expected_world_size = config.world_size;
+  facts.expected_nodes = config.nodes;
+  facts.node_shape = config.engine.parallel.nodes;
+  facts.watchdog = config.engine.parallel.watchdog;
+  return facts;
+}
+
+// A rank that cannot go on: the others hear of it.
+int GiveUp(const absl::Status& status, RankRuntime& ranks) {
+  Fail(status);
+  if (ranks.size() > 1) {
+    ranks.Fail(status);
+    std::fflush(nullptr);
+    // Destructors could wait for the others.
+    _exit(kExitFailed);
   }
-  return absl::OkStatus();
+  return kExitFailed;
 }
 
-absl::StatusOr<int> Serve(const ServerConfig& config, ShutdownSignal& signal) {
-  ASSIGN_OR_RETURN(const LoadedModel model, LoadServedModel(config));
-  InferenceCore core(model.served);
-  signal.Arm();
-  ASSIGN_OR_RETURN(const auto server, GrpcServer::Start(config.listen, core));
-  RETURN_IF_ERROR(WritePortFile(config.listen.port_file, server->port()));
-  Log(Severity::kInfo, "listening",
-      {{"address", config.listen.address},
-       {"port", server->port()},
-       {"tls", config.listen.tls.has_value() ? "true" : "false"}});
-  const int number = signal.Wait();
-  Log(Severity::kInfo, "draining",
-      {{"signal", strsignal(number)},
-       {"grace", absl::FormatDuration(config.drain_grace)}});
-  const bool finished = DrainServer(config.drain_grace, core, *server);
-  Log(finished ? Severity::kInfo : Severity::kWarning, "stopped",
-      {{"finished_all", finished ? "true" : "false"}});
-  return finished ? 0 : kExitCutOff;
+int RunRank(const std::string& file, const absl::StatusOr<ServerConfig>& config,
+            RankRuntime& ranks, ShutdownSignal& signal) {
+  const bool alone = ranks.size() == 1;
+  const std::optional<int> log_rank =
+      alone ? std::nullopt : std::optional<int>(ranks.rank());
+  if (ranks.rank() != 0) signal.Ignore();
+  if (config.ok()) {
+    InitLog(config->log_level, config->log_format, log_rank);
+  } else {
+    InitLog(Severity::kInfo, LogFormat::kKeyValue, log_rank);
+  }
+  CaptureLibraryLogs();
+  // All ranks come to the same end of this.
+  const absl::Status started =
+      ranks.Start(config.ok() ? FactsOf(*config)
+                              : absl::StatusOr<StartFacts>(config.status()));
+  if (!started.ok()) return Fail(started);
+  Log(Severity::kInfo, "starting",
+      {{"version", kServerVersion},
+       {"config", file},
+       {"pid", static_cast<int64_t>(getpid())},
+       {"ranks", ranks.size()},
+       {"nodes", ranks.topology().num_nodes()}});
+  const absl::StatusOr<int> exit_status = ranks.rank() == 0
+                                              ? Serve(*config, ranks, signal)
+                                              : Follow(*config, ranks);
+  if (!exit_status.ok()) return GiveUp(exit_status.status(), ranks);
+  if (const absl::Status status = ranks.Finish(); !status.ok()) {
+    return GiveUp(status, ranks);
+  }
+  return *exit_status;
 }
 
-int Main() {
+int CheckConfig(const std::string& file) {
+  const absl::StatusOr<ServerConfig> config = LoadServerConfig(file);
+  if (!config.ok()) return Fail(config.status());
+  InitLog(config->log_level, config->log_format);
+  CaptureLibraryLogs();
+  const absl::Status status = CheckModelFiles(*config);
+  if (!status.ok()) return Fail(status);
+  std::printf("%s is valid\n", file.c_str());
+  return 0;
+}
+
+int Main(int* argc, char*** argv) {
   if (absl::GetFlag(FLAGS_version)) {
     std::printf("moe_server %s\n", kServerVersion);
     return 0;
@@ -93,21 +125,14 @@ int Main() {
   if (file.empty()) {
     return Fail(absl::InvalidArgumentError("--config is required"));
   }
+  if (absl::GetFlag(FLAGS_check_config)) return CheckConfig(file);
+  ShutdownSignal signal;  // before there are threads
+  // An error of it is told to the other ranks first.
   const absl::StatusOr<ServerConfig> config = LoadServerConfig(file);
-  if (!config.ok()) return Fail(config.status());
-  InitLog(config->log_level, config->log_format);
-  CaptureLibraryLogs();
-  if (absl::GetFlag(FLAGS_check_config)) {
-    const absl::Status status = CheckModelFiles(*config);
-    if (!status.ok()) return Fail(status);
-    std::printf("%s is valid\n", file.c_str());
-    return 0;
-  }
-  Log(Severity::kInfo, "starting",
-      {{"version", kServerVersion}, {"config", file}});
-  ShutdownSignal signal;
-  const absl::StatusOr<int> exit_status = Serve(*config, signal);
-  return exit_status.ok() ? *exit_status : Fail(exit_status.status());
+  const auto ranks = RankRuntime::Init(
+      argc, argv, config.ok() ? config->connect_timeout : absl::Minutes(1));
+  if (!ranks.ok()) return Fail(ranks.status());
+  return RunRank(file, config, **ranks, signal);
 }
 
 }  // namespace
@@ -116,13 +141,19 @@ int Main() {
 int main(int argc, char** argv) {
   absl::SetProgramUsageMessage(
       "Serves a mixture-of-experts model over gRPC.\n"
-      "  moe_server --config=FILE [--check_config]");
+      "  moe_server --config=FILE [--check_config]\n"
+      "  mpirun -np N moe_server --config=FILE");
   absl::FlagsUsageConfig usage;
   // --help lists the flags of this program.
   usage.contains_help_flags = [](absl::string_view file) {
     return absl::StrContains(file, "server/");
   };
   absl::SetFlagsUsageConfig(usage);
-  absl::ParseCommandLine(argc, argv);
-  return moe::Main();
+  const std::vector<char*> words = absl::ParseCommandLine(argc, argv);
+  if (words.size() > 1) {
+    std::fprintf(stderr, "moe_server: unexpected argument \"%s\"; see --help\n",
+                 words[1]);
+    return moe::kExitFailed;
+  }
+  return moe::Main(&argc, &argv);
 }

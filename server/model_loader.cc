@@ -72,14 +72,16 @@ void LogServed(const ServerConfig& config, const Engine& engine) {
 
 }  // namespace
 
-absl::StatusOr<LoadedModel> LoadServedModel(const ServerConfig& config) {
+absl::StatusOr<LoadedModel> LoadServedModel(const ServerConfig& config,
+                                            RankRuntime& ranks) {
   LoadedModel loaded;
   ASSIGN_OR_RETURN(loaded.tokenizer, OpenTokenizer(config));
   const LoadEngineOptions options =
       EngineOptionsWith(config, loaded.tokenizer.get());
   Log(Severity::kInfo, "loading",
       {{"model", config.model_name}, {"path", options.checkpoint_path}});
-  ASSIGN_OR_RETURN(LoadedEngine engine, LoadEngine(options, LogProgress()));
+  ASSIGN_OR_RETURN(LoadedEngine engine,
+                   LoadEngine(options, ranks, LogProgress()));
   LogServed(config, *engine.engine);
   loaded.engine = std::move(engine.engine);
   loaded.served.name = config.model_name;
@@ -88,7 +90,16 @@ absl::StatusOr<LoadedModel> LoadServedModel(const ServerConfig& config) {
   loaded.served.defaults = config.sampling_defaults;
   loaded.served.limits = config.limits;
   loaded.served.info = std::move(engine.info);
+  loaded.served.ranks = &ranks;
   return loaded;
+}
+
+absl::Status FollowModel(const ServerConfig& config, RankRuntime& ranks) {
+  // The tokenizer's facts go into the options, which must be equal on all
+  // ranks.
+  ASSIGN_OR_RETURN(const auto tokenizer, OpenTokenizer(config));
+  return FollowRank(EngineOptionsWith(config, tokenizer.get()), ranks,
+                    LogProgress());
 }
 
 absl::Status CheckModelFiles(const ServerConfig& config) {

@@ -5,6 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/runtime/engine_factory.h"
+#include "engine/runtime/rank_runtime.h"
 #include "server/served_model.h"
 #include "server/server_config.h"
 #include "server/text/tokenizer.h"
@@ -18,9 +19,15 @@ struct LoadedModel {
   ServedModel served;                    // borrows the two
 };
 
-// Reads tokenizer and checkpoint and starts the engine; logs progress and what
-// has been loaded. Errors name the configuration's field or the file.
-absl::StatusOr<LoadedModel> LoadServedModel(const ServerConfig& config);
+// On rank 0: reads tokenizer and checkpoint and starts the engine; logs
+// progress and what has been loaded. Errors name the configuration's field or
+// the file. `ranks` must outlive the model.
+absl::StatusOr<LoadedModel> LoadServedModel(const ServerConfig& config,
+                                            RankRuntime& ranks);
+
+// On the other ranks: loads this rank's share and computes with it until rank 0
+// lets it go (OK), or somebody fails.
+absl::Status FollowModel(const ServerConfig& config, RankRuntime& ranks);
 
 // Opens tokenizer and checkpoint, without loading the weights.
 absl::Status CheckModelFiles(const ServerConfig& config);

@@ -299,6 +299,9 @@ absl::Status ReadParallel(const config::Parallel& proto,
     }
     parallel.nodes = *shape;
   }
+  ASSIGN_OR_RETURN(out.connect_timeout,
+                   section.Duration("connect_timeout", out.connect_timeout,
+                                    absl::Seconds(1), absl::Hours(1)));
   ASSIGN_OR_RETURN(parallel.start_timeout,
                    section.Duration("start_timeout", parallel.start_timeout,
                                     absl::Seconds(1), absl::Hours(24)));

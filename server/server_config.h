@@ -57,6 +57,8 @@ struct ServerConfig {
   // Ranks and machines that there must be; 0: any number.
   int world_size = 0;
   int nodes = 0;
+  // For the ranks to find each other.
+  absl::Duration connect_timeout = absl::Minutes(1);
   // The file as it was read: the ranks compare it.
   std::string text;
   Severity log_level = Severity::kInfo;

@@ -1,5 +1,7 @@
 #include "engine/runtime/progress_reporter.h"
 
+#include <utility>
+
 namespace moe {
 
 ProgressReporter::ProgressReporter(RankRuntime* ranks, const LoadedRank& rank)
@@ -11,23 +13,29 @@ ProgressReporter::ProgressReporter(RankRuntime* ranks, const LoadedRank& rank)
   progress_.kv_cache_bytes = rank.info.kv_cache_bytes;
   progress_.num_threads = rank.info.num_threads;
   progress_.isa = rank.info.isa;
-  progress_.expert_load = model_.expert_load();
-  ranks_.ReportProgress(progress_);
+  ReportWithLoad();
 }
 
 void ProgressReporter::OnStep(bool in_step, int64_t step_id) {
-  progress_.expert_load.reset();
   if (in_step) {
     progress_.state = RankState::kInStep;
+    ranks_.ReportProgress(progress_);
   } else {
     progress_.state = RankState::kIdle;
     progress_.last_step = step_id;
     const absl::Duration wait = ExchangeWait();
     progress_.last_step_wait = wait - progress_.exchange_wait;
     progress_.exchange_wait = wait;
-    if (ranks_.ExpertLoadIsDue()) progress_.expert_load = model_.expert_load();
+    ReportWithLoad();
   }
-  ranks_.ReportProgress(progress_);
+}
+
+// The load is copied each time (some microseconds, however large the model), so
+// that the last step before a pause is counted, too.
+void ProgressReporter::ReportWithLoad() {
+  RankProgress progress = progress_;
+  progress.expert_load = model_.expert_load();
+  ranks_.ReportProgress(std::move(progress));
 }
 
 absl::Duration ProgressReporter::ExchangeWait() const {

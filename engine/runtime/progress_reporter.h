@@ -20,11 +20,12 @@ class ProgressReporter {
 
  private:
   absl::Duration ExchangeWait() const;
+  void ReportWithLoad();
 
   RankRuntime& ranks_;
   const Model& model_;
   ProcessGroups* groups_;  // null: alone
-  RankProgress progress_;
+  RankProgress progress_;  // without expert_load
 };
 
 }  // namespace moe

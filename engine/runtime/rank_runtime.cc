@@ -4,15 +4,15 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <condition_variable>
+#include <cstdio>
 #include <cstdlib>
 #include <mutex>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "comm/collectives/all_gather_bytes.h"
 #include "comm/control_link_setup.h"
 #include "comm/mpi_communicator.h"
@@ -26,11 +26,7 @@
 namespace moe {
 namespace {
 
-constexpr absl::Duration kConnectTimeout = absl::Seconds(30);
-// How often a rank's expert load goes to rank 0: as often as its heartbeats.
-constexpr std::chrono::milliseconds kExpertLoadInterval(250);
-
-using Clock = std::chrono::steady_clock;
+constexpr int kExitFailed = 1;
 
 std::string HostName() {
   char name[HOST_NAME_MAX + 1] = "";
@@ -57,6 +53,39 @@ struct Listener {
     std::lock_guard lock(mutex);
     if (std::exchange(active, false)) function(reason);
   }
+};
+
+// Ends the process unless it is destroyed within `timeout`.
+class StartTimer {
+ public:
+  explicit StartTimer(absl::Duration timeout)
+      : thread_([this, timeout] {
+          std::unique_lock lock(mutex_);
+          if (ended_.wait_for(lock, absl::ToChronoNanoseconds(timeout),
+                              [this] { return done_; })) {
+            return;
+          }
+          std::fprintf(stderr,
+                       "moe: the ranks of this job have not found each other "
+                       "within %s (parallel.connect_timeout): is one of the "
+                       "processes stopped, or a host out of reach?\n",
+                       absl::FormatDuration(timeout).c_str());
+          _exit(kExitFailed);
+        }) {}
+  ~StartTimer() {
+    {
+      std::lock_guard lock(mutex_);
+      done_ = true;
+      ended_.notify_all();
+    }
+    thread_.join();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  bool done_ = false;  // guarded by mutex_
+  std::thread thread_;
 };
 
 class ListenerSubscription : public RankRuntime::Subscription {
@@ -89,6 +118,8 @@ class RankRuntime::Impl {
   const std::string host;
   bool ends_process = true;
   bool over_mpi = false;
+  absl::Duration connect_timeout = absl::Seconds(60);
+  std::unique_ptr<StartTimer> starting;  // until Start has returned
 
   // In the order in which they are made.
   std::unique_ptr<MpiRuntime> mpi;  // null unless over_mpi
@@ -102,7 +133,6 @@ class RankRuntime::Impl {
   std::vector<std::shared_ptr<Listener>> listeners;  // the same
   RankProgress progress;                             // the same
   bool progress_is_new = false;                      // the same
-  Clock::time_point expert_load_told;                // the same
   bool gone = false;                                 // the same
   std::condition_variable is_gone;
   std::thread ending;  // after a failure
@@ -150,7 +180,7 @@ absl::Status RankRuntime::Impl::OpenLink(absl::Duration watchdog) {
   options.host = host;
   options.watchdog = watchdog;
   options.report = [this] { return TakeReport(); };
-  ASSIGN_OR_RETURN(link, OpenControlLink(*world, options, kConnectTimeout,
+  ASSIGN_OR_RETURN(link, OpenControlLink(*world, options, connect_timeout / 2,
                                          [this](const absl::Status& reason) {
                                            OnJobFailure(reason);
                                          }));
@@ -175,13 +205,18 @@ std::string RankRuntime::Impl::TakeReport() {
 RankRuntime::RankRuntime(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 RankRuntime::~RankRuntime() = default;
 
-absl::StatusOr<std::unique_ptr<RankRuntime>> RankRuntime::Init(int* argc,
-                                                               char*** argv) {
+absl::StatusOr<std::unique_ptr<RankRuntime>> RankRuntime::Init(
+    int* argc, char*** argv, absl::Duration connect_timeout) {
   auto impl = std::make_unique<Impl>();
   if (IsOneOfMany()) {
     impl->over_mpi = true;
+    impl->connect_timeout = connect_timeout;
+    impl->starting = std::make_unique<StartTimer>(connect_timeout);
     ASSIGN_OR_RETURN(impl->mpi, MpiRuntime::Init(argc, argv));
-    ASSIGN_OR_RETURN(impl->world, impl->mpi->MakeWorld());
+    CommunicatorOptions options;
+    // What hangs at the start is the timer's.
+    options.timeout = 2 * connect_timeout;
+    ASSIGN_OR_RETURN(impl->world, impl->mpi->MakeWorld(options));
   } else {
     impl->world = std::move(MakeThreadCommunicators(1)[0]);
   }
@@ -218,6 +253,12 @@ int RankRuntime::rank() const { return impl_->world->rank(); }
 int RankRuntime::size() const { return impl_->world->size(); }
 
 absl::Status RankRuntime::Start(const absl::StatusOr<StartFacts>& facts) {
+  const absl::Status status = Connect(facts);
+  impl_->starting.reset();
+  return status;
+}
+
+absl::Status RankRuntime::Connect(const absl::StatusOr<StartFacts>& facts) {
   Communicator& world = *impl_->world;
   const StartRecord own = {impl_->host, facts};
   ASSIGN_OR_RETURN(const std::vector<std::string> records,
@@ -291,21 +332,13 @@ absl::Status RankRuntime::status() const {
   return impl_->failure;
 }
 
-void RankRuntime::ReportProgress(const RankProgress& progress) {
+void RankRuntime::ReportProgress(RankProgress progress) {
   std::lock_guard lock(impl_->mutex);
-  std::optional<ExpertLoad> known = std::move(impl_->progress.expert_load);
-  impl_->progress = progress;
-  impl_->progress_is_new = true;
-  if (progress.expert_load.has_value()) {
-    impl_->expert_load_told = Clock::now();
-  } else {
-    impl_->progress.expert_load = std::move(known);
+  if (!progress.expert_load.has_value()) {
+    progress.expert_load = std::move(impl_->progress.expert_load);
   }
-}
-
-bool RankRuntime::ExpertLoadIsDue() const {
-  std::lock_guard lock(impl_->mutex);
-  return Clock::now() - impl_->expert_load_told >= kExpertLoadInterval;
+  impl_->progress = std::move(progress);
+  impl_->progress_is_new = true;
 }
 
 std::vector<RankStatus> RankRuntime::Ranks() const {

@@ -43,9 +43,13 @@ class RankRuntime {
   static constexpr absl::Duration kEndWithin = absl::Seconds(5);
 
   // Collective over the processes that mpirun started. A process that it did
-  // not start is a world of one, and MPI is left alone.
-  static absl::StatusOr<std::unique_ptr<RankRuntime>> Init(int* argc,
-                                                           char*** argv);
+  // not start is a world of one, and MPI is left alone. If the ranks have not
+  // found each other (Start has not returned) within `connect_timeout`, the
+  // process ends with _exit(1) and a word on standard error: MPI's own start
+  // waits for ever for a peer that does not come.
+  static absl::StatusOr<std::unique_ptr<RankRuntime>> Init(
+      int* argc, char*** argv,
+      absl::Duration connect_timeout = absl::Minutes(1));
   // `size` ranks that are threads of this process; element r is for rank r.
   // They never end the process. For tests.
   static absl::StatusOr<std::vector<std::unique_ptr<RankRuntime>>> MakeThreads(
@@ -89,10 +93,9 @@ class RankRuntime {
   // OK, or why the job fails. Thread-safe.
   absl::Status status() const;
 
-  // Cheap enough for every step. Thread-safe.
-  void ReportProgress(const RankProgress& progress);
-  // True if it is time to fill RankProgress::expert_load again. Thread-safe.
-  bool ExpertLoadIsDue() const;
+  // Cheap enough for every step: it goes to rank 0 with the next heartbeat.
+  // Thread-safe.
+  void ReportProgress(RankProgress progress);
 
   // All ranks on rank 0; elsewhere this rank alone. Thread-safe.
   std::vector<RankStatus> Ranks() const;
@@ -105,6 +108,7 @@ class RankRuntime {
  private:
   class Impl;
   explicit RankRuntime(std::unique_ptr<Impl> impl);
+  absl::Status Connect(const absl::StatusOr<StartFacts>& facts);
 
   const std::unique_ptr<Impl> impl_;
 };

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -28,20 +29,82 @@ std::string ReadFile(const std::string& path) {
   return text.str();
 }
 
+// What /proc tells of a process; state '\0': there is none.
+struct ProcessState {
+  std::string name;
+  char state = '\0';
+  pid_t parent = 0;
+};
+
+ProcessState ReadState(pid_t pid) {
+  ProcessState result;
+  const std::string stat =
+      ReadFile("/proc/" + std::to_string(pid) + "/stat");  // "1 (name) S 0 ..."
+  const size_t begin = stat.find('('), end = stat.rfind(')');
+  if (begin == std::string::npos || end == std::string::npos) return result;
+  result.name = stat.substr(begin + 1, end - begin - 1);
+  std::istringstream(stat.substr(end + 1)) >> result.state >> result.parent;
+  return result;
+}
+
 }  // namespace
 
-ServerProcess::ServerProcess(const std::string& config,
-                             const std::vector<std::string>& flags) {
+ServerProcess::ServerProcess(const std::string& config, const Launch& launch) {
   const char* base = std::getenv("TEST_TMPDIR");
   std::string name = std::string(base == nullptr ? "/tmp" : base) + "/XXXXXX";
   if (mkdtemp(name.data()) == nullptr) std::abort();
   directory_ = name;
-  std::ofstream(directory_ + "/server.textproto") << config;
+  Spawn(Command(config, launch));
+}
 
-  const std::string program = TestDataPath("server/moe_server");
-  std::vector<std::string> words = {
-      program, "--config=" + directory_ + "/server.textproto"};
-  words.insert(words.end(), flags.begin(), flags.end());
+std::string ServerProcess::WriteConfig(const std::string& name,
+                                       const std::string& text) {
+  const std::string path = directory_ + "/" + name;
+  std::ofstream(path) << text;
+  return path;
+}
+
+std::vector<std::string> ServerProcess::Command(const std::string& config,
+                                                const Launch& launch) {
+  std::vector<std::string> server = {
+      TestDataPath("server/moe_server"),
+      "--config=" + WriteConfig("server.textproto", config)};
+  server.insert(server.end(), launch.flags.begin(), launch.flags.end());
+  if (launch.ranks == 0) return server;
+  // As third_party/build_defs/mpirun.sh.
+  setenv("ASAN_OPTIONS", "detect_leaks=0", /*overwrite=*/1);
+  std::vector<std::string> words = {"mpirun",
+                                    "--allow-run-as-root",
+                                    "--oversubscribe",
+                                    "--bind-to",
+                                    "none",
+                                    "--mca",
+                                    "pml",
+                                    "ob1",
+                                    "--mca",
+                                    "btl",
+                                    "self,vader"};
+  const auto add = [&words](int ranks, const std::vector<std::string>& prefix,
+                            const std::vector<std::string>& program) {
+    words.insert(words.end(), {"-np", std::to_string(ranks)});
+    words.insert(words.end(), prefix.begin(), prefix.end());
+    words.insert(words.end(), program.begin(), program.end());
+  };
+  if (launch.last_rank_prefix.empty() && launch.last_rank_config.empty()) {
+    add(launch.ranks, {}, server);
+    return words;
+  }
+  add(launch.ranks - 1, {}, server);
+  words.push_back(":");
+  if (!launch.last_rank_config.empty()) {
+    server[1] =
+        "--config=" + WriteConfig("last.textproto", launch.last_rank_config);
+  }
+  add(1, launch.last_rank_prefix, server);
+  return words;
+}
+
+void ServerProcess::Spawn(std::vector<std::string> words) {
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -51,8 +114,8 @@ ServerProcess::ServerProcess(const std::string& config,
   posix_spawn_file_actions_addopen(&actions, 1, log.c_str(),
                                    O_WRONLY | O_CREAT | O_APPEND, 0600);
   posix_spawn_file_actions_adddup2(&actions, 1, 2);
-  if (posix_spawn(&pid_, program.c_str(), &actions, nullptr, argv.data(),
-                  environ) != 0) {
+  if (posix_spawnp(&pid_, words[0].c_str(), &actions, nullptr, argv.data(),
+                   environ) != 0) {
     pid_ = -1;
   }
   posix_spawn_file_actions_destroy(&actions);
@@ -60,6 +123,7 @@ ServerProcess::ServerProcess(const std::string& config,
 
 ServerProcess::~ServerProcess() {
   if (pid_ > 0 && exit_status_ < 0) {
+    for (const pid_t rank : RankPids()) kill(rank, SIGKILL);
     Signal(SIGKILL);
     WaitForExit();
   }
@@ -80,6 +144,26 @@ int ServerProcess::WaitForPort() {
 
 void ServerProcess::Signal(int number) const {
   if (pid_ > 0) kill(pid_, number);
+}
+
+std::vector<pid_t> ServerProcess::RankPids() const {
+  std::vector<pid_t> pids;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const pid_t pid = std::atoi(entry.path().filename().c_str());
+    if (pid <= 0) continue;
+    const ProcessState state = ReadState(pid);
+    // (The kernel cuts names to 15 letters.)
+    if (state.parent == pid_ && state.name == "moe_server") {
+      pids.push_back(pid);
+    }
+  }
+  std::sort(pids.begin(), pids.end());  // mpirun starts them in their order
+  return pids;
+}
+
+bool IsAlive(pid_t pid) {
+  const char state = ReadState(pid).state;
+  return state != '\0' && state != 'Z' && state != 'X';
 }
 
 int ServerProcess::WaitForExit(absl::Duration patience) {

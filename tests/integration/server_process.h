@@ -9,14 +9,24 @@
 
 namespace moe {
 
-// The real program as a child process, its log in a file. Killed, if it still
-// runs, by the destructor.
+// How a server is started.
+struct Launch {
+  std::vector<std::string> flags = {};  // added to --config
+  // By mpirun as so many ranks; 0: as it is.
+  int ranks = 0;
+  // Of the last of several ranks: words before the program, and the text of a
+  // configuration of its own ("": the same).
+  std::vector<std::string> last_rank_prefix = {};
+  std::string last_rank_config = {};
+};
+
+// The real program as a child process, or mpirun with many of it, its log in a
+// file. Killed, if it still runs, by the destructor.
 class ServerProcess {
  public:
   // `config`: the text of a configuration file, which is written to a new
-  // directory under TEST_TMPDIR. `flags` are added.
-  explicit ServerProcess(const std::string& config,
-                         const std::vector<std::string>& flags = {});
+  // directory under TEST_TMPDIR.
+  explicit ServerProcess(const std::string& config, const Launch& launch = {});
   ~ServerProcess();
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
@@ -25,7 +35,10 @@ class ServerProcess {
   // there; 0 if the process ends, or after a minute.
   int WaitForPort();
 
+  // To the server, or to mpirun.
   void Signal(int number) const;
+  // The processes of the ranks that run now, by rank once all run.
+  std::vector<pid_t> RankPids() const;
   // The exit status (128 + n if killed by signal n), once it has ended; -1
   // after `patience`.
   int WaitForExit(absl::Duration patience = absl::Seconds(60));
@@ -33,9 +46,17 @@ class ServerProcess {
   std::string Log() const;
 
  private:
+  std::string WriteConfig(const std::string& name, const std::string& text);
+  std::vector<std::string> Command(const std::string& config,
+                                   const Launch& launch);
+  void Spawn(std::vector<std::string> words);
+
   std::string directory_;
   pid_t pid_ = -1;
   int exit_status_ = -1;
 };
+
+// False once a process has ended, whether or not its parent has noticed.
+bool IsAlive(pid_t pid);
 
 }  // namespace moe

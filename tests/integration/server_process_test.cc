@@ -87,23 +87,25 @@ TEST(ServerProcessTest, ServesAPrMoeCheckpointAndStopsOnSigterm) {
 }
 
 TEST(ServerProcessTest, CheckConfigOnlyChecks) {
-  ServerProcess good(Config(Server()), {"--check_config"});
+  ServerProcess good(Config(Server()), {.flags = {"--check_config"}});
   EXPECT_EQ(good.WaitForExit(), 0) << good.Log();
   EXPECT_TRUE(absl::StrContains(good.Log(), "is valid")) << good.Log();
   EXPECT_FALSE(absl::StrContains(good.Log(), "listening")) << good.Log();
 
-  ServerProcess bad(Config("engine { threads: 0 }"), {"--check_config"});
+  ServerProcess bad(Config("engine { threads: 0 }"),
+                    {.flags = {"--check_config"}});
   EXPECT_EQ(bad.WaitForExit(), 1);
   EXPECT_TRUE(absl::StrContains(
       bad.Log(), "server.textproto:2: engine.threads is 0; it must be in"))
       << bad.Log();
 
-  ServerProcess no_model("model { path: \".\" }", {"--check_config"});
+  ServerProcess no_model("model { path: \".\" }",
+                         {.flags = {"--check_config"}});
   EXPECT_EQ(no_model.WaitForExit(), 1) << no_model.Log();
 }
 
 TEST(ServerProcessTest, HelpListsTheFlags) {
-  ServerProcess process(Config(Server()), {"--help"});
+  ServerProcess process(Config(Server()), {.flags = {"--help"}});
   EXPECT_NE(process.WaitForExit(), -1);
   EXPECT_TRUE(absl::StrContains(process.Log(), "--check_config"))
       << process.Log();

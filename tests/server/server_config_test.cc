@@ -131,6 +131,7 @@ TEST_F(ServerConfigTest, EveryFieldIsRead) {
       moe_layers { layer: 5 slice_degree: 2 }
       exchange: HIERARCHICAL
       node_shape: "4x2"
+      connect_timeout: "10s"
       start_timeout: "5m"
       step_timeout: "20s"
       watchdog: "3s"
@@ -152,6 +153,7 @@ TEST_F(ServerConfigTest, EveryFieldIsRead) {
   ASSERT_TRUE(parallel.nodes.has_value());
   EXPECT_EQ(parallel.nodes->num_nodes, 4);
   EXPECT_EQ(parallel.nodes->ranks_per_node, 2);
+  EXPECT_EQ(config->connect_timeout, absl::Seconds(10));
   EXPECT_EQ(parallel.start_timeout, absl::Minutes(5));
   EXPECT_EQ(parallel.step_timeout, absl::Seconds(20));
   EXPECT_EQ(parallel.watchdog, absl::Seconds(3));

@@ -68,8 +68,6 @@ bool HearsOfAFailure(RankRuntime& ranks) {
     changed.notify_all();
   });
   if (ranks.rank() == 2) ranks.Fail(absl::InternalError("out of cheese"));
-  // Long waits for peers end, too.
-  const auto group = ranks.MakeGroup("late");
   std::unique_lock lock(mutex);
   changed.wait_for(lock, std::chrono::seconds(20),
                    [&] { return !reason.ok(); });
@@ -83,7 +81,7 @@ bool HearsOfAFailure(RankRuntime& ranks) {
 
 int main(int argc, char** argv) {
   const std::string role = argc > 1 ? argv[1] : "";
-  auto ranks = moe::RankRuntime::Init(&argc, &argv);
+  auto ranks = moe::RankRuntime::Init(&argc, &argv, absl::Minutes(1));
   if (!moe::Expect(ranks.ok(), "MPI", ranks.status())) return 1;
   if (!moe::Expect((*ranks)->size() == 3, "three ranks")) return 1;
   bool ok = false;

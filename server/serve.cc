@@ -1,0 +1,102 @@
+#include "server/serve.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "kernels/core/status_macros.h"
+#include "server/drain.h"
+#include "server/grpc_server.h"
+#include "server/inference_core.h"
+#include "server/log.h"
+#include "server/model_loader.h"
+
+namespace moe {
+namespace {
+
+// How long clients may take to hear of a failure. Less than mpirun leaves a job
+// of which a process has died, and than clients may wait.
+constexpr absl::Duration kFailureFlushTime = absl::Milliseconds(800);
+
+// For the whole time that a rank loads: there is nobody else to tell, and what
+// hangs may be this rank's own loading.
+std::unique_ptr<RankRuntime::Subscription> EndIfARankFails(RankRuntime& ranks,
+                                                           int exit_status) {
+  // (The runtime has logged the reason.)
+  return ranks.OnFailure([exit_status](const absl::Status&) {
+    std::fflush(nullptr);
+    _exit(exit_status);
+  });
+}
+
+absl::Status WritePortFile(const std::string& path, int port) {
+  if (path.empty()) return absl::OkStatus();
+  // Renamed into place, so that a reader never sees a part of it.
+  const std::string temporary = path + ".tmp";
+  std::ofstream stream(temporary);
+  stream << port << "\n";
+  stream.close();
+  if (!stream || std::rename(temporary.c_str(), path.c_str()) != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("server.port_file: cannot write \"", path, "\""));
+  }
+  return absl::OkStatus();
+}
+
+[[noreturn]] void EndAfterFailure(const absl::Status& reason,
+                                  GrpcServer& server) {
+  server.Shutdown(absl::Now() + kFailureFlushTime);
+  Log(Severity::kError, "stopped", {{"reason", std::string(reason.message())}});
+  std::fflush(nullptr);
+  // Destructors could wait for the ranks.
+  _exit(kExitRankFailed);
+}
+
+}  // namespace
+
+absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
+                          ShutdownSignal& signal) {
+  auto loading = EndIfARankFails(ranks, kExitFailed);
+  ASSIGN_OR_RETURN(const LoadedModel model, LoadServedModel(config, ranks));
+  InferenceCore core(model.served);
+  signal.Arm();
+  ASSIGN_OR_RETURN(const auto server, GrpcServer::Start(config.listen, core));
+  const auto serving = ranks.OnFailure([&](const absl::Status& reason) {
+    core.Fail(reason);
+    signal.Wake();
+  });
+  loading.reset();
+  RETURN_IF_ERROR(WritePortFile(config.listen.port_file, server->port()));
+  Log(Severity::kInfo, "listening",
+      {{"address", config.listen.address},
+       {"port", server->port()},
+       {"tls", config.listen.tls.has_value() ? "true" : "false"}});
+  const int number = signal.Wait();
+  if (number == 0) EndAfterFailure(ranks.status(), *server);
+  Log(Severity::kInfo, "draining",
+      {{"signal", strsignal(number)},
+       {"grace", absl::FormatDuration(config.drain_grace)}});
+  const bool finished = DrainServer(config.drain_grace, core, *server);
+  if (!ranks.status().ok()) EndAfterFailure(ranks.status(), *server);
+  Log(finished ? Severity::kInfo : Severity::kWarning, "stopped",
+      {{"finished_all", finished ? "true" : "false"}});
+  return finished ? 0 : kExitCutOff;
+}
+
+absl::StatusOr<int> Follow(const ServerConfig& config, RankRuntime& ranks) {
+  const auto failing = EndIfARankFails(ranks, kExitRankFailed);
+  RETURN_IF_ERROR(FollowModel(config, ranks));
+  Log(Severity::kInfo, "stopped");
+  return 0;
+}
+
+}  // namespace moe
