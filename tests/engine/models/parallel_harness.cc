@@ -18,6 +18,7 @@ namespace moe {
 namespace {
 
 constexpr int64_t kBlockSize = 4;
+constexpr int32_t kBlocksPerSequence = 8;
 
 // A sequence's part of a step.
 struct Part {
@@ -90,8 +91,9 @@ Batch ShareOf(int data_rank, const std::vector<Part>& step, int64_t step_id,
     slice.first_row = static_cast<int32_t>(batch.num_rows());
     slice.num_tokens = static_cast<int32_t>(part.end - part.begin);
     slice.start_position = static_cast<int32_t>(part.begin);
-    for (int32_t b = 0; b < 4; ++b) {
-      slice.block_ids.push_back(static_cast<int32_t>(part.sequence) * 4 + b);
+    for (int32_t b = 0; b < kBlocksPerSequence; ++b) {
+      slice.block_ids.push_back(
+          static_cast<int32_t>(part.sequence) * kBlocksPerSequence + b);
     }
     batch.sequences.push_back(std::move(slice));
     for (int64_t p = part.begin; p < part.end; ++p) {
@@ -150,9 +152,10 @@ ParallelResult RunParallel(const Checkpoint& checkpoint,
         {.weight_dtype = DType::kF32, .max_rows = 64, .parallel = &parallel},
         stream, [](int64_t, int64_t) {});
     ASSERT_TRUE(model.ok()) << model.status();
-    auto cache =
-        KvCache::Create(shard->LocalConfig(config),
-                        4 * static_cast<int64_t>(sequences.size()), kBlockSize);
+    auto cache = KvCache::Create(
+        shard->LocalConfig(config),
+        kBlocksPerSequence * static_cast<int64_t>(sequences.size()),
+        kBlockSize);
     ASSERT_TRUE(cache.ok()) << cache.status();
 
     const IndexRange vocab = shard->Vocab(config);
@@ -165,6 +168,8 @@ ParallelResult RunParallel(const Checkpoint& checkpoint,
       const absl::Status status = (*model)->Forward(
           batch, *cache,
           MakeView(logits.data(), DType::kF32, {rows, vocab.size()}), nullptr);
+      // Peers need not wait for a rank that leaves.
+      if (!status.ok()) (*groups)->Abort(status);
       ASSERT_TRUE(status.ok()) << status;
       // Tensor ranks write different columns, data ranks different sequences.
       int64_t row = 0;

@@ -43,9 +43,9 @@ struct ParallelResult {
   std::vector<ExpertLoad> loads;
 };
 
-// Runs `sequences` through a model on many ranks, in steps that mix chunks of
-// prefill with single tokens and in which data ranks have different numbers of
-// rows, often none. Failures are the test's.
+// Runs `sequences`, of 32 tokens at most, through a model on many ranks, in
+// steps that mix chunks of prefill with single tokens and in which data ranks
+// have different numbers of rows, often none. Failures are the test's.
 ParallelResult RunParallel(const Checkpoint& checkpoint,
                            const std::vector<std::vector<int32_t>>& sequences,
                            const ParallelRun& run);
