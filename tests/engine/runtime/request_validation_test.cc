@@ -69,6 +69,37 @@ TEST(RequestValidationTest, EachBadFieldIsNamed) {
   }
 }
 
+TEST(RequestValidationTest, RequestsThatLeaveNoTokenAreRefused) {
+  const std::vector<int32_t> eos = {7};
+  Request request = GoodRequest();
+  request.stopping.min_new_tokens = 1;
+  request.stopping.stop_token_ids = {5, 6};
+  request.sampling.allowed_token_ids = {5, 6, 7, 8};
+  EXPECT_TRUE(ValidateRequest(request, SmallModel(), eos).ok());
+  request.sampling.banned_token_ids = {8};
+  const absl::Status status = ValidateRequest(request, SmallModel(), eos);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("of the 4 allowed_token_ids, banned_token_ids and the "
+                        "stop tokens, which min_new_tokens 1 forbids"));
+  // What ends an answer may be its first token, if none is asked for before.
+  request.stopping.min_new_tokens = 0;
+  EXPECT_TRUE(ValidateRequest(request, SmallModel(), eos).ok());
+  request.stopping.min_new_tokens = 1;
+  request.stopping.ignore_eos = true;
+  EXPECT_TRUE(ValidateRequest(request, SmallModel(), eos).ok());
+
+  request = GoodRequest();
+  request.stopping.min_new_tokens = 1;
+  for (int32_t token = 0; token < 99; ++token) {
+    request.stopping.stop_token_ids.push_back(token);
+  }
+  EXPECT_TRUE(ValidateRequest(request, SmallModel(), eos).ok());
+  request.stopping.stop_token_ids.push_back(99);
+  EXPECT_THAT(ValidateRequest(request, SmallModel(), eos).ToString(),
+              HasSubstr("of the vocabulary, banned_token_ids and the stop"));
+}
+
 TEST(RequestValidationTest, EachBadEngineOptionIsNamed) {
   EngineOptions good;
   good.num_blocks = 1;
