@@ -305,11 +305,13 @@ absl::StatusOr<HostWeight> TorchFile::ReadWindow(const PickleValue& tensor,
   const bool one_run = row_step == width;
   const int64_t run_bytes = (one_run ? rows.size() * width : width) * size;
   const int64_t num_runs = one_run ? 1 : rows.size();
+  // (The stride of a single row may be any number.)
+  const int64_t step_bytes = num_runs > 1 ? row_step * size : 0;
   const int64_t first_byte = (tensor.items[0]->storage_begin + first) * size;
   if (has_runs && first_byte >= 0 &&
       first_byte < static_cast<int64_t>(storage->bytes.size())) {
     Prefetch(storage->bytes.substr(static_cast<size_t>(first_byte)), run_bytes,
-             row_step * size, num_runs);
+             step_bytes, num_runs);
   }
   absl::StatusOr<HostWeight> weight = ReadStrided(
       Elements(*storage, tensor), tensor.dtype, first,
@@ -322,7 +324,7 @@ absl::StatusOr<HostWeight> TorchFile::ReadWindow(const PickleValue& tensor,
   bytes_read_ += bytes;
   // A storage without runs is left to be read as a whole.
   if (sum && has_runs && bytes > 0) {
-    AddToChecksum(*storage, first_byte, run_bytes, row_step * size, num_runs);
+    AddToChecksum(*storage, first_byte, run_bytes, step_bytes, num_runs);
   }
   return weight;
 }

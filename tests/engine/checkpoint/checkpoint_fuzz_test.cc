@@ -10,6 +10,7 @@
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/unpickler.h"
 #include "engine/checkpoint/weight_names.h"
+#include "engine/checkpoint/weight_slice.h"
 #include "engine/checkpoint/zip_archive.h"
 #include "gtest/gtest.h"
 #include "tests/support/temp_checkpoint.h"
@@ -71,14 +72,21 @@ class Mutator {
   std::mt19937 random_;
 };
 
-// Opens, and reads every weight if that succeeds.
+// Opens, and reads every weight if that succeeds, in part and whole.
 absl::Status OpenAndRead(const std::string& path) {
   const auto checkpoint = OpenCheckpoint(path);
   if (!checkpoint.ok()) return checkpoint.status();
   absl::Status first;
   for (const WeightSpec& spec : ListWeights((*checkpoint)->config())) {
+    WeightSlice slice;
+    slice.rows = {PartOf(spec.dims[0], 1, 2)};
+    if (spec.dims.size() == 2) slice.columns = PartOf(spec.dims[1], 0, 3);
+    first.Update((*checkpoint)->GetShard(spec.name, slice).status());
     first.Update((*checkpoint)->Get(spec.name).status());
   }
+  first.Update(
+      (*checkpoint)
+          ->CheckPartialChecksums((*checkpoint)->TakePartialChecksums(), 0, 1));
   return first;
 }
 
