@@ -1,6 +1,8 @@
 #include "comm/exchange_cost_model.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 namespace moe {
 namespace {
@@ -18,16 +20,20 @@ absl::Duration TransferTime(const LinkCost& link, double bytes) {
   return absl::Seconds(bytes / link.bytes_per_second);
 }
 
-// `near` peers in the node, `far` elsewhere, `bytes` to each on average.
-Cost ExchangeCost(const ExchangeCosts& costs, int near, int far, double bytes) {
+// `near` peers in the node, `far` elsewhere, `bytes` to each on average. Of
+// `rows` rows to send there are no more messages than rows.
+Cost ExchangeCost(const ExchangeCosts& costs, int near, int far, double bytes,
+                  double rows = std::numeric_limits<double>::infinity()) {
   Cost cost;
   if (near + far == 0) return cost;
-  cost.messages = near + far;
+  const double share = std::min(1.0, rows / (near + far));
+  cost.messages =
+      static_cast<int64_t>(std::ceil(std::min<double>(near + far, rows)));
   cost.bytes = bytes * (near + far);
   cost.latency = std::max(near > 0 ? costs.in_node.base : absl::ZeroDuration(),
                           far > 0 ? costs.across.base : absl::ZeroDuration()) +
-                 near * costs.in_node.per_message +
-                 far * costs.across.per_message;
+                 share * near * costs.in_node.per_message +
+                 share * far * costs.across.per_message;
   cost.transfer = std::max(TransferTime(costs.in_node, near * bytes),
                            TransferTime(costs.across, far * bytes));
   return cost;
@@ -111,18 +117,22 @@ ExchangePrediction PredictExchange(ExchangeKind kind,
 
   ExchangePrediction sum;
   sum.kind = kind;
-  const auto there_and_back = [&](const Cost& cost) {
-    AddCounts(cost, sum);
+  // Row counts go to all peers, rows to those that get some.
+  const auto there_and_back = [&](int near, int far, double bytes,
+                                  double num_rows) {
+    AddCounts(ExchangeCost(costs, near, far, bytes), sum);
+    const Cost cost = ExchangeCost(costs, near, far, bytes, num_rows);
     Add(cost, sum);
     Add(cost, sum);
   };
   switch (kind) {
     case ExchangeKind::kFlat:
-      there_and_back(ExchangeCost(costs, places - 1, p - places, routed / p));
+      there_and_back(places - 1, p - places, routed / p, rows / replicas);
       break;
     case ExchangeKind::kHierarchical: {
-      there_and_back(ExchangeCost(costs, places - 1, 0, routed / places));
-      there_and_back(ExchangeCost(costs, 0, nodes - 1, routed / nodes));
+      there_and_back(places - 1, 0, routed / places, rows);
+      // Rows of the whole node.
+      there_and_back(0, nodes - 1, routed / nodes, rows * places);
       // Two transforms each way, each reads and writes all rows.
       sum.time +=
           absl::Seconds(2 * 2 * 2 * routed / costs.copy_bytes_per_second);
@@ -130,8 +140,8 @@ ExchangePrediction PredictExchange(ExchangeKind kind,
     }
     case ExchangeKind::kCoordinated: {
       const int in_node = MembersInNode(shape, replicas, groups);
-      there_and_back(
-          ExchangeCost(costs, in_node - 1, groups - in_node, routed / groups));
+      there_and_back(in_node - 1, groups - in_node, routed / groups,
+                     rows / replicas);
       break;
     }
     case ExchangeKind::kReplicated: {

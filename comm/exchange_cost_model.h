@@ -58,7 +58,8 @@ struct ExchangePrediction {
 //   hierarchical  two exchanges, of G and of N ranks, and two transforms
 //   coordinated   flat among D ranks
 // and, for L > 1, an all-gather of m over the replicas after the way back. Row
-// counts go ahead in messages of few bytes.
+// counts go ahead in messages of few bytes. Fewer rows than peers make no more
+// messages than rows.
 //   replicated    an all-gather of the tokens over the D groups (none if D is
 //                 1), one of all results over the p ranks; no row counts
 // A pure function.

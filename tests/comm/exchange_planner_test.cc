@@ -33,7 +33,7 @@ TEST(ExchangePlannerTest, FlatFollowsTheFormula) {
 
 TEST(ExchangePlannerTest, MessageCountsAreThoseOfTheExchanges) {
   const ExchangeCosts costs = SlowMessages();
-  const ExchangeLoad load = {8, 1, kRowBytes};
+  ExchangeLoad load = {64, 1, kRowBytes};
   const auto messages = [&](ExchangeKind kind, ExchangeShape shape) {
     return PredictExchange(kind, costs, shape, load).messages;
   };
@@ -45,6 +45,11 @@ TEST(ExchangePlannerTest, MessageCountsAreThoseOfTheExchanges) {
   EXPECT_EQ(messages(ExchangeKind::kReplicated, {{1, 4}, 4}), 3);
   EXPECT_EQ(messages(ExchangeKind::kReplicated, {{4, 2}, 1}), 7 + 7);
   EXPECT_EQ(messages(ExchangeKind::kFlat, {{1, 1}, 1}), 0);
+  // Three rows go to three ranks at most, their counts to all.
+  load.tokens = 3;
+  EXPECT_EQ(messages(ExchangeKind::kFlat, {{4, 8}, 1}), 31 + 3 + 3);
+  EXPECT_EQ(messages(ExchangeKind::kHierarchical, {{4, 8}, 1}),
+            7 + 3 + 3 + 3 * 3);
 }
 
 TEST(ExchangePlannerTest, PredictsCollectivesRoundByRound) {

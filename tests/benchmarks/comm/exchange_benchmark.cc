@@ -2,6 +2,8 @@
 // the cost model's prediction beside each:
 //   mpirun -np 8 exchange_benchmark --shape=2x4 --replication=1
 // The model's costs are measured first, on the groups that the shape makes.
+// Exchanges follow each other without a barrier, as in a model's layers: the
+// time of one is that of a row of them, divided, and the most over the ranks.
 // Ranks on one machine share its memory whatever the shape: then "across" is no
 // slower than "in the node".
 #include <mpi.h>
@@ -31,7 +33,11 @@
 ABSL_FLAG(std::string, shape, "", "nodes x ranks to pretend; empty: real ones");
 ABSL_FLAG(int, replication, 1, "ranks that hold the same tokens");
 ABSL_FLAG(int, hidden, 1024, "float32 numbers in a row");
-ABSL_FLAG(int, repetitions, 30, "of each exchange; the median is reported");
+ABSL_FLAG(int, repetitions, 6, "of each row; the median is reported");
+ABSL_FLAG(int, row, 5, "exchanges that follow each other");
+ABSL_FLAG(std::vector<std::string>, kinds, {},
+          "exchanges to time; empty: all that are possible");
+ABSL_FLAG(absl::Duration, timeout, absl::Seconds(60), "of one wait");
 ABSL_FLAG(std::vector<std::string>, tokens,
           std::vector<std::string>({"1", "8", "64", "512"}),
           "tokens on each rank");
@@ -159,25 +165,31 @@ absl::Status TimeKind(ExchangeKind kind, ProcessGroups& groups, int tokens,
   Buffers buffers;
   Reserve(buffers.send, tokens, row_bytes);
   Reserve(buffers.back, tokens, row_bytes);
+  const int in_a_row = absl::GetFlag(FLAGS_row);
   std::vector<double> seconds;
   Sent sent;
+  RETURN_IF_ERROR(groups.world().Barrier());
   for (int i = 0; i <= absl::GetFlag(FLAGS_repetitions); ++i) {
-    RETURN_IF_ERROR(groups.world().Barrier());
     const Sent before = CountSent(groups);
     const Deadline clock(absl::InfiniteDuration());
-    RETURN_IF_ERROR(RunOnce(kind, layer, rows, row_bytes, buffers));
-    const double mine = absl::ToDoubleSeconds(clock.Elapsed());
+    for (int j = 0; j < in_a_row; ++j) {
+      RETURN_IF_ERROR(RunOnce(kind, layer, rows, row_bytes, buffers));
+    }
+    const double mine = absl::ToDoubleSeconds(clock.Elapsed()) / in_a_row;
     const Sent after = CountSent(groups);
-    sent = {after.messages - before.messages, after.bytes - before.bytes};
-    std::vector<double> all(groups.world().size());
-    RETURN_IF_ERROR(groups.world().AllGather(&mine, sizeof(mine), all.data()));
-    if (i > 0) seconds.push_back(*std::max_element(all.begin(), all.end()));
+    sent = {(after.messages - before.messages) / in_a_row,
+            (after.bytes - before.bytes) / in_a_row};
+    // The first row warms up.
+    if (i > 0) seconds.push_back(mine);
   }
   std::sort(seconds.begin(), seconds.end());
+  const double mine = seconds[seconds.size() / 2];
+  std::vector<double> all(groups.world().size());
+  RETURN_IF_ERROR(groups.world().AllGather(&mine, sizeof(mine), all.data()));
   if (groups.world().rank() == 0) {
     std::printf("%8d  %-13s %10.1f %10.1f %9lld %12lld\n", tokens,
                 std::string(ExchangeKindName(kind)).c_str(),
-                seconds[seconds.size() / 2] * 1e6,
+                *std::max_element(all.begin(), all.end()) * 1e6,
                 absl::ToDoubleMicroseconds(prediction.time),
                 static_cast<long long>(sent.messages),
                 static_cast<long long>(sent.bytes));
@@ -187,7 +199,8 @@ absl::Status TimeKind(ExchangeKind kind, ProcessGroups& groups, int tokens,
 }
 
 absl::Status Run(MpiRuntime& mpi) {
-  ASSIGN_OR_RETURN(std::unique_ptr<Communicator> world, mpi.MakeWorld());
+  ASSIGN_OR_RETURN(std::unique_ptr<Communicator> world,
+                   mpi.MakeWorld({absl::GetFlag(FLAGS_timeout)}));
   absl::StatusOr<Topology> topology = DetectMpiTopology(MPI_COMM_WORLD, *world);
   if (!absl::GetFlag(FLAGS_shape).empty()) {
     ASSIGN_OR_RETURN(const NodeShape shape,
@@ -202,15 +215,9 @@ absl::Status Run(MpiRuntime& mpi) {
   ASSIGN_OR_RETURN(std::unique_ptr<ProcessGroups> groups,
                    ProcessGroups::Create(std::move(world), *topology, layout));
   const MoeLayerGroups& layer = groups->moe_layer(0);
-  ExchangeCosts costs;
-  ASSIGN_OR_RETURN(costs.in_node, MeasureLinkCost(layer.expert_node != nullptr
-                                                      ? *layer.expert_node
-                                                      : *layer.expert));
-  costs.across = costs.in_node;
-  if (layer.expert_cross != nullptr) {
-    ASSIGN_OR_RETURN(costs.across, MeasureLinkCost(*layer.expert_cross));
-  }
-  costs.copy_bytes_per_second = MeasureCopyBandwidth();
+  // Equal on all ranks: kinds are timed in the order of their predictions.
+  ASSIGN_OR_RETURN(const ExchangeCosts costs,
+                   MeasureExchangeCosts(groups->world(), *topology));
   ASSIGN_OR_RETURN(
       const ExchangePlanner planner,
       ExchangePlanner::Create(
@@ -237,6 +244,12 @@ absl::Status Run(MpiRuntime& mpi) {
     const int64_t row_bytes = absl::GetFlag(FLAGS_hidden) * sizeof(float);
     for (const ExchangePrediction& prediction :
          planner.Choose({tokens, 1, row_bytes}).predictions) {
+      const std::vector<std::string> kinds = absl::GetFlag(FLAGS_kinds);
+      if (!kinds.empty() &&
+          std::find(kinds.begin(), kinds.end(),
+                    ExchangeKindName(prediction.kind)) == kinds.end()) {
+        continue;
+      }
       RETURN_IF_ERROR(TimeKind(prediction.kind, *groups, tokens, prediction));
     }
   }
