@@ -31,6 +31,9 @@ struct ControlLinkOptions {
   // What the next heartbeat carries to rank 0, asked before each; "": nothing
   // new. Called on the link's thread; must return soon and not call the link.
   std::function<std::string()> report;
+  // Asked before each heartbeat, in the same way: an error is a failure of this
+  // rank.
+  std::function<absl::Status()> self_check;
 };
 
 // Where rank 0 listens, and what proves that one belongs to its job; to be
@@ -151,6 +154,7 @@ class ControlLink {
   void SendHeartbeats();
   void CheckSilence();
   void Flush(Peer& peer);
+  void RecordOwnFailure(const absl::Status& reason);
   void RecordFailure(const std::string& text);
   void SendToAll(ControlFrameType type, absl::string_view payload);
   int NumMissing() const;

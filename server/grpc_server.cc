@@ -6,11 +6,13 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
+#include <chrono>
 #include <fstream>
 #include <mutex>
 #include <sstream>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -96,6 +98,30 @@ void SetOptions(const ListenConfig& config, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
 }
 
+// Builds and starts a server; `port` is what it listens on then.
+absl::StatusOr<std::unique_ptr<grpc::Server>> StartListening(
+    const ListenConfig& config, const std::vector<grpc::Service*>& services,
+    int* port) {
+  ASSIGN_OR_RETURN(const auto credentials, MakeCredentials(config));
+  const std::string address = HostPort(config.address, config.port);
+  grpc::ServerBuilder builder;
+  SetOptions(config, builder);
+  *port = 0;
+  builder.AddListeningPort(address, credentials, port);
+  for (grpc::Service* service : services) builder.RegisterService(service);
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server == nullptr || *port == 0) {
+    return absl::UnavailableError(absl::StrCat(
+        "cannot listen on ", address,
+        config.tls.has_value()
+            ? ": the address (server.address, server.port) is in use or not of "
+              "this host, or the TLS certificate and key do not work"
+            : ": the address (server.address, server.port) is in use or not of "
+              "this host"));
+  }
+  return server;
+}
+
 class GrpcServerImpl : public GrpcServer {
  public:
   GrpcServerImpl(const ListenConfig& config, InferenceCore& core)
@@ -106,22 +132,9 @@ class GrpcServerImpl : public GrpcServer {
   ~GrpcServerImpl() override { Shutdown(absl::Now()); }
 
   absl::Status Listen(const ListenConfig& config) {
-    ASSIGN_OR_RETURN(const auto credentials, MakeCredentials(config));
-    const std::string address = HostPort(config.address, config.port);
-    grpc::ServerBuilder builder;
-    SetOptions(config, builder);
-    builder.AddListeningPort(address, credentials, &port_);
-    builder.RegisterService(generation_.get());
-    builder.RegisterService(control_.get());
-    server_ = builder.BuildAndStart();
-    if (server_ == nullptr || port_ == 0) {
-      return absl::UnavailableError(absl::StrCat(
-          "cannot listen on ", address,
-          config.tls.has_value()
-              ? ": the address is in use or not of this host, or the TLS "
-                "certificate and key do not work"
-              : ": the address is in use or not of this host"));
-    }
+    ASSIGN_OR_RETURN(
+        server_,
+        StartListening(config, {generation_.get(), control_.get()}, &port_));
     // (gRPC says SERVING from the start; the monitor's first word comes now.)
     monitor_ = std::make_unique<HealthMonitor>(
         [this] { return core_.CheckReady(); },
@@ -170,6 +183,14 @@ class GrpcServerImpl : public GrpcServer {
 };
 
 }  // namespace
+
+absl::Status GrpcServer::Check(const ListenConfig& config) {
+  InitGrpcPlugins();
+  int port = 0;
+  ASSIGN_OR_RETURN(const auto server, StartListening(config, {}, &port));
+  server->Shutdown(std::chrono::system_clock::now());
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
     const ListenConfig& config, InferenceCore& core) {

@@ -21,6 +21,10 @@ class GrpcServer {
   static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(
       const ListenConfig& config, InferenceCore& core);
 
+  // Whether Start can listen: opens the port, with the TLS files, and closes it
+  // again. The errors of Start.
+  static absl::Status Check(const ListenConfig& config);
+
   virtual ~GrpcServer() = default;
 
   virtual int port() const = 0;

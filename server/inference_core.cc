@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "kernels/core/status_macros.h"
 #include "server/grpc_status.h"
 #include "server/log.h"
@@ -99,8 +100,14 @@ absl::StatusOr<std::shared_ptr<GenerationStream>> InferenceCore::TryStart(
         GenerationStream::Options{request_id, engine_id,
                                   model->limits.retry_delay},
         *converted, *model, delivery_, writer,
-        [this, engine_id](const GenerationSummary& summary) {
+        [this, engine_id, deadline = call.deadline](GenerationSummary summary) {
           Forget(summary.request_id, engine_id);
+          // gRPC cancels a call whose deadline passes; its client is told of
+          // the deadline.
+          if (absl::IsCancelled(summary.status) && absl::Now() >= deadline) {
+            summary.status =
+                absl::DeadlineExceededError("the call's deadline has passed");
+          }
           LogEnd(summary);
         });
     {

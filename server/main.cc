@@ -22,6 +22,7 @@
 #include "absl/time/time.h"
 #include "engine/runtime/build_id.h"
 #include "engine/runtime/rank_runtime.h"
+#include "server/grpc_server.h"
 #include "server/library_logs.h"
 #include "server/log.h"
 #include "server/model_loader.h"
@@ -34,8 +35,10 @@ ABSL_FLAG(
     std::string, config, "",
     "Configuration: a file of moe.config.ServerConfig (proto/config.proto)"
     " in Protobuf text format");
-ABSL_FLAG(bool, check_config, false,
-          "Check the configuration, open tokenizer and checkpoint, and exit");
+ABSL_FLAG(
+    bool, check_config, false,
+    "Check the configuration, open tokenizer and checkpoint, try the address"
+    " and the TLS files, and exit");
 ABSL_FLAG(bool, version, false, "Print the version and exit");
 
 namespace moe {
@@ -110,8 +113,15 @@ int CheckConfig(const std::string& file) {
   if (!config.ok()) return Fail(config.status());
   InitLog(config->log_level, config->log_format);
   CaptureLibraryLogs();
-  const absl::Status status = CheckModelFiles(*config);
-  if (!status.ok()) return Fail(status);
+  if (const absl::Status status = CheckModelFiles(*config); !status.ok()) {
+    return Fail(status);
+  }
+  // The configured port may be that of the server that runs.
+  ListenConfig listen = config->listen;
+  listen.port = 0;
+  if (const absl::Status status = GrpcServer::Check(listen); !status.ok()) {
+    return Fail(status);
+  }
   std::printf("%s is valid\n", file.c_str());
   return 0;
 }

@@ -107,7 +107,8 @@ absl::Status CheckModelFiles(const ServerConfig& config) {
   const LoadEngineOptions options = EngineOptionsWith(config, tokenizer.get());
   const auto checkpoint =
       OpenCheckpoint(options.checkpoint_path, options.checkpoint);
-  return checkpoint.status();
+  if (!checkpoint.ok()) return Annotate(checkpoint.status(), "model.path");
+  return absl::OkStatus();
 }
 
 }  // namespace moe

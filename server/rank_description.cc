@@ -111,6 +111,18 @@ v1::Layout DescribeLayout(const ServedModel& model) {
     out.set_expert_data_degree(world_size /
                                (degrees.expert_degree * degrees.slice_degree));
   }
+  // A process alone has no plan: it holds all there is.
+  if (model.info.moe_layers.empty()) {
+    const std::vector<int64_t>& experts = model.info.model.experts_per_layer;
+    for (size_t i = 0; i < experts.size(); ++i) {
+      if (experts[i] == 0) continue;
+      v1::Layout::MoeLayer& out = *layout.add_moe_layers();
+      out.set_layer(i);
+      out.set_expert_degree(1);
+      out.set_slice_degree(1);
+      out.set_expert_data_degree(1);
+    }
+  }
   layout.set_nodes(
       model.ranks == nullptr ? 1 : model.ranks->topology().num_nodes());
   return layout;

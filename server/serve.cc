@@ -66,6 +66,8 @@ absl::Status WritePortFile(const std::string& path, int port) {
 absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
                           ShutdownSignal& signal) {
   auto loading = EndIfARankFails(ranks, kExitFailed);
+  // Better now than when all is loaded.
+  RETURN_IF_ERROR(GrpcServer::Check(config.listen));
   ASSIGN_OR_RETURN(const LoadedModel model, LoadServedModel(config, ranks));
   InferenceCore core(model.served);
   signal.Arm();

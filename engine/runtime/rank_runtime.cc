@@ -18,6 +18,7 @@
 #include "comm/mpi_communicator.h"
 #include "comm/mpi_idle_doorbell.h"
 #include "comm/mpi_runtime.h"
+#include "comm/mpi_shared_memory.h"
 #include "comm/mpi_topology.h"
 #include "comm/thread_communicator.h"
 #include "engine/runtime/engine_log.h"
@@ -114,8 +115,11 @@ class RankRuntime::Impl {
   RankStatus OwnStatus() const;
   // The progress, if it is new since the last call; else "".
   std::string TakeReport();
+  // Without it nobody would end the others, or remove what they leave.
+  absl::Status CheckLauncher() const;
 
   const std::string host;
+  const pid_t launcher = getppid();  // mpirun, or its daemon
   bool ends_process = true;
   bool over_mpi = false;
   absl::Duration connect_timeout = absl::Seconds(60);
@@ -170,6 +174,7 @@ void RankRuntime::Impl::OnJobFailure(const absl::Status& reason) {
   }
   LogEngineEvent(EngineLogLevel::kError, "rank_failed",
                  {{"reason", std::string(reason.message())}});
+  if (over_mpi) UnlinkMpiSharedMemory();
   for (const auto& listener : to_call) listener->Call(reason);
   if (world->size() > 1) world->Abort(reason);
 }
@@ -180,6 +185,7 @@ absl::Status RankRuntime::Impl::OpenLink(absl::Duration watchdog) {
   options.host = host;
   options.watchdog = watchdog;
   options.report = [this] { return TakeReport(); };
+  if (over_mpi) options.self_check = [this] { return CheckLauncher(); };
   ASSIGN_OR_RETURN(link, OpenControlLink(*world, options, connect_timeout / 2,
                                          [this](const absl::Status& reason) {
                                            OnJobFailure(reason);
@@ -195,6 +201,11 @@ RankStatus RankRuntime::Impl::OwnStatus() const {
   std::lock_guard lock(mutex);
   status.progress = progress;
   return status;
+}
+
+absl::Status RankRuntime::Impl::CheckLauncher() const {
+  if (getppid() == launcher) return absl::OkStatus();
+  return absl::UnavailableError("mpirun, which started it, has ended");
 }
 
 std::string RankRuntime::Impl::TakeReport() {

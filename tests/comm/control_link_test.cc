@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -161,6 +162,26 @@ TEST(ControlLinkTest, AFailureReachesEveryRankOnce) {
   EXPECT_TRUE(absl::StrContains(job.links[0]->status().message(), "cheese"));
   job.links.clear();
   for (Told& told : job.told) EXPECT_EQ(told.count(), 1u);
+}
+
+TEST(ControlLinkTest, ARankThatFindsItselfFailingTellsAll) {
+  Told root_told, told;
+  auto root = ControlLink::Listen(Options(0, 2), root_told.Listener());
+  ASSERT_TRUE(root.ok());
+  std::atomic<bool> well = true;
+  ControlLinkOptions options = Options(1, 2);
+  options.self_check = [&well] {
+    return well ? absl::OkStatus() : absl::UnavailableError("no launcher");
+  };
+  auto rank = ControlLink::Connect(options, (*root)->address(), kPatience,
+                                   told.Listener());
+  ASSERT_TRUE(rank.ok()) << rank.status();
+  well = false;
+  for (Told* one : {&root_told, &told}) {
+    const absl::Status reason = one->Wait();
+    EXPECT_TRUE(absl::StrContains(reason.message(), "rank 1 of 2")) << reason;
+    EXPECT_TRUE(absl::EndsWith(reason.message(), "failed: no launcher"));
+  }
 }
 
 TEST(ControlLinkTest, AnEndWithoutLeaveIsAFailure) {

@@ -109,5 +109,25 @@ TEST_F(GrpcServerTlsTest, FilesThatAreNoPemAreNamed) {
   EXPECT_TRUE(absl::StrContains(status.message(), "server.tls.certificate"));
 }
 
+TEST_F(GrpcServerTlsTest, CheckFindsWhatDoesNotWork) {
+  ListenConfig config = Config("");
+  config.port = 0;
+  EXPECT_TRUE(GrpcServer::Check(config).ok());
+  // A key of another certificate.
+  config.tls->private_key = Path("client.key");
+  EXPECT_TRUE(absl::IsUnavailable(GrpcServer::Check(config)));
+  std::ofstream(Path("junk.pem")) << "-----BEGIN CERTIFICATE-----\njunk\n";
+  config = Config("");
+  config.port = 0;
+  config.tls->certificate = Path("junk.pem");
+  EXPECT_FALSE(GrpcServer::Check(config).ok());
+  ListenConfig elsewhere;
+  elsewhere.port = 0;
+  elsewhere.address = "no.such.host.invalid";
+  const absl::Status status = GrpcServer::Check(elsewhere);
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), "server.address")) << status;
+}
+
 }  // namespace
 }  // namespace moe
