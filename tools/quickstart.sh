@@ -1,11 +1,13 @@
 #!/bin/bash
-# tools/quickstart.sh [--keep] [--config=FILE]: from a bare machine to text.
+# tools/quickstart.sh [--keep] [--ranks N] [--config=FILE]: from a bare machine
+# to text.
 #
 # Installs the Debian packages, builds server and client, starts the server on a
 # free loopback port, streams the answers to three prompts, says how fast that
 # was, and stops the server again.
 #
 #   --keep         leave the server running and say how to call and stop it
+#   --ranks N      lay the model over N processes, started by mpirun
 #   --config=FILE  serve this configuration, not configs/demo_cpu.textproto
 #
 # MOE_BAZEL_STARTUP: options for bazel itself.
@@ -21,6 +23,7 @@ readonly PROMPTS=(
 )
 
 keep=false
+ranks=0 # 0: one process, without mpirun
 config=""
 server_pid=""
 run_dir=""
@@ -54,7 +57,7 @@ clean_up() {
   trap '' INT TERM
   if ! ($keep && ((status == 0))); then
     if server_runs; then
-      kill -TERM "$server_pid" 2> /dev/null || true
+      kill "-${stop_signal:-TERM}" "$server_pid" 2> /dev/null || true
       await_end 10 || kill -KILL "$server_pid" 2> /dev/null || true
     fi
     [[ -z $run_dir ]] || rm -rf "$run_dir"
@@ -69,10 +72,24 @@ trap 'exit 143' TERM
 # for it as `j`.
 json() { python3 -c "import json, sys; j = json.load(sys.stdin); print($1)"; }
 
-for argument; do
+while (($# > 0)); do
+  argument=$1
+  shift
   case $argument in
     --keep) keep=true ;;
     --config=?*) config=$(realpath -e -- "${argument#*=}") || exit 2 ;;
+    --ranks | --ranks=*)
+      if [[ $argument == --ranks ]]; then
+        ranks=${1:-}
+        shift || true
+      else
+        ranks=${argument#*=}
+      fi
+      if ! [[ $ranks =~ ^[1-9][0-9]{0,2}$ ]]; then
+        echo "quickstart.sh: --ranks needs a number of processes" >&2
+        exit 2
+      fi
+      ;;
     -h | --help)
       sed -n '2,/^set/{/^set/!s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"
       exit 0
@@ -114,10 +131,20 @@ grep -q '@own@' "$own_config" || printf '\nserver { @own@ }\n' >> "$own_config"
 sed -i "s|@own@|address: \"127.0.0.1\" port: 0 port_file: \"$run_dir/port\"|" \
   "$own_config"
 
+command=("$bin/server/moe_server" --config="$own_config")
+if ((ranks > 0)); then
+  # More ranks than cores are fine: ranks that wait yield the core.
+  launcher=(mpirun -np "$ranks" --oversubscribe --bind-to none
+    --mca mpi_yield_when_idle 1)
+  ((EUID != 0)) || launcher+=(--allow-run-as-root)
+  command=("${launcher[@]}" "${command[@]}")
+fi
 # In a session of its own, so that Ctrl-C reaches this script first.
-setsid "$bin/server/moe_server" --config="$own_config" \
-  > "$run_dir/server.log" 2>&1 < /dev/null &
+setsid "${command[@]}" > "$run_dir/server.log" 2>&1 < /dev/null &
 server_pid=$!
+# What drains it: mpirun passes on SIGUSR1, and takes SIGTERM for itself.
+stop_signal=TERM
+((ranks == 0)) || stop_signal=USR1
 end=$((SECONDS + START_SECONDS))
 until [[ -s $run_dir/port ]] &&
   "$client" health --address="127.0.0.1:$(< "$run_dir/port")" --timeout=2s \
@@ -134,11 +161,17 @@ address=127.0.0.1:$(< "$run_dir/port")
 echo "grpc.health.v1 says SERVING at $address:"
 "$client" models --address="$address" || fail "the server does not answer"
 
+if ((ranks > 0)); then
+  step "The ranks"
+  "$client" ranks --address="$address" || fail "the server does not answer"
+fi
+
 step "Measuring how fast this machine reads memory"
 info=$("$client" info --json --address="$address") ||
   fail "the server does not answer"
 ceilings=$("$bin/tests/benchmarks/machine_ceilings" --json \
-  --threads="$(json 'j["threads"]' <<< "$info")") ||
+  --threads="$(json 'min(j["threads"] * j["world_size"], '"$(nproc)"')' \
+    <<< "$info")") ||
   fail "the measurement failed"
 read_rate=$(json 'j["ceilings"][-1]["read_bytes_per_s"]' <<< "$ceilings")
 LC_ALL=C printf '%.1f GB/s with the threads that the server uses\n' \
@@ -168,8 +201,8 @@ if any(run['new_tokens'] < 2 for run in runs):
 rate = statistics.median(run['tokens_per_second'] for run in runs)
 first = statistics.median(run['time_to_first_token_ms_p50'] for run in runs)
 # A step of one token reads the weights that the token passes through.
-token_bytes = (int(info['weight_bytes']) * int(model['active_parameters']) /
-               int(model['parameters']))
+token_bytes = int(model['active_parameters']) * {
+    'bf16': 2, 'f16': 2, 'f32': 4}[model['weight_dtype']]
 share = rate * token_bytes / read_rate
 print(f'''tokens/s             {rate:.1f} (median of {len(runs)} answers)
 time to first token  {first:.1f} ms
@@ -181,21 +214,26 @@ if token_bytes < 64e6:
 END
   fail "the numbers could not be worked out (reason above)"
 
+if ((ranks > 0)); then
+  step "Where the tokens went"
+  "$client" experts --address="$address" || fail "the server does not answer"
+fi
+
 if $keep; then
   step "The server stays"
   cat << END
 process $server_pid, log and configuration in $run_dir
 call it:  $client generate --address=$address "Once upon a time"
 look:     $client load --address=$address
-stop it:  kill $server_pid
+stop it:  kill -$stop_signal $server_pid
 END
   exit 0
 fi
 
-step "Stopping the server (SIGTERM: it finishes what runs)"
-kill -TERM "$server_pid"
+step "Stopping the server (SIG$stop_signal: it finishes what runs)"
+kill "-$stop_signal" "$server_pid"
 await_end "$STOP_SECONDS" ||
-  fail "the server still runs $STOP_SECONDS s after SIGTERM"
+  fail "the server still runs $STOP_SECONDS s after the signal"
 status=0
 wait "$server_pid" || status=$?
 ((status == 0)) || fail "the server ended with status $status, not 0"

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "proto/moe/v1/generation.grpc.pb.h"
+
+namespace moe {
+
+// What became of a client's last call.
+struct CallEnd {
+  grpc::Status status;
+  absl::Time time;
+};
+
+// Clients that keep a server busy: each sends one request after the other on a
+// connection of its own, until one does not end OK.
+class ClientLoad {
+ public:
+  // Waits until every client has had a first answer or token.
+  ClientLoad(int port, int num_clients, const v1::GenerateRequest& request);
+  ~ClientLoad();  // waits for the clients
+
+  // How each client ended. Waits for them.
+  std::vector<CallEnd> AwaitEnds();
+
+ private:
+  void Run(int port, const v1::GenerateRequest& request, CallEnd& end);
+
+  std::atomic<int> num_served_ = 0;
+  std::vector<CallEnd> ends_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace moe
