@@ -255,6 +255,74 @@ TEST(TensorParallelLoadTest, DamageInAnyRanksShareIsFound) {
   }
 }
 
+// Four ranks, in pairs that have halves of the experts, two tensor ranks each.
+TEST(ExpertSliceLoadTest, EachReadsItsSliceAndDamageInAnyIsFound) {
+  TempCheckpoint files("prmoe_head");
+  const std::string path = files.File("layer_2_expert_7_");
+  const std::string good = ReadFileOrDie(path);
+  const char name[] = "layers.5.experts.7.down.weight";
+  std::string pattern;
+  ModelConfig config;
+  {
+    const std::unique_ptr<Checkpoint> checkpoint = OpenOrDie(files.path());
+    config = checkpoint->config();
+    const auto weight = checkpoint->Get(name);
+    ASSERT_TRUE(weight.ok()) << weight.status();
+    pattern.assign(weight->view.ptr<char>(),
+                   static_cast<size_t>(weight->view.num_elements()) * 4);
+  }
+  const size_t at = good.find(pattern);
+  ASSERT_NE(at, std::string::npos);
+  std::vector<MoeLayerDegrees> layers;
+  for (const int layer : {1, 3, 5}) {
+    layers.push_back(
+        {.layer = layer,
+         .num_experts = static_cast<int>(config.experts_per_layer[layer]),
+         .expert_degree = 2,
+         .slice_degree = 2});
+  }
+  const ParallelLayout layout = *ParallelLayout::Create(4, 2, layers);
+  for (const bool damaged : {false, true}) {
+    // In the right half of a row: slice rank 1 of the second pair reads it.
+    std::string bytes = good;
+    if (damaged) bytes[at + 4 * 127 + 1] ^= 0x40;
+    WriteFileOrDie(path, bytes);
+    std::atomic<int> failures = 0;
+    RunThreadRanks(4, [&](Communicator& world) {
+      auto groups = ProcessGroups::Create(
+          *world.Split(0, world.rank(), "world"), Topology::OneNode(4), layout);
+      ASSERT_TRUE(groups.ok()) << groups.status();
+      const ModelParallel parallel = {
+          .shard = *RankShard::Of(config, layout, world.rank()),
+          .groups = groups->get(),
+          .exchange = {},
+          .loading = nullptr};
+      const std::unique_ptr<Checkpoint> checkpoint = OpenOrDie(files.path());
+      const int64_t opened = checkpoint->bytes_read();
+      ThreadPool pool(1);
+      CpuStream stream(pool);
+      const absl::Status status =
+          LoadModel(*checkpoint, {.parallel = &parallel}, stream,
+                    [](int64_t, int64_t) {})
+              .status();
+      if (!damaged) {
+        EXPECT_TRUE(status.ok()) << status;
+        int64_t vocab = parallel.shard.Vocab(config).size();
+        if (parallel.shard.tensor_rank == 1) {
+          vocab += config.padded_vocab_size - config.vocab_size;
+        }
+        EXPECT_EQ(checkpoint->bytes_read() - opened,
+                  4 * (parallel.shard.CountParameters(config) +
+                       vocab * config.hidden_size));
+      } else if (status.code() == absl::StatusCode::kDataLoss) {
+        EXPECT_TRUE(absl::StrContains(status.message(), name)) << status;
+        ++failures;
+      }
+    });
+    EXPECT_EQ(failures > 0, damaged);
+  }
+}
+
 TEST(TensorParallelLoadTest, ARankThatFailsTellsTheOthersAtOnce) {
   const ModelConfig config = DenseConfig();
   const absl::Time start = absl::Now();
@@ -292,7 +360,8 @@ TEST(DataParallelTest, EmptySharesAreStepsToo) {
     const ModelParallel parallel = {
         .shard = *RankShard::Of(config, layout, world.rank()),
         .groups = groups->get(),
-        .exchange = {}};
+        .exchange = {},
+        .loading = nullptr};
     ModelHarness harness(checkpoint, {.parallel = &parallel});
     const int data_rank = layout.data_rank(world.rank());
     for (const std::vector<int32_t>& rows :
