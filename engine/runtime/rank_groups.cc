@@ -1,5 +1,6 @@
 #include "engine/runtime/rank_groups.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -19,6 +20,7 @@ absl::StatusOr<std::unique_ptr<RankGroups>> RankGroups::Create(
   ASSIGN_OR_RETURN(groups->loading_, ranks->MakeGroup("loading", start));
   ASSIGN_OR_RETURN(groups->plans_, ranks->MakeGroup("plans", step));
   ASSIGN_OR_RETURN(groups->world_, ranks->MakeGroup("world", step));
+  groups->step_timeout_ = options.step_timeout;
   groups->subscription_ =
       ranks->OnFailure([groups = groups.get()](const absl::Status& reason) {
         groups->Abort(reason);
@@ -57,6 +59,8 @@ StepLink RankGroups::MakeStepLink(int tensor_degree, const std::string& host) {
   link.tensor_degree = tensor_degree;
   link.host = host;
   link.always_ring = ranks_.topology().num_nodes() > 1;
+  // A rank that has done its share may wait for all of the slowest one's.
+  link.idle_timeout = std::max(link.idle_timeout, 2 * step_timeout_);
   link.job_status = [ranks = &ranks_] { return ranks->status(); };
   return link;
 }

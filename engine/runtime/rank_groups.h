@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "comm/communicator.h"
 #include "comm/parallel_layout.h"
 #include "comm/process_groups.h"
@@ -52,6 +53,7 @@ class RankGroups {
   explicit RankGroups(RankRuntime* ranks) : ranks_(*ranks) {}
 
   RankRuntime& ranks_;
+  absl::Duration step_timeout_;
   std::mutex mutex_;
   absl::Status failure_;  // guarded by mutex_; what Abort was called with
   // Made and destroyed under mutex_ (Abort reads them), used without.

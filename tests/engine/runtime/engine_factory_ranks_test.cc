@@ -112,6 +112,28 @@ std::vector<std::string> Answers(Engine& engine, bool bits,
   return answers;
 }
 
+// Of a few requests: "layer:rows of each expert".
+std::vector<std::string> ExpertRows(Engine& engine) {
+  std::vector<std::string> loads;
+  for (int i = 0; i < 3; ++i) {
+    Request request = MakeRequest(absl::StrCat("traced", i), 9 + i, 6);
+    request.trace_experts = true;
+    request.num_answers = 1 + i;
+    auto observer = SubmitOk(engine, request);
+    EXPECT_TRUE(observer->WaitDone().ok());
+    const auto load = observer->expert_load();
+    EXPECT_TRUE(load.has_value());
+    if (!load.has_value()) continue;
+    std::string text;
+    for (size_t layer = 0; layer < load->rows_by_expert.size(); ++layer) {
+      absl::StrAppend(&text, layer, ":",
+                      absl::StrJoin(load->rows_by_expert[layer], ","), " ");
+    }
+    loads.push_back(text);
+  }
+  return loads;
+}
+
 class EngineFactoryRanksTest : public testing::TestWithParam<Layout> {};
 
 INSTANTIATE_TEST_SUITE_P(Layouts, EngineFactoryRanksTest,
@@ -138,6 +160,7 @@ TEST_P(EngineFactoryRanksTest, MixedRequestsHaveTheAnswersOfOneRank) {
   ASSERT_TRUE(alone.ok()) << alone.status();
   const std::vector<std::string> expected =
       Answers(*alone->engine, bits, requests);
+  const std::vector<std::string> expert_rows = ExpertRows(*alone->engine);
 
   LoadEngineOptions options = GoldenOptions();
   // Fewer for each than one rank has: some must wait, or give way.
@@ -154,6 +177,7 @@ TEST_P(EngineFactoryRanksTest, MixedRequestsHaveTheAnswersOfOneRank) {
   EXPECT_EQ(ranks.info().data_degree, layout.size / layout.tensor_degree);
   ASSERT_EQ(static_cast<int>(ranks.info().ranks.size()), layout.size);
   EXPECT_EQ(Answers(ranks.engine(), bits, requests), expected);
+  EXPECT_EQ(ExpertRows(ranks.engine()), expert_rows);
   ExpectIdleAndNothingLeaked(ranks.engine());
 
   const std::vector<RankStatus> statuses = ranks.rank(0).Ranks();
