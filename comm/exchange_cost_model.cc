@@ -149,8 +149,9 @@ ExchangePrediction PredictExchange(ExchangeKind kind,
         Add(GatherCost(costs, shape, replicas, groups, groups * tokens_bytes),
             sum);
       }
-      Add(GatherCost(costs, shape, 1, p,
-                     groups * result_bytes * costs.imbalance),
+      // Results go to the ranks that have their tokens.
+      Add(ExchangeCost(costs, places - 1, p - places,
+                       result_bytes * costs.imbalance / p),
           sum);
       return sum;
     }

@@ -61,7 +61,8 @@ struct ExchangePrediction {
 // counts go ahead in messages of few bytes. Fewer rows than peers make no more
 // messages than rows.
 //   replicated    an all-gather of the tokens over the D groups (none if D is
-//                 1), one of all results over the p ranks; no row counts
+//                 1), then each rank's results to those that have the tokens, m
+//                 / p to each; no row counts
 // A pure function.
 ExchangePrediction PredictExchange(ExchangeKind kind,
                                    const ExchangeCosts& costs,

@@ -6,6 +6,9 @@
 namespace moe {
 namespace {
 
+// That travel with each row: its expert, padded to a cache line.
+constexpr int64_t kRowHeaderBytes = 64;
+
 double CeilDiv(double a, double b) { return std::ceil(a / b); }
 
 // Distinct experts that `choices` are expected to touch on the busiest of `ep`
@@ -172,8 +175,9 @@ std::optional<ParallelCostPart> ParallelCost::MoeLayer(
     return part;
   }
   const ExchangeShape shape = ShapeOf(placement);
-  const ExchangeLoad load = {static_cast<int64_t>(rows_ * gathered), c.top_k,
-                             static_cast<int64_t>(hidden * sizeof(float))};
+  const ExchangeLoad load = {
+      static_cast<int64_t>(rows_ * gathered), c.top_k,
+      static_cast<int64_t>(hidden * sizeof(float)) + kRowHeaderBytes};
   bool found = false;
   for (const ExchangeKind kind :
        {ExchangeKind::kFlat, ExchangeKind::kHierarchical,

@@ -130,14 +130,17 @@ absl::Status RunOnce(ExchangeKind kind, const MoeLayerGroups& groups,
           Reserve(buffers.middle, TotalRows(each), row_bytes);
       RETURN_IF_ERROR(
           AllGatherV(*groups.expert_peers, send, each, row_bytes, all));
-      // What this rank's experts got is taken to be an even share.
-      const int64_t p = groups.expert->size(), total = TotalRows(each);
-      std::vector<int64_t> results(p);
-      for (int64_t r = 0; r < p; ++r) {
-        results[r] = total * (r + 1) / p - total * r / p;
+      // Each rank returns what its experts computed; who routed how much is
+      // known to all, for all have all tokens.
+      AllToAllVPlan plan;
+      for (int r = 0; r < groups.expert->size(); ++r) {
+        const int tokens_of = r / groups.expert_replicas->size();
+        plan.send_rows.push_back(RandomRows(static_cast<int>(tokens),
+                                            groups.expert->size(),
+                                            tokens_of)[groups.expert->rank()]);
       }
-      std::byte* const joined = Reserve(buffers.back, total, row_bytes);
-      return AllGatherV(*groups.expert, all, results, row_bytes, joined);
+      plan.receive_rows = send_rows;
+      return AllToAllV(*groups.expert, plan, all, row_bytes, back);
     }
   }
   return absl::OkStatus();
