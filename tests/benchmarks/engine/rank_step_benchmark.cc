@@ -201,7 +201,8 @@ class Benchmark {
                 name.c_str(), one_ms, ranks_ms, 100 * one_ms / ranks_ms,
                 per_step(after.waited() - before.waited()),
                 per_step(after.hidden() - before.hidden()),
-                static_cast<long long>(messages / steps), bytes / 1e3 / steps);
+                static_cast<long long>(messages / steps), bytes / 1e3 / steps,
+                uneven);
     std::fflush(stdout);
     return absl::OkStatus();
   }
