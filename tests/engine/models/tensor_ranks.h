@@ -1,0 +1,26 @@
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "comm/parallel_layout.h"
+#include "engine/config/model_config.h"
+#include "engine/models/model.h"
+
+namespace moe {
+
+// A tensor group alone, all experts on each of its ranks.
+ParallelLayout TensorLayout(const ModelConfig& config, int degree);
+
+// Calls `body` on each rank of `layout`, a thread of the test, with the shard
+// and the groups of the rank.
+void RunRanks(const ModelConfig& config, const ParallelLayout& layout,
+              const std::function<void(const ModelParallel&)>& body);
+
+// Small, without experts.
+ModelConfig SmallDenseConfig();
+
+// The largest |value|.
+float Largest(const std::vector<float>& values);
+
+}  // namespace moe
