@@ -344,6 +344,24 @@ void TorchFile::AddToChecksum(const Storage& storage, int64_t first_byte,
   }
 }
 
+bool TorchFile::EqualsByChecksum(const PickleValue& tensor,
+                                 const TorchFile& other,
+                                 const PickleValue& other_tensor) const {
+  if (!tensor.is(Kind::kTensor) || !other_tensor.is(Kind::kTensor)) {
+    return false;
+  }
+  const absl::StatusOr<const Storage*> a = FindStorage(tensor, "");
+  const absl::StatusOr<const Storage*> b = other.FindStorage(other_tensor, "");
+  return a.ok() && b.ok() && (*a)->crc != 0 && (*a)->crc == (*b)->crc &&
+         (*a)->bytes.size() == (*b)->bytes.size() &&
+         big_endian_ == other.big_endian_ &&
+         tensor.dtype == other_tensor.dtype &&
+         tensor.dims == other_tensor.dims &&
+         tensor.strides == other_tensor.strides &&
+         tensor.integer == other_tensor.integer &&
+         tensor.items[0]->storage_begin == other_tensor.items[0]->storage_begin;
+}
+
 std::vector<PartialChecksum> TorchFile::TakePartialChecksums() const {
   const std::lock_guard<std::mutex> lock(sums_mutex_);
   std::vector<PartialChecksum> sums;

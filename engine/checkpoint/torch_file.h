@@ -64,6 +64,12 @@ class TorchFile {
                                         const IndexRange& columns,
                                         bool sum) const;
 
+  // Whether `tensor` equals `other_tensor` of `other` by what the files say of
+  // them: same view of storages with the same checksum. Reads no values; false
+  // where there are no checksums.
+  bool EqualsByChecksum(const PickleValue& tensor, const TorchFile& other,
+                        const PickleValue& other_tensor) const;
+
   // See Checkpoint; storages are numbered in the order of the file.
   std::vector<PartialChecksum> TakePartialChecksums() const;
   // `read_all`: read the storage if `merged` is not all of it.
