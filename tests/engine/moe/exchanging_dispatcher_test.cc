@@ -47,6 +47,27 @@ INSTANTIATE_TEST_SUITE_P(
         Threads({8, 1, 2, 2, 4, {1, 0}, 2})),
     NameOf);
 
+// Every layout of 5 experts that up to 8 ranks admit.
+std::vector<DispatcherConformanceCase> AllLayouts() {
+  std::vector<DispatcherConformanceCase> cases;
+  for (int world = 1; world <= 8; ++world) {
+    for (int tensor = 1; tensor <= world; ++tensor) {
+      for (int ep = 1; ep <= world; ++ep) {
+        for (int es = 1; es * ep <= world; ++es) {
+          const MoeLayerDegrees degrees = {
+              .num_experts = 5, .expert_degree = ep, .slice_degree = es};
+          if (!ParallelLayout::Create(world, tensor, {degrees}).ok()) continue;
+          cases.push_back(Threads({world, tensor, 5, ep, es, {1, 0}, 2}));
+        }
+      }
+    }
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(AllLayouts, DispatcherConformanceTest,
+                         testing::ValuesIn(AllLayouts()), NameOf);
+
 // Messages that a rank sends for one layer and step, with rows from and for
 // every rank.
 TEST(ExchangeMessagesTest, AreThoseOfTheKinds) {
