@@ -46,6 +46,14 @@ void LogLayout(const EngineInfo& info) {
   }
 }
 
+// On every rank: each compares a share of the copies in the files.
+void LogCheckpointWarnings(const EngineInfo& info) {
+  for (const std::string& warning : info.checkpoint_warnings) {
+    LogEngineEvent(EngineLogLevel::kWarning, "checkpoint",
+                   {{"warning", warning}});
+  }
+}
+
 void LogLoaded(const EngineInfo& info, const EngineOptions& options) {
   const ModelConfig& model = info.model;
   LogEngineEvent(
@@ -72,10 +80,7 @@ void LogLoaded(const EngineInfo& info, const EngineOptions& options) {
        {"isa", info.isa},
        {"load_seconds", absl::StrCat(absl::ToDoubleSeconds(info.load_time))}});
   if (info.ranks.size() > 1) LogLayout(info);
-  for (const std::string& warning : info.checkpoint_warnings) {
-    LogEngineEvent(EngineLogLevel::kWarning, "checkpoint",
-                   {{"warning", warning}});
-  }
+  LogCheckpointWarnings(info);
   const int64_t capacity = info.num_blocks * info.block_size;
   if (capacity < model.max_positions) {
     LogEngineEvent(
@@ -158,6 +163,7 @@ absl::Status FollowRank(const LoadEngineOptions& options, RankRuntime& ranks,
     return absl::FailedPreconditionError("rank 0 cannot follow itself");
   }
   ASSIGN_OR_RETURN(LoadedRank rank, LoadRank(options, &ranks, progress));
+  LogCheckpointWarnings(rank.info);
   absl::StatusOr<Follower> follower =
       Follower::Create(WithReports(rank.link, &ranks, rank), PlanLimits(rank),
                        ShareRunner(rank.model.get(), &*rank.cache, rank.vocab),

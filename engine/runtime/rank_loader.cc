@@ -145,8 +145,13 @@ absl::Status RankLoader::Agree(const absl::Status& status) {
 
 absl::Status RankLoader::Open() {
   RETURN_IF_ERROR(CheckLoadOptions(options_));
-  ASSIGN_OR_RETURN(checkpoint_, OpenCheckpoint(options_.checkpoint_path,
-                                               options_.checkpoint));
+  CheckpointOptions checkpoint = options_.checkpoint;
+  if (ranks_ != nullptr) {
+    checkpoint.rank = ranks_->rank();
+    checkpoint.num_ranks = ranks_->size();
+  }
+  ASSIGN_OR_RETURN(checkpoint_,
+                   OpenCheckpoint(options_.checkpoint_path, checkpoint));
   RETURN_IF_ERROR(checkpoint_->config().Validate());
   own_.model = DescribeModel(checkpoint_->config());
   own_.available_bytes = AvailableMemoryBytes().value_or(0);
