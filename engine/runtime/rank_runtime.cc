@@ -175,7 +175,13 @@ void RankRuntime::Impl::OnJobFailure(const absl::Status& reason) {
   LogEngineEvent(EngineLogLevel::kError, "rank_failed",
                  {{"reason", std::string(reason.message())}});
   if (over_mpi) UnlinkMpiSharedMemory();
-  for (const auto& listener : to_call) listener->Call(reason);
+  // None waits for another: to give up groups whose ranks are dead takes MPI
+  // seconds, while clients wait for a word.
+  std::vector<std::thread> threads;
+  for (const auto& listener : to_call) {
+    threads.emplace_back([&listener, &reason] { listener->Call(reason); });
+  }
+  for (std::thread& thread : threads) thread.join();
   if (world->size() > 1) world->Abort(reason);
 }
 

@@ -76,8 +76,8 @@ class RankRuntime {
       const std::string& name, const CommunicatorOptions& options = {});
 
   // Calls `listener` with the reason (kUnavailable, naming rank and host) once,
-  // when any rank fails, on a thread of the runtime; at once if one has failed.
-  // It must return soon and not destroy the subscription. After the
+  // when any rank fails, on a thread of its own; at once, on this one, if one
+  // has failed. It must not destroy the subscription. After the
   // subscription's end it is not called, nor running. Thread-safe.
   class Subscription {
    public:

@@ -5,8 +5,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -333,34 +335,57 @@ TEST(ControlLinkTest, OpensOverACommunicator) {
   for (std::thread& rank : ranks) rank.join();
 }
 
-// A rank in a process of its own, which lives until it is killed.
+// Rank 1 of 2 in a process of its own, which lives until it is killed. To be
+// made before there are threads (sanitizers want it so).
 class RankProcess {
  public:
-  RankProcess(int rank, int size, const ControlLinkAddress& address) {
+  RankProcess() {
+    int ends[2];
+    if (pipe(ends) != 0) std::abort();
     pid_ = fork();
-    if (pid_ != 0) return;
-    // (Only this thread goes on here.)
-    auto link =
-        ControlLink::Connect(Options(rank, size), address, kPatience, {});
-    if (!link.ok()) _exit(1);
-    while (true) pause();
+    if (pid_ == 0) {
+      close(ends[1]);
+      Live(ends[0]);
+    }
+    close(ends[0]);
+    address_ = ends[1];
   }
   ~RankProcess() {
+    close(address_);
     Signal(SIGKILL);
     waitpid(pid_, nullptr, 0);
+  }
+  void Join(const ControlLinkAddress& address) {
+    const std::string bytes = address.Serialize();
+    EXPECT_EQ(write(address_, bytes.data(), bytes.size()),
+              static_cast<ssize_t>(bytes.size()));
   }
   void Signal(int number) const { kill(pid_, number); }
   pid_t pid() const { return pid_; }
 
  private:
+  [[noreturn]] static void Live(int address) {
+    char bytes[1024];
+    const ssize_t size = read(address, bytes, sizeof(bytes));
+    const auto parsed = ControlLinkAddress::Parse(
+        absl::string_view(bytes, std::max<ssize_t>(size, 0)));
+    if (!parsed.ok()) _exit(1);
+    const auto link =
+        ControlLink::Connect(Options(1, 2), *parsed, kPatience, {});
+    if (!link.ok()) _exit(1);
+    while (true) pause();
+  }
+
   pid_t pid_ = -1;
+  int address_ = -1;  // where the process reads it
 };
 
 TEST(ControlLinkProcessTest, AKilledRankIsKnownAtOnce) {
+  RankProcess rank;
   Told told;
   auto root = ControlLink::Listen(Options(0, 2), told.Listener());
   ASSERT_TRUE(root.ok());
-  RankProcess rank(1, 2, (*root)->address());
+  rank.Join((*root)->address());
   ASSERT_TRUE((*root)->AwaitAll(kPatience).ok());
   const Deadline clock(kPatience);
   rank.Signal(SIGKILL);
@@ -373,10 +398,11 @@ TEST(ControlLinkProcessTest, AKilledRankIsKnownAtOnce) {
 }
 
 TEST(ControlLinkProcessTest, AStoppedRankFailsWhenTheWatchdogSaysSo) {
+  RankProcess rank;
   Told told;
   auto root = ControlLink::Listen(Options(0, 2), told.Listener());
   ASSERT_TRUE(root.ok());
-  RankProcess rank(1, 2, (*root)->address());
+  rank.Join((*root)->address());
   ASSERT_TRUE((*root)->AwaitAll(kPatience).ok());
   rank.Signal(SIGSTOP);
   EXPECT_TRUE(Eventually(

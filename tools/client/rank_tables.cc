@@ -28,13 +28,13 @@ std::string RankTable(const v1::GetRanksResponse& response) {
     width = std::max(width, rank.host().size());
   }
   std::string table = absl::StrFormat(
-      "rank  node  %-*s  %8s  %-8s  %9s  %9s  %8s  %8s  %11s  %9s  %s\n", width,
-      "host", "pid", "state", "last step", "heartbeat", "waited", "in step",
+      "rank  node  %-*s  %8s  %-8s  %9s  %9s  %8s  %9s  %11s  %9s  %s\n", width,
+      "host", "pid", "state", "last step", "heartbeat", "waited", "wait/step",
       "weights MiB", "cache MiB", "threads");
   for (const v1::Rank& rank : response.ranks()) {
     absl::StrAppendFormat(
         &table,
-        "%4d  %4d  %-*s  %8d  %-8s  %9s  %7.0fms  %7.1fs  %6.2fms  %11.1f  "
+        "%4d  %4d  %-*s  %8d  %-8s  %9s  %7.0fms  %7.1fs  %7.2fms  %11.1f  "
         "%9.1f  %d %s\n",
         rank.rank(), rank.node(), width, rank.host(), rank.pid(),
         StateName(rank.state()),
