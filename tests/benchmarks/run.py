@@ -6,9 +6,11 @@ multiply-add peak in the same minutes:
 
   1. whole decode steps and a prefill of models far above the last-level cache
      (the paper's 350M+MoE with 8 and with 32 experts, random weights);
-  2. the model with 8 experts in PyTorch eager, if --torch_python names an
+  2. two ranks of one thread against one rank of two threads, for tensor and for
+     expert degree 2: steps, and what exchanges cost;
+  3. the model with 8 experts in PyTorch eager, if --torch_python names an
      interpreter that has torch;
-  3. the server with that model: what one client and 32 clients see.
+  4. the server with the model with 8 experts: what one client and 32 clients see.
 
 Prints Markdown. Needs about 16 GB of memory, 4 GB of disk and 10 minutes.
 """
@@ -28,6 +30,7 @@ TARGETS = (
     "//server:moe_server",
     "//tests/benchmarks:machine_ceilings",
     "//tests/benchmarks/engine:decode_step_benchmark",
+    "//tests/benchmarks/engine:rank_step_benchmark",
     "//tools/checkpoint",
     "//tools/loadgen",
 )
@@ -112,6 +115,10 @@ def main():
         block(f"350M+MoE, {experts} experts in every second layer",
               output(binaries / "tests/benchmarks/engine/decode_step_benchmark", f"--experts={experts}",
                      f"--threads={options.threads}"))
+    for degrees in ("--tensor=2 --expert=1 --slice=2", "--tensor=2 --expert=2", "--tensor=1 --expert=2"):
+        block(f"Two ranks, 8 experts: {degrees}",
+              output("third_party/build_defs/mpirun.sh", "2",
+                     binaries / "tests/benchmarks/engine/rank_step_benchmark", *degrees.split()))
     with tempfile.TemporaryDirectory(dir=options.work) as name:
         directory = pathlib.Path(name)
         checkpoint = directory / "350m_moe_8"

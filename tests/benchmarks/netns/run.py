@@ -9,8 +9,9 @@ Nothing is left on the machine, however it ends.
 For each network and exchange: time, messages and bytes that rank 0 sends, and
 what the cost model predicted from links measured on the same network. Where the
 model says that one exchange is clearly faster than another (--margin), the
-clock must agree, or the exit status is 1. Prints Markdown; takes about two
-minutes on two cores.
+clock must agree, or the exit status is 1. Then whole decode steps of a model
+with two MoE layers, the kind of exchange pinned. Prints Markdown; takes about
+four minutes on two cores.
 """
 import argparse
 import os
@@ -20,7 +21,11 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-TARGETS = ("//tests/benchmarks/comm:exchange_benchmark", "//tests/support:virtual_network")
+TARGETS = (
+    "//tests/benchmarks/comm:exchange_benchmark",
+    "//tests/benchmarks/engine:rank_step_benchmark",
+    "//tests/support:virtual_network",
+)
 # Name, flags of virtual_network. The last two make messages and bytes dear.
 NETWORKS = (
     ("1 ms", ["--latency=1ms"]),
@@ -29,6 +34,9 @@ NETWORKS = (
     ("1 ms, 100 Mbit/s", ["--latency=1ms", "--bytes_per_second=12.5e6"]),
 )
 NOT_POSSIBLE = 77  # of virtual_network
+STEP_HIDDEN = 512
+STEP_MOE_LAYERS = 2  # of 4
+STEP = re.compile(r"^batch (\d+)\s+[\d.]+\s+([\d.]+)\s+\S+\s+([\d.]+)\s+([\d.]+)\s+(\d+)\s+([\d.]+)", re.M)
 ROW = re.compile(r"^\s*(\d+)\s+(\w+)\s+([\d.]+)\s+([\d.]+)\s+(\d+)\s+(\d+)$", re.M)
 
 
@@ -43,24 +51,49 @@ def build(startup):
     return pathlib.Path(text.strip())
 
 
-def measure(binaries, options, network, replication):
-    """One job over the network; its lines, and rows of (tokens, kind, us, predicted us, messages, bytes)."""
-    kinds = "flat,hierarchical,replicated" if replication == 1 else "flat,coordinated,replicated"
+def run_job(binaries, options, network, *command):
+    """Output and errors of a job over the network."""
     result = subprocess.run(
         [binaries / "tests/support/virtual_network", f"--nodes={options.nodes}",
          f"--ranks_per_node={options.ranks_per_node}", *network, "--report", "--", "mpirun", "-np",
-         str(options.nodes * options.ranks_per_node), binaries / "tests/benchmarks/comm/exchange_benchmark",
-         f"--replication={replication}", f"--kinds={kinds}", f"--tokens={options.tokens}", f"--hidden={options.hidden}"],
+         str(options.nodes * options.ranks_per_node), *command],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=options.timeout, check=False)
     if result.returncode == NOT_POSSIBLE:
         raise SystemExit(f"not possible here: {result.stderr.strip()}")
     if result.returncode != 0:
         raise SystemExit(f"the job ended with {result.returncode}:\n{result.stdout}{result.stderr}")
+    return result.stdout, result.stderr
+
+
+def measure(binaries, options, network, replication, tokens, hidden):
+    """Its lines about links, and rows of (tokens, kind, us, predicted us, messages, bytes)."""
+    kinds = "flat,hierarchical,replicated" if replication == 1 else "flat,coordinated,replicated"
+    out, err = run_job(
+        binaries, options, network, binaries / "tests/benchmarks/comm/exchange_benchmark",
+        f"--replication={replication}", f"--kinds={kinds}", f"--tokens={tokens}", f"--hidden={hidden}")
     rows = [(int(tokens), kind, float(us), float(predicted), int(messages), int(sent))
-            for tokens, kind, us, predicted, messages, sent in ROW.findall(result.stdout)]
-    links = re.search(r"^in the node: .*$", result.stdout, re.M)[0]
-    switch = re.search(r"^virtual_network: .*frames.*$", result.stderr, re.M)
+            for tokens, kind, us, predicted, messages, sent in ROW.findall(out)]
+    links = re.search(r"^in the node: .*$", out, re.M)[0]
+    switch = re.search(r"^virtual_network: .*frames.*$", err, re.M)
     return rows, links, switch[0] if switch else ""
+
+
+def measure_steps(binaries, options, network, replication, kinds):
+    """Prints decode steps beside what their exchanges were predicted to take."""
+    data_ranks = options.nodes * options.ranks_per_node // replication
+    batches = {data_ranks: 1, 8 * data_ranks: 8}  # rows on each data rank
+    # Rows travel with a header of 64 bytes.
+    rows, _, _ = measure(binaries, options, network, replication, "1,8", STEP_HIDDEN + 16)
+    for kind in kinds:
+        predicted = {row[0]: row[3] for row in rows if row[1] == kind}
+        out, _ = run_job(
+            binaries, options, network, binaries / "tests/benchmarks/engine/rank_step_benchmark",
+            f"--tensor={replication}", f"--exchange={kind}", f"--hidden={STEP_HIDDEN}", "--layers=4", "--vocab=8192",
+            "--experts=8", "--baseline=false", "--prefill=0", "--steps=10", "--batches=" + ",".join(map(str, batches)))
+        for batch, step_ms, wait_ms, hidden_ms, messages, kilobytes in STEP.findall(out):
+            print(f"| {batch} | {replication} | {kind} | {step_ms} | {wait_ms} | {hidden_ms} "
+                  f"| {STEP_MOE_LAYERS * predicted[batches[int(batch)]] / 1e3:.2f} | {messages} | {kilobytes} |")
+        sys.stdout.flush()
 
 
 def contradictions(rows, margin):
@@ -80,6 +113,9 @@ def main():
     parser.add_argument("--ranks_per_node", type=int, default=2)
     parser.add_argument("--tokens", default="1,8,64", help="on each rank")
     parser.add_argument("--hidden", type=int, default=1024, help="float32 numbers of a token")
+    parser.add_argument("--networks", default="0,1,2,3", help="numbers of those to measure: "
+                        + ", ".join(f"{i} ({name})" for i, (name, _) in enumerate(NETWORKS)))
+    parser.add_argument("--no_steps", action="store_true", help="leave the decode steps out")
     parser.add_argument("--margin", type=float, default=0.25, help="a clear difference between two predictions")
     parser.add_argument("--timeout", type=float, default=300, help="seconds for each network")
     parser.add_argument("--bin", type=pathlib.Path, help="where the programs are built; default: builds them")
@@ -92,9 +128,10 @@ def main():
     print(f"{options.nodes} hosts of {options.ranks_per_node} ranks on {os.cpu_count()} cores; rows of "
           f"{options.hidden * 4} bytes, one expert a rank, top-1; microseconds there and back")
     failures = []
-    for name, network in NETWORKS:
+    networks = [NETWORKS[int(number)] for number in options.networks.split(",")]
+    for name, network in networks:
         for replication in (1, options.ranks_per_node):
-            rows, links, switch = measure(binaries, options, network, replication)
+            rows, links, switch = measure(binaries, options, network, replication, options.tokens, options.hidden)
             print(f"\n### {name}, tensor degree {replication}\n\n{links}. {switch}\n")
             print("| tokens | exchange | us | predicted us | messages | bytes |\n|---|---|---|---|---|---|")
             for tokens, kind, us, predicted, messages, sent in rows:
@@ -103,6 +140,12 @@ def main():
                 print(f"| {tokens} | {kind} | {mark}{us:.0f}{mark} | {predicted:.0f} | {messages} | {sent} |")
             sys.stdout.flush()
             failures += [f"{name}, tensor degree {replication}, {text}" for text in contradictions(rows, options.margin)]
+    for name, network in [] if options.no_steps else networks:
+        print(f"\n### Decode steps, {name} (4 layers, 2 of them MoE, {STEP_HIDDEN} features, 8 experts)\n")
+        print("| batch | tensor degree | exchange | step ms | waiting ms | hidden ms | exchanges predicted ms | messages | kB |")
+        print("|---|---|---|---|---|---|---|---|---|")
+        measure_steps(binaries, options, network, 1, ("flat", "hierarchical", "replicated"))
+        measure_steps(binaries, options, network, options.ranks_per_node, ("flat", "coordinated"))
     print("\nThe clock " + ("agrees with the model." if not failures else "contradicts the model:"))
     for failure in failures:
         print("* " + failure)
