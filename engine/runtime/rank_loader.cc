@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "comm/exchange_cost_measurement.h"
+#include "comm/topology.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/config/parallel_plan.h"
 #include "engine/config/rank_shard.h"
@@ -161,6 +162,10 @@ absl::Status RankLoader::Open() {
 absl::Status RankLoader::Lay() {
   const ModelConfig& model = checkpoint_->config();
   if (alone()) {
+    // There is one layout; options may ask for another in vain.
+    RETURN_IF_ERROR(PlanParallel(model, options_.parallel, Topology::OneNode(1),
+                                 parallel_.exchange.costs, RankResources())
+                        .status());
     local_ = model;
     rank_.vocab = {0, model.vocab_size};
     return CheckWeightsFit(model, CountParameters(model).total,

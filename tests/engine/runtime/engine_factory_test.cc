@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "comm/exchange_kind.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/runtime/engine_log.h"
 #include "engine/runtime/memory_budget.h"
@@ -53,6 +54,34 @@ TEST(EngineFactoryTest, GreedyAnswersAreTheWritersOwn) {
       EXPECT_EQ(tokens[i].token_id, greedy[row * answer_size + i]) << i;
     }
   }
+}
+
+TEST(EngineFactoryTest, RefusesDegreesThatOneRankCannotHave) {
+  LoadEngineOptions options = GoldenOptions();
+  options.parallel.tensor_degree = 2;
+  EXPECT_EQ(LoadEngine(options).status(),
+            absl::InvalidArgumentError(
+                "tensor degree 2 must divide the world of 1 ranks"));
+  options = GoldenOptions();
+  options.parallel.expert_degree = 2;
+  absl::Status status = LoadEngine(options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("layer 1 (2 experts)"));
+  EXPECT_THAT(status.message(), HasSubstr("expert degree 2"));
+  options = GoldenOptions();
+  options.parallel.layers = {{.layer = 77, .expert_degree = 1}};
+  status = LoadEngine(options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("layer 77"));
+}
+
+TEST(EngineFactoryTest, TakesDegreesOfOneAndAnyExchangeForOneRank) {
+  LoadEngineOptions options = GoldenOptions();
+  options.parallel.tensor_degree = 1;
+  options.parallel.expert_degree = 1;
+  options.parallel.slice_degree = 1;
+  options.parallel.exchange = ExchangeKind::kHierarchical;
+  EXPECT_TRUE(LoadEngine(options).ok());
 }
 
 TEST(EngineFactoryTest, SaysWhatItLoaded) {
