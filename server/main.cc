@@ -64,15 +64,16 @@ StartFacts FactsOf(const ServerConfig& config) {
 }
 
 // A rank that cannot go on: the others hear of it.
-int GiveUp(const absl::Status& status, RankRuntime& ranks) {
+int GiveUp(const absl::Status& status, RankRuntime& ranks,
+           int exit_status = kExitFailed) {
   Fail(status);
   if (ranks.size() > 1) {
     ranks.Fail(status);
     std::fflush(nullptr);
     // Destructors could wait for the others.
-    _exit(kExitFailed);
+    _exit(exit_status);
   }
-  return kExitFailed;
+  return exit_status;
 }
 
 int RunRank(const std::string& file, const absl::StatusOr<ServerConfig>& config,
@@ -103,7 +104,7 @@ int RunRank(const std::string& file, const absl::StatusOr<ServerConfig>& config,
                                               : Follow(*config, ranks);
   if (!exit_status.ok()) return GiveUp(exit_status.status(), ranks);
   if (const absl::Status status = ranks.Finish(); !status.ok()) {
-    return GiveUp(status, ranks);
+    return GiveUp(status, ranks, kExitRankFailed);
   }
   return *exit_status;
 }
