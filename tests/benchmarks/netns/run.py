@@ -10,8 +10,9 @@ For each network and exchange: time, messages and bytes that rank 0 sends, and
 what the cost model predicted from links measured on the same network. Where the
 model says that one exchange is clearly faster than another (--margin), the
 clock must agree, or the exit status is 1. Then whole decode steps of a model
-with two MoE layers, the kind of exchange pinned. Prints Markdown; takes about
-four minutes on two cores.
+with two MoE layers, the kind of exchange pinned; then a served pyramid, whose
+answers must be those of one process (served.py). Prints Markdown; takes about
+six minutes on two cores.
 """
 import argparse
 import os
@@ -24,7 +25,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 TARGETS = (
     "//tests/benchmarks/comm:exchange_benchmark",
     "//tests/benchmarks/engine:rank_step_benchmark",
+    "//server:moe_server",
     "//tests/support:virtual_network",
+    "//tools/checkpoint",
+    "//tools/client",
+    "//tools/loadgen",
 )
 # Name, flags of virtual_network. The last two make messages and bytes dear.
 NETWORKS = (
@@ -96,6 +101,18 @@ def measure_steps(binaries, options, network, replication, kinds):
         sys.stdout.flush()
 
 
+def serve(binaries, options, network):
+    """Prints what served.py does; whether all answers were equal."""
+    result = subprocess.run(
+        [binaries / "tests/support/virtual_network", f"--nodes={options.nodes}",
+         f"--ranks_per_node={options.ranks_per_node}", *network, "--",
+         sys.executable, pathlib.Path(__file__).with_name("served.py"), binaries,
+         str(options.nodes * options.ranks_per_node)],
+        stdout=subprocess.PIPE, text=True, timeout=2 * options.timeout, check=False)
+    print(result.stdout, flush=True)
+    return result.returncode == 0
+
+
 def contradictions(rows, margin):
     """Pairs of kinds that the model puts clearly in one order and the clock clearly in the other."""
     for tokens in sorted({row[0] for row in rows}):
@@ -115,7 +132,9 @@ def main():
     parser.add_argument("--hidden", type=int, default=1024, help="float32 numbers of a token")
     parser.add_argument("--networks", default="0,1,2,3", help="numbers of those to measure: "
                         + ", ".join(f"{i} ({name})" for i, (name, _) in enumerate(NETWORKS)))
+    parser.add_argument("--no_exchanges", action="store_true", help="leave the single exchanges out")
     parser.add_argument("--no_steps", action="store_true", help="leave the decode steps out")
+    parser.add_argument("--no_served", action="store_true", help="leave the served model out")
     parser.add_argument("--margin", type=float, default=0.25, help="a clear difference between two predictions")
     parser.add_argument("--timeout", type=float, default=300, help="seconds for each network")
     parser.add_argument("--bin", type=pathlib.Path, help="where the programs are built; default: builds them")
@@ -129,7 +148,7 @@ def main():
           f"{options.hidden * 4} bytes, one expert a rank, top-1; microseconds there and back")
     failures = []
     networks = [NETWORKS[int(number)] for number in options.networks.split(",")]
-    for name, network in networks:
+    for name, network in [] if options.no_exchanges else networks:
         for replication in (1, options.ranks_per_node):
             rows, links, switch = measure(binaries, options, network, replication, options.tokens, options.hidden)
             print(f"\n### {name}, tensor degree {replication}\n\n{links}. {switch}\n")
@@ -146,6 +165,11 @@ def main():
         print("|---|---|---|---|---|---|---|---|---|")
         measure_steps(binaries, options, network, 1, ("flat", "hierarchical", "replicated"))
         measure_steps(binaries, options, network, options.ranks_per_node, ("flat", "coordinated"))
+    for name, network in [] if options.no_served else networks[:1]:
+        print(f"\n### Served over {name}: 6 layers, 4, 8 and 16 experts, 256 features, 8 clients\n")
+        print("| exchange | step p50 ms | between tokens p50 ms | tokens |\n|---|---|---|---|")
+        if not serve(binaries, options, network):
+            failures.append(f"{name}, served: other tokens than one process's, or it failed")
     print("\nThe clock " + ("agrees with the model." if not failures else "contradicts the model:"))
     for failure in failures:
         print("* " + failure)
