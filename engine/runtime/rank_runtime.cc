@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -56,24 +57,21 @@ struct Listener {
   }
 };
 
-// Ends the process unless it is destroyed within `timeout`.
-class StartTimer {
+// Ends the process with `exit_status`, and `why` on standard error, unless it
+// is destroyed within `timeout`: for calls of MPI that wait for ever.
+class EndTimer {
  public:
-  explicit StartTimer(absl::Duration timeout)
-      : thread_([this, timeout] {
+  EndTimer(absl::Duration timeout, int exit_status, std::string why)
+      : thread_([this, timeout, exit_status, why = std::move(why)] {
           std::unique_lock lock(mutex_);
           if (ended_.wait_for(lock, absl::ToChronoNanoseconds(timeout),
                               [this] { return done_; })) {
             return;
           }
-          std::fprintf(stderr,
-                       "moe: the ranks of this job have not found each other "
-                       "within %s (parallel.connect_timeout): is one of the "
-                       "processes stopped, or a host out of reach?\n",
-                       absl::FormatDuration(timeout).c_str());
-          _exit(kExitFailed);
+          std::fprintf(stderr, "moe: %s\n", why.c_str());
+          _exit(exit_status);
         }) {}
-  ~StartTimer() {
+  ~EndTimer() {
     {
       std::lock_guard lock(mutex_);
       done_ = true;
@@ -123,7 +121,7 @@ class RankRuntime::Impl {
   bool ends_process = true;
   bool over_mpi = false;
   absl::Duration connect_timeout = absl::Seconds(60);
-  std::unique_ptr<StartTimer> starting;  // until Start has returned
+  std::unique_ptr<EndTimer> starting;  // until Start has returned
 
   // In the order in which they are made.
   std::unique_ptr<MpiRuntime> mpi;  // null unless over_mpi
@@ -228,7 +226,12 @@ absl::StatusOr<std::unique_ptr<RankRuntime>> RankRuntime::Init(
   if (IsOneOfMany()) {
     impl->over_mpi = true;
     impl->connect_timeout = connect_timeout;
-    impl->starting = std::make_unique<StartTimer>(connect_timeout);
+    impl->starting = std::make_unique<EndTimer>(
+        connect_timeout, kExitFailed,
+        absl::StrCat("the ranks of this job have not found each other within ",
+                     absl::FormatDuration(connect_timeout),
+                     " (parallel.connect_timeout): is one of the processes "
+                     "stopped, or a host out of reach?"));
     ASSIGN_OR_RETURN(impl->mpi, MpiRuntime::Init(argc, argv));
     CommunicatorOptions options;
     // What hangs at the start is the timer's.
@@ -377,6 +380,15 @@ std::vector<RankStatus> RankRuntime::Ranks() const {
 
 absl::Status RankRuntime::Finish(absl::Duration timeout) {
   if (impl_->link != nullptr) RETURN_IF_ERROR(impl_->link->Leave(timeout));
+  // From here on the end of a peer is no failure, and MPI may wait for it.
+  std::optional<EndTimer> parting;
+  if (impl_->over_mpi) {
+    const absl::Duration longest = timeout + kEndWithin;
+    parting.emplace(longest, kExitRankFailed,
+                    absl::StrCat("rank ", rank(), " has waited ",
+                                 absl::FormatDuration(longest),
+                                 " for the others to end MPI"));
+  }
   impl_->doorbell.reset();
   impl_->world.reset();
   if (impl_->mpi == nullptr) return absl::OkStatus();
