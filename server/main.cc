@@ -102,7 +102,12 @@ int RunRank(const std::string& file, const absl::StatusOr<ServerConfig>& config,
   const absl::StatusOr<int> exit_status = ranks.rank() == 0
                                               ? Serve(*config, ranks, signal)
                                               : Follow(*config, ranks);
-  if (!exit_status.ok()) return GiveUp(exit_status.status(), ranks);
+  if (!exit_status.ok()) {
+    // A follower that fails in a step has told the others already.
+    const bool in_step = ranks.rank() != 0 && !ranks.status().ok();
+    return GiveUp(exit_status.status(), ranks,
+                  in_step ? kExitRankFailed : kExitFailed);
+  }
   if (const absl::Status status = ranks.Finish(); !status.ok()) {
     return GiveUp(status, ranks, kExitRankFailed);
   }
