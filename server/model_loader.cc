@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/runtime/load_checks.h"
 #include "kernels/core/status_macros.h"
 #include "server/log.h"
 #include "server/text/load_tokenizer.h"
@@ -108,7 +109,7 @@ absl::Status CheckModelFiles(const ServerConfig& config) {
   const auto checkpoint =
       OpenCheckpoint(options.checkpoint_path, options.checkpoint);
   if (!checkpoint.ok()) return Annotate(checkpoint.status(), "model.path");
-  return absl::OkStatus();
+  return CheckOptionsForModel(options, (*checkpoint)->config());
 }
 
 }  // namespace moe

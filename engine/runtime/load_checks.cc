@@ -57,6 +57,26 @@ absl::Status CheckLoadOptions(const LoadEngineOptions& options) {
   return ValidateEngineOptions(engine, ModelConfig());
 }
 
+absl::Status CheckOptionsForModel(const LoadEngineOptions& options,
+                                  const ModelConfig& model) {
+  RETURN_IF_ERROR(CheckLoadOptions(options));
+  EngineOptions engine = options.engine;
+  engine.num_blocks = std::max<int64_t>(engine.num_blocks, 1);
+  RETURN_IF_ERROR(ValidateEngineOptions(engine, model));
+  // The least that a rank can hold of a block.
+  ModelConfig least = model;
+  least.num_kv_heads = 1;
+  const int64_t block_bytes = KvCache::BlockBytes(least, engine.block_size);
+  if (options.engine.num_blocks == 0 && options.kv_cache_bytes > 0 &&
+      options.kv_cache_bytes < block_bytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "kv_cache_bytes is ", options.kv_cache_bytes,
+        "; one block of this model needs ",
+        KvCache::BlockBytes(model, engine.block_size), " (on one rank)"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckWeightsFit(const ModelConfig& model, int64_t num_parameters,
                              DType dtype, int num_sharers) {
   // Rotary angles are the one table whose size no file vouches for.

@@ -16,6 +16,11 @@ namespace moe {
 // kInvalidArgument naming an option.
 absl::Status CheckLoadOptions(const LoadEngineOptions& options);
 
+// The same of options with the model at hand: ids of tokens that it has not, a
+// KV cache of less than a block, however the model may be laid over ranks.
+absl::Status CheckOptionsForModel(const LoadEngineOptions& options,
+                                  const ModelConfig& model);
+
 // kResourceExhausted if a rank's `num_parameters` and its tables do not fit
 // into one of `num_sharers` equal parts of the machine's memory.
 absl::Status CheckWeightsFit(const ModelConfig& model, int64_t num_parameters,

@@ -104,6 +104,29 @@ TEST(ServerProcessTest, CheckConfigOnlyChecks) {
   EXPECT_EQ(no_model.WaitForExit(), 1) << no_model.Log();
 }
 
+TEST(ServerProcessTest, CheckConfigFindsWhatAStartWould) {
+  const auto expect = [](const std::string& config, const std::string& what) {
+    ServerProcess process(config, {.flags = {"--check_config"}});
+    EXPECT_EQ(process.WaitForExit(), 1) << process.Log();
+    EXPECT_TRUE(absl::StrContains(process.Log(), what)) << process.Log();
+  };
+  expect(Config(Server() + "engine { kv_cache_bytes: 1 }"),
+         "kv_cache_bytes is 1; one block of this model needs");
+  expect(absl::StrCat("model { path: \"", GoldenDirectory(kModel),
+                      "\" eos_token_ids: 501 }"),
+         "501");
+  expect(Config("server { address: \"203.0.113.7\" }"),
+         "cannot listen on 203.0.113.7");
+  expect("model { path: \".\" }", "model.path: ");
+}
+
+TEST(ServerProcessTest, ExtraArgumentsAreRefused) {
+  ServerProcess process(Config(Server()), {.flags = {"stray"}});
+  EXPECT_EQ(process.WaitForExit(), 1);
+  EXPECT_TRUE(absl::StrContains(process.Log(), "unexpected argument \"stray\""))
+      << process.Log();
+}
+
 TEST(ServerProcessTest, HelpListsTheFlags) {
   ServerProcess process(Config(Server()), {.flags = {"--help"}});
   EXPECT_NE(process.WaitForExit(), -1);
