@@ -82,6 +82,12 @@ bool EngineCore::Step() {
     ++load_.steps;
     load_.last_step_time = step_time;
   }
+  if (results.ok() && trace.sequences.size() != step.traced_requests.size()) {
+    results = absl::InternalError(
+        absl::StrCat("the routing of ", step.traced_requests.size(),
+                     " requests was asked for, that of ",
+                     trace.sequences.size(), " has come"));
+  }
   if (!results.ok()) {
     FailStep(results.status(), step.plan);
     return true;
@@ -105,9 +111,7 @@ bool EngineCore::Step() {
 void EngineCore::CountExperts(const ScheduledStep& step,
                               const StepTrace& trace) {
   const std::vector<int64_t>& experts = model_config().experts_per_layer;
-  const size_t count =
-      std::min(step.traced_requests.size(), trace.sequences.size());
-  for (size_t i = 0; i < count; ++i) {
+  for (size_t i = 0; i < step.traced_requests.size(); ++i) {
     auto& counts =
         requests_.at(step.traced_requests[i]).expert_load.rows_by_expert;
     counts.resize(experts.size());

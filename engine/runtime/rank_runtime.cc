@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -22,6 +23,7 @@
 #include "comm/mpi_shared_memory.h"
 #include "comm/mpi_topology.h"
 #include "comm/thread_communicator.h"
+#include "engine/runtime/end_timer.h"
 #include "engine/runtime/engine_log.h"
 #include "kernels/core/status_macros.h"
 
@@ -57,36 +59,6 @@ struct Listener {
   }
 };
 
-// Ends the process with `exit_status`, and `why` on standard error, unless it
-// is destroyed within `timeout`: for calls of MPI that wait for ever.
-class EndTimer {
- public:
-  EndTimer(absl::Duration timeout, int exit_status, std::string why)
-      : thread_([this, timeout, exit_status, why = std::move(why)] {
-          std::unique_lock lock(mutex_);
-          if (ended_.wait_for(lock, absl::ToChronoNanoseconds(timeout),
-                              [this] { return done_; })) {
-            return;
-          }
-          std::fprintf(stderr, "moe: %s\n", why.c_str());
-          _exit(exit_status);
-        }) {}
-  ~EndTimer() {
-    {
-      std::lock_guard lock(mutex_);
-      done_ = true;
-      ended_.notify_all();
-    }
-    thread_.join();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable ended_;
-  bool done_ = false;  // guarded by mutex_
-  std::thread thread_;
-};
-
 class ListenerSubscription : public RankRuntime::Subscription {
  public:
   explicit ListenerSubscription(std::shared_ptr<Listener> listener)
@@ -109,6 +81,9 @@ class RankRuntime::Impl {
 
   // The failure is known: tells all who listen, and sees to the end.
   void OnJobFailure(const absl::Status& reason);
+  // Ends the process if it is still there kEndWithin after a failure. (Not
+  // started by the failure: that may be the want of another thread.)
+  void EndAfterFailure();
   absl::Status OpenLink(absl::Duration watchdog);
   RankStatus OwnStatus() const;
   // The progress, if it is new since the last call; else "".
@@ -136,8 +111,8 @@ class RankRuntime::Impl {
   RankProgress progress;                             // the same
   bool progress_is_new = false;                      // the same
   bool gone = false;                                 // the same
-  std::condition_variable is_gone;
-  std::thread ending;  // after a failure
+  std::condition_variable changed;                   // failure or gone
+  std::thread ending;                                // waits for a failure
 };
 
 RankRuntime::Impl::~Impl() {
@@ -146,7 +121,7 @@ RankRuntime::Impl::~Impl() {
   {
     std::lock_guard lock(mutex);
     gone = true;
-    is_gone.notify_all();
+    changed.notify_all();
   }
   if (ending.joinable()) ending.join();
   doorbell.reset();
@@ -161,14 +136,7 @@ void RankRuntime::Impl::OnJobFailure(const absl::Status& reason) {
     if (!failure.ok()) return;
     failure = reason;
     to_call.swap(listeners);
-    if (ends_process) {
-      ending = std::thread([this] {
-        std::unique_lock lock(mutex);
-        is_gone.wait_for(lock, absl::ToChronoNanoseconds(kEndWithin),
-                         [this] { return gone; });
-        if (!gone) _exit(kExitRankFailed);  // something hangs
-      });
-    }
+    changed.notify_all();
   }
   LogEngineEvent(EngineLogLevel::kError, "rank_failed",
                  {{"reason", std::string(reason.message())}});
@@ -177,13 +145,26 @@ void RankRuntime::Impl::OnJobFailure(const absl::Status& reason) {
   // seconds, while clients wait for a word.
   std::vector<std::thread> threads;
   for (const auto& listener : to_call) {
-    threads.emplace_back([&listener, &reason] { listener->Call(reason); });
+    try {
+      threads.emplace_back([&listener, &reason] { listener->Call(reason); });
+    } catch (const std::system_error&) {  // no more threads: one by one
+      listener->Call(reason);
+    }
   }
   for (std::thread& thread : threads) thread.join();
   if (world->size() > 1) world->Abort(reason);
 }
 
+void RankRuntime::Impl::EndAfterFailure() {
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [this] { return gone || !failure.ok(); });
+  changed.wait_for(lock, absl::ToChronoNanoseconds(kEndWithin),
+                   [this] { return gone; });
+  if (!gone) _exit(kExitRankFailed);  // something hangs
+}
+
 absl::Status RankRuntime::Impl::OpenLink(absl::Duration watchdog) {
+  if (ends_process) ending = std::thread([this] { EndAfterFailure(); });
   if (world->size() == 1) return absl::OkStatus();
   ControlLinkOptions options;
   options.host = host;
