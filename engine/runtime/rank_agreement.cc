@@ -83,8 +83,10 @@ absl::StatusOr<RankReport> RankReport::Parse(absl::string_view bytes) {
   report.model = reader.Text();
   const std::string cpus = reader.Text();
   report.cpus.resize(cpus.size() / sizeof(int32_t));
-  std::memcpy(report.cpus.data(), cpus.data(),
-              report.cpus.size() * sizeof(int32_t));
+  if (!report.cpus.empty()) {
+    std::memcpy(report.cpus.data(), cpus.data(),
+                report.cpus.size() * sizeof(int32_t));
+  }
   for (int64_t* number :
        {&report.available_bytes, &report.read_bytes, &report.weight_bytes,
         &report.num_blocks, &report.num_threads}) {
