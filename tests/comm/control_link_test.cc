@@ -1,14 +1,10 @@
 #include "comm/control_link.h"
 
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
-#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -25,49 +21,10 @@
 #include "comm/control_socket.h"
 #include "comm/deadline.h"
 #include "comm/thread_communicator.h"
+#include "tests/comm/control_link_fixture.h"
 
 namespace moe {
 namespace {
-
-constexpr absl::Duration kPatience = absl::Seconds(20);
-
-// What a link's listener was told.
-class Told {
- public:
-  ControlLink::FailureListener Listener() {
-    return [this](const absl::Status& reason) {
-      std::lock_guard lock(mutex_);
-      reasons_.push_back(reason);
-      changed_.notify_all();
-    };
-  }
-  // The first reason, or OK if none comes.
-  absl::Status Wait(absl::Duration patience = kPatience) {
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, absl::ToChronoNanoseconds(patience),
-                      [this] { return !reasons_.empty(); });
-    return reasons_.empty() ? absl::OkStatus() : reasons_[0];
-  }
-  size_t count() {
-    std::lock_guard lock(mutex_);
-    return reasons_.size();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<absl::Status> reasons_;
-};
-
-ControlLinkOptions Options(int rank, int size) {
-  ControlLinkOptions options;
-  options.rank = rank;
-  options.size = size;
-  options.host = absl::StrCat("host", rank);
-  options.heartbeat = absl::Milliseconds(20);
-  options.loopback_only = true;
-  return options;
-}
 
 // What a rank reports next.
 class Report {
@@ -333,91 +290,6 @@ TEST(ControlLinkTest, OpensOverACommunicator) {
     });
   }
   for (std::thread& rank : ranks) rank.join();
-}
-
-// Rank 1 of 2 in a process of its own, which lives until it is killed. To be
-// made before there are threads (sanitizers want it so).
-class RankProcess {
- public:
-  RankProcess() {
-    int ends[2];
-    if (pipe(ends) != 0) std::abort();
-    pid_ = fork();
-    if (pid_ == 0) {
-      close(ends[1]);
-      Live(ends[0]);
-    }
-    close(ends[0]);
-    address_ = ends[1];
-  }
-  ~RankProcess() {
-    close(address_);
-    Signal(SIGKILL);
-    waitpid(pid_, nullptr, 0);
-  }
-  void Join(const ControlLinkAddress& address) {
-    const std::string bytes = address.Serialize();
-    EXPECT_EQ(write(address_, bytes.data(), bytes.size()),
-              static_cast<ssize_t>(bytes.size()));
-  }
-  void Signal(int number) const { kill(pid_, number); }
-  pid_t pid() const { return pid_; }
-
- private:
-  [[noreturn]] static void Live(int address) {
-    char bytes[1024];
-    const ssize_t size = read(address, bytes, sizeof(bytes));
-    const auto parsed = ControlLinkAddress::Parse(
-        absl::string_view(bytes, std::max<ssize_t>(size, 0)));
-    if (!parsed.ok()) _exit(1);
-    const auto link =
-        ControlLink::Connect(Options(1, 2), *parsed, kPatience, {});
-    if (!link.ok()) _exit(1);
-    while (true) pause();
-  }
-
-  pid_t pid_ = -1;
-  int address_ = -1;  // where the process reads it
-};
-
-TEST(ControlLinkProcessTest, AKilledRankIsKnownAtOnce) {
-  RankProcess rank;
-  Told told;
-  auto root = ControlLink::Listen(Options(0, 2), told.Listener());
-  ASSERT_TRUE(root.ok());
-  rank.Join((*root)->address());
-  ASSERT_TRUE((*root)->AwaitAll(kPatience).ok());
-  const Deadline clock(kPatience);
-  rank.Signal(SIGKILL);
-  const absl::Status reason = told.Wait();
-  // Milliseconds, in truth; but the machine may be busy.
-  EXPECT_LT(clock.Elapsed(), absl::Seconds(1));
-  EXPECT_TRUE(
-      absl::StrContains(reason.message(), absl::StrCat("process ", rank.pid())))
-      << reason;
-}
-
-TEST(ControlLinkProcessTest, AStoppedRankFailsWhenTheWatchdogSaysSo) {
-  RankProcess rank;
-  Told told;
-  auto root = ControlLink::Listen(Options(0, 2), told.Listener());
-  ASSERT_TRUE(root.ok());
-  rank.Join((*root)->address());
-  ASSERT_TRUE((*root)->AwaitAll(kPatience).ok());
-  rank.Signal(SIGSTOP);
-  EXPECT_TRUE(Eventually(
-      [&] { return (*root)->Peers()[0].silence > absl::Milliseconds(100); }));
-  EXPECT_TRUE((*root)->status().ok());
-  // It comes back in time.
-  rank.Signal(SIGCONT);
-  EXPECT_TRUE(Eventually(
-      [&] { return (*root)->Peers()[0].silence < absl::Milliseconds(100); }));
-  (*root)->SetWatchdog(absl::Milliseconds(300));
-  rank.Signal(SIGSTOP);
-  const absl::Status reason = told.Wait();
-  EXPECT_TRUE(absl::StrContains(reason.message(),
-                                "has said nothing for 300ms: it is stopped"))
-      << reason;
 }
 
 }  // namespace

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "comm/control_link.h"
+
+namespace moe {
+
+inline constexpr absl::Duration kPatience = absl::Seconds(20);
+
+// What a link's listener was told.
+class Told {
+ public:
+  ControlLink::FailureListener Listener() {
+    return [this](const absl::Status& reason) {
+      std::lock_guard lock(mutex_);
+      reasons_.push_back(reason);
+      changed_.notify_all();
+    };
+  }
+  // The first reason, or OK if none comes.
+  absl::Status Wait(absl::Duration patience = kPatience) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, absl::ToChronoNanoseconds(patience),
+                      [this] { return !reasons_.empty(); });
+    return reasons_.empty() ? absl::OkStatus() : reasons_[0];
+  }
+  size_t count() {
+    std::lock_guard lock(mutex_);
+    return reasons_.size();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<absl::Status> reasons_;
+};
+
+inline ControlLinkOptions Options(int rank, int size) {
+  ControlLinkOptions options;
+  options.rank = rank;
+  options.size = size;
+  options.host = absl::StrCat("host", rank);
+  options.heartbeat = absl::Milliseconds(20);
+  options.loopback_only = true;
+  return options;
+}
+
+}  // namespace moe
