@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "proto/moe/v1/control.grpc.pb.h"
 #include "proto/moe/v1/generation.grpc.pb.h"
+#include "tests/integration/golden_answers.h"
 #include "tests/integration/server_process.h"
 #include "tests/support/golden.h"
 
@@ -35,42 +36,6 @@ std::shared_ptr<grpc::Channel> Connect(int port) {
                              grpc::InsecureChannelCredentials());
 }
 
-// What the training framework itself continues the golden prompts with.
-void ExpectGoldenAnswers(v1::Inference::Stub& stub) {
-  const Golden golden(kModel);
-  const std::vector<int32_t> prompts = golden.Ints("prompts");
-  const std::vector<int32_t> greedy = golden.Ints("greedy");
-  const int64_t rows = golden.Shape("prompts")[0];
-  const int64_t prompt_size = golden.Shape("prompts")[1];
-  const int64_t answer_size = golden.Shape("greedy")[1];
-  for (int64_t row = 0; row < rows; ++row) {
-    v1::GenerateRequest request;
-    for (int64_t i = 0; i < prompt_size; ++i) {
-      request.mutable_token_ids()->add_ids(prompts[row * prompt_size + i]);
-    }
-    request.mutable_sampling()->set_temperature(0);
-    request.mutable_stopping()->set_max_new_tokens(answer_size);
-    request.mutable_output()->set_expert_usage(true);
-    grpc::ClientContext context;
-    v1::GenerateResponse response;
-    const grpc::Status status = stub.Generate(&context, request, &response);
-    ASSERT_TRUE(status.ok()) << status.error_message();
-    std::vector<int32_t> ids;
-    for (const v1::Token& token : response.answers(0).tokens()) {
-      ids.push_back(token.id());
-    }
-    const auto begin = greedy.begin() + row * answer_size;
-    EXPECT_EQ(ids, std::vector<int32_t>(begin, begin + answer_size));
-    // Every token but the last went through each layer's gate.
-    ASSERT_EQ(response.expert_usage().layers_size(), 3);
-    for (const auto& layer : response.expert_usage().layers()) {
-      int64_t tokens = 0;
-      for (const uint64_t n : layer.tokens_by_expert()) tokens += n;
-      EXPECT_EQ(tokens, prompt_size + answer_size - 1) << layer.layer();
-    }
-  }
-}
-
 struct LayoutCase {
   const char* name;
   int ranks;
@@ -85,7 +50,7 @@ TEST_P(RanksTest, AnswersAsOneProcessDoes) {
   const int port = process.WaitForPort();
   ASSERT_NE(port, 0) << process.Log();
   const auto channel = Connect(port);
-  ExpectGoldenAnswers(*v1::Inference::NewStub(channel));
+  ExpectGoldenAnswers(kModel, *v1::Inference::NewStub(channel));
 
   const auto control = v1::Control::NewStub(channel);
   // Reports of the last step are on their way for a heartbeat.
@@ -204,7 +169,7 @@ TEST(RanksStopTest, SigtermToRankZeroDrains) {
   ASSERT_EQ(ranks.size(), 2u);
   // The others leave it to rank 0.
   kill(ranks[1], SIGTERM);
-  ExpectGoldenAnswers(*v1::Inference::NewStub(Connect(port)));
+  ExpectGoldenAnswers(kModel, *v1::Inference::NewStub(Connect(port)));
   kill(ranks[0], SIGTERM);
   EXPECT_EQ(process.WaitForExit(), 0) << process.Log();
   for (const pid_t rank : ranks) EXPECT_FALSE(IsAlive(rank));

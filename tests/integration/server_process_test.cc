@@ -7,11 +7,11 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "proto/moe/v1/generation.grpc.pb.h"
+#include "tests/integration/golden_answers.h"
 #include "tests/support/golden.h"
 
 namespace moe {
@@ -41,32 +41,7 @@ TEST(ServerProcessTest, ServesAPrMoeCheckpointAndStopsOnSigterm) {
   ASSERT_NE(port, 0) << process.Log();
   const auto stub = Connect(port);
 
-  // What the training framework itself continues these prompts with.
-  const Golden golden(kModel);
-  const std::vector<int32_t> prompts = golden.Ints("prompts");
-  const std::vector<int32_t> greedy = golden.Ints("greedy");
-  const int64_t rows = golden.Shape("prompts")[0];
-  const int64_t prompt_size = golden.Shape("prompts")[1];
-  const int64_t answer_size = golden.Shape("greedy")[1];
-  for (int64_t row = 0; row < rows; ++row) {
-    v1::GenerateRequest request;
-    for (int64_t i = 0; i < prompt_size; ++i) {
-      request.mutable_token_ids()->add_ids(prompts[row * prompt_size + i]);
-    }
-    request.mutable_sampling()->set_temperature(0);
-    request.mutable_stopping()->set_max_new_tokens(answer_size);
-    grpc::ClientContext context;
-    v1::GenerateResponse response;
-    const grpc::Status status = stub->Generate(&context, request, &response);
-    ASSERT_TRUE(status.ok()) << status.error_message();
-    ASSERT_EQ(response.answers_size(), 1);
-    std::vector<int32_t> ids;
-    for (const v1::Token& token : response.answers(0).tokens()) {
-      ids.push_back(token.id());
-    }
-    const auto begin = greedy.begin() + row * answer_size;
-    EXPECT_EQ(ids, std::vector<int32_t>(begin, begin + answer_size));
-  }
+  ExpectGoldenAnswers(kModel, *stub);
 
   v1::GenerateRequest text;
   text.set_text("text");
