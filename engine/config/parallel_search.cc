@@ -126,14 +126,20 @@ absl::Status ListChoices(const ModelConfig& config,
     return refused;
   }
   const bool is_expert = kind.fixed_expert_degree > 0;
-  return absl::InvalidArgumentError(absl::StrCat(
-      KindText(kind), ": ", is_expert ? "expert" : "slice", " degree ",
-      is_expert ? kind.fixed_expert_degree : kind.fixed_slice_degree,
-      " goes with no ", is_expert ? "slice" : "expert",
-      " degree: their product must divide the world of ", world,
-      " ranks and fit tensor degree ", tensor_degree,
-      ", and slices must divide the experts' width of ",
-      config.ffn_hidden_size));
+  const int degree =
+      is_expert ? kind.fixed_expert_degree : kind.fixed_slice_degree;
+  const std::string what = absl::StrCat(
+      KindText(kind), ": ", is_expert ? "expert" : "slice", " degree ", degree);
+  if (degree > 0 && world % degree != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, " does not divide the number of ranks, ", world));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, " goes with no ", is_expert ? "slice" : "expert",
+                   " degree: their product must divide the world of ", world,
+                   " ranks and fit tensor degree ", tensor_degree,
+                   ", and slices must divide the experts' width of ",
+                   config.ffn_hidden_size));
 }
 
 void Add(const PlanPrediction& part, int64_t times, PlanPrediction& sum) {

@@ -279,7 +279,7 @@ TEST(ParallelPlanTest, NamesTheLayerAndTheNumbersThatDoNotFit) {
        [](auto& o) { o.tensor_degree = 3; }},
       {"tensor degree is -1", [](auto& o) { o.tensor_degree = -1; }},
       {"expert degree is -4", [](auto& o) { o.expert_degree = -4; }},
-      {"layer 1 (4 experts): expert degree 3 goes with no slice degree",
+      {"layer 1 (4 experts): expert degree 3 does not divide the number",
        [](auto& o) {
          o.tensor_degree = 1;
          o.expert_degree = 3;
