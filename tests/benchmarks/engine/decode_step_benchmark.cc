@@ -22,6 +22,7 @@
 #include "engine/models/model.h"
 #include "kernels/core/cpu_features.h"
 #include "kernels/core/stream.h"
+#include "tests/benchmarks/engine/paper_shape.h"
 #include "tests/benchmarks/machine_ceilings.h"
 #include "tests/engine/models/random_checkpoint.h"
 
@@ -43,24 +44,6 @@ namespace {
 
 constexpr int64_t kBlockSize = 16;
 constexpr int64_t kPrefillTokens = 512;
-
-// The paper's 350M+MoE: 16 heads, MoE every second layer, top-1.
-ModelConfig PaperShape() {
-  ModelConfig config;
-  config.family = "gpt_moe";
-  config.vocab_size = config.padded_vocab_size = absl::GetFlag(FLAGS_vocab);
-  config.hidden_size = absl::GetFlag(FLAGS_hidden);
-  config.num_layers = absl::GetFlag(FLAGS_layers);
-  config.head_dim = 64;
-  config.num_heads = config.num_kv_heads = config.hidden_size / 64;
-  config.ffn_hidden_size = 4 * config.hidden_size;
-  config.max_positions = 2048;
-  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
-    config.experts_per_layer.push_back(
-        layer % 2 == 1 ? absl::GetFlag(FLAGS_experts) : 0);
-  }
-  return config;
-}
 
 template <typename T>
 T OrDie(absl::StatusOr<T> value) {
@@ -204,7 +187,10 @@ void Run() {
   if (const std::string path = absl::GetFlag(FLAGS_checkpoint); !path.empty()) {
     checkpoint = OrDie(OpenCheckpoint(path));
   } else {
-    checkpoint = std::make_unique<RandomCheckpoint>(PaperShape(), DType::kBf16);
+    checkpoint = std::make_unique<RandomCheckpoint>(
+        PaperShape(absl::GetFlag(FLAGS_layers), absl::GetFlag(FLAGS_hidden),
+                   absl::GetFlag(FLAGS_vocab), absl::GetFlag(FLAGS_experts)),
+        DType::kBf16);
   }
   ThreadPool threads(absl::GetFlag(FLAGS_threads));
   Benchmark benchmark(*checkpoint, threads);

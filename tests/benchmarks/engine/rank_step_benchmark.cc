@@ -31,6 +31,7 @@
 #include "engine/models/model.h"
 #include "kernels/core/status_macros.h"
 #include "kernels/core/stream.h"
+#include "tests/benchmarks/engine/paper_shape.h"
 #include "tests/engine/models/random_checkpoint.h"
 
 ABSL_FLAG(int, tensor, 1, "tensor degree");
@@ -56,21 +57,12 @@ namespace {
 constexpr int64_t kBlockSize = 16;
 
 ModelConfig Shape() {
-  ModelConfig config;
-  const bool residual = absl::GetFlag(FLAGS_residual);
-  config.family = residual ? "pr_moe" : "gpt_moe";
-  config.residual_moe =
-      residual ? ResidualMoeKind::kB2 : ResidualMoeKind::kNone;
-  config.vocab_size = config.padded_vocab_size = absl::GetFlag(FLAGS_vocab);
-  config.hidden_size = absl::GetFlag(FLAGS_hidden);
-  config.num_layers = absl::GetFlag(FLAGS_layers);
-  config.head_dim = 64;
-  config.num_heads = config.num_kv_heads = config.hidden_size / 64;
-  config.ffn_hidden_size = 4 * config.hidden_size;
-  config.max_positions = 2048;
-  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
-    config.experts_per_layer.push_back(
-        layer % 2 == 1 ? absl::GetFlag(FLAGS_experts) : 0);
+  ModelConfig config =
+      PaperShape(absl::GetFlag(FLAGS_layers), absl::GetFlag(FLAGS_hidden),
+                 absl::GetFlag(FLAGS_vocab), absl::GetFlag(FLAGS_experts));
+  if (absl::GetFlag(FLAGS_residual)) {
+    config.family = "pr_moe";
+    config.residual_moe = ResidualMoeKind::kB2;
   }
   return config;
 }
