@@ -27,7 +27,7 @@ absl::StatusOr<std::optional<ControlFrame>> ControlFrameReader::Next() {
   uint32_t length = 0;
   std::memcpy(&length, &buffer_[begin_ + 1], sizeof(length));
   if (type < static_cast<uint8_t>(ControlFrameType::kChallenge) ||
-      type > static_cast<uint8_t>(ControlFrameType::kLeave) ||
+      type > static_cast<uint8_t>(ControlFrameType::kStarted) ||
       length > max_payload_) {
     return absl::InvalidArgumentError(
         absl::StrCat("control link: a frame of type ", type, " and ", length,

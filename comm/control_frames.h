@@ -18,6 +18,7 @@ enum class ControlFrameType : uint8_t {
   kHeartbeat = 4,  // payload: the rank's report; empty: none that is new
   kFailure = 5,    // payload: why the job fails
   kLeave = 6,      // the rank has finished
+  kStarted = 7,    // rank 0 to all: the start is over
 };
 
 struct ControlFrame {

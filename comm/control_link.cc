@@ -92,6 +92,26 @@ void ControlLink::Fail(const absl::Status& reason) {
   Wake();
 }
 
+void ControlLink::FailTogether(const absl::Status& reason) {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok()) return;
+  RecordFailure(std::string(reason.message()));
+  Wake();
+}
+
+void ControlLink::EndStart() {
+  std::lock_guard lock(mutex_);
+  if (!failure_.ok() || started_) return;
+  started_ = true;
+  SendToAll(ControlFrameType::kStarted, "");
+  Wake();
+}
+
+bool ControlLink::started() const {
+  std::lock_guard lock(mutex_);
+  return started_;
+}
+
 void ControlLink::RecordOwnFailure(const absl::Status& reason) {
   RecordFailure(absl::StrCat(Describe(Self()), " failed: ", reason.message()));
 }
@@ -217,6 +237,10 @@ bool ControlLink::Take(Peer& peer, ControlFrame frame) {
         peer.known.failed = options_.rank == 0;  // else rank 0 only tells of it
         RecordFailure(frame.payload);
       }
+      return true;
+    case ControlFrameType::kStarted:
+      if (options_.rank == 0) return false;
+      started_ = started_ || failure_.ok();
       return true;
     case ControlFrameType::kLeave:
       peer.known.left = true;

@@ -105,6 +105,15 @@ class ControlLink {
 
   // This rank gives up; later ones are ignored. Does not wait.
   void Fail(const absl::Status& reason);
+  // The same for a reason that all ranks have come to together, and that names
+  // who is to blame: it is told as it is.
+  void FailTogether(const absl::Status& reason);
+
+  // Rank 0 only: the job has started. Told to all ranks in order with failures,
+  // so that all that hear of a failure know alike which came first.
+  void EndStart();
+  // Whether the start is over, or was so when the job failed.
+  bool started() const;
   // OK, or the failure.
   absl::Status status() const;
 
@@ -169,6 +178,7 @@ class ControlLink {
   bool stopping_ = false;
   bool leaving_ = false;
   bool failure_is_told_ = false;
+  bool started_ = false;
   absl::Status failure_;
   absl::Duration watchdog_;
   TimePoint next_beat_;

@@ -4,7 +4,8 @@
 //
 // Exit status: 0 after a drain in which every request finished; 1 if the server
 // could not start; 2 if drain_grace ran out and requests were ended; 3 if a
-// rank failed; 128 + n on the second signal n, or the first while it starts.
+// rank failed once it served; 128 + n on the second signal n, or the first
+// while it starts.
 
 #include <unistd.h>
 
@@ -64,16 +65,15 @@ StartFacts FactsOf(const ServerConfig& config) {
 }
 
 // A rank that cannot go on: the others hear of it.
-int GiveUp(const absl::Status& status, RankRuntime& ranks,
-           int exit_status = kExitFailed) {
+int GiveUp(const absl::Status& status, RankRuntime& ranks) {
   Fail(status);
   if (ranks.size() > 1) {
     ranks.Fail(status);
     std::fflush(nullptr);
     // Destructors could wait for the others.
-    _exit(exit_status);
+    _exit(ranks.failure_exit_status());
   }
-  return exit_status;
+  return ranks.failure_exit_status();
 }
 
 int RunRank(const std::string& file, const absl::StatusOr<ServerConfig>& config,
@@ -102,14 +102,9 @@ int RunRank(const std::string& file, const absl::StatusOr<ServerConfig>& config,
   const absl::StatusOr<int> exit_status = ranks.rank() == 0
                                               ? Serve(*config, ranks, signal)
                                               : Follow(*config, ranks);
-  if (!exit_status.ok()) {
-    // A follower that fails in a step has told the others already.
-    const bool in_step = ranks.rank() != 0 && !ranks.status().ok();
-    return GiveUp(exit_status.status(), ranks,
-                  in_step ? kExitRankFailed : kExitFailed);
-  }
+  if (!exit_status.ok()) return GiveUp(exit_status.status(), ranks);
   if (const absl::Status status = ranks.Finish(); !status.ok()) {
-    return GiveUp(status, ranks, kExitRankFailed);
+    return GiveUp(status, ranks);
   }
   return *exit_status;
 }

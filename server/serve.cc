@@ -29,12 +29,11 @@ constexpr absl::Duration kFailureFlushTime = absl::Milliseconds(800);
 
 // For the whole time that a rank loads: there is nobody else to tell, and what
 // hangs may be this rank's own loading.
-std::unique_ptr<RankRuntime::Subscription> EndIfARankFails(RankRuntime& ranks,
-                                                           int exit_status) {
+std::unique_ptr<RankRuntime::Subscription> EndIfARankFails(RankRuntime& ranks) {
   // (The runtime has logged the reason.)
-  return ranks.OnFailure([exit_status](const absl::Status&) {
+  return ranks.OnFailure([&ranks](const absl::Status&) {
     std::fflush(nullptr);
-    _exit(exit_status);
+    _exit(ranks.failure_exit_status());
   });
 }
 
@@ -52,20 +51,21 @@ absl::Status WritePortFile(const std::string& path, int port) {
   return absl::OkStatus();
 }
 
-[[noreturn]] void EndAfterFailure(const absl::Status& reason,
+[[noreturn]] void EndAfterFailure(const RankRuntime& ranks,
                                   GrpcServer& server) {
   server.Shutdown(absl::Now() + kFailureFlushTime);
-  Log(Severity::kError, "stopped", {{"reason", std::string(reason.message())}});
+  Log(Severity::kError, "stopped",
+      {{"reason", std::string(ranks.status().message())}});
   std::fflush(nullptr);
   // Destructors could wait for the ranks.
-  _exit(kExitRankFailed);
+  _exit(ranks.failure_exit_status());
 }
 
 }  // namespace
 
 absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
                           ShutdownSignal& signal) {
-  auto loading = EndIfARankFails(ranks, kExitFailed);
+  auto loading = EndIfARankFails(ranks);
   // Better now than when all is loaded.
   RETURN_IF_ERROR(GrpcServer::Check(config.listen));
   ASSIGN_OR_RETURN(const LoadedModel model, LoadServedModel(config, ranks));
@@ -76,26 +76,27 @@ absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
     core.Fail(reason);
     signal.Wake();
   });
-  loading.reset();
   RETURN_IF_ERROR(WritePortFile(config.listen.port_file, server->port()));
+  loading.reset();
+  ranks.EndStart();
   Log(Severity::kInfo, "listening",
       {{"address", config.listen.address},
        {"port", server->port()},
        {"tls", config.listen.tls.has_value() ? "true" : "false"}});
   const int number = signal.Wait();
-  if (number == 0) EndAfterFailure(ranks.status(), *server);
+  if (number == 0) EndAfterFailure(ranks, *server);
   Log(Severity::kInfo, "draining",
       {{"signal", strsignal(number)},
        {"grace", absl::FormatDuration(config.drain_grace)}});
   const bool finished = DrainServer(config.drain_grace, core, *server);
-  if (!ranks.status().ok()) EndAfterFailure(ranks.status(), *server);
+  if (!ranks.status().ok()) EndAfterFailure(ranks, *server);
   Log(finished ? Severity::kInfo : Severity::kWarning, "stopped",
       {{"finished_all", finished ? "true" : "false"}});
   return finished ? 0 : kExitCutOff;
 }
 
 absl::StatusOr<int> Follow(const ServerConfig& config, RankRuntime& ranks) {
-  const auto failing = EndIfARankFails(ranks, kExitRankFailed);
+  const auto failing = EndIfARankFails(ranks);
   RETURN_IF_ERROR(FollowModel(config, ranks));
   Log(Severity::kInfo, "stopped");
   return 0;

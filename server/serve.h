@@ -8,7 +8,7 @@
 namespace moe {
 
 // What the process ends with.
-inline constexpr int kExitFailed = 1;  // it could not start
+inline constexpr int kExitFailed = RankRuntime::kExitStartFailed;
 inline constexpr int kExitCutOff = 2;  // drain_grace ran out
 inline constexpr int kExitRankFailed = RankRuntime::kExitRankFailed;
 

@@ -3,12 +3,16 @@
 #include <bit>
 #include <cstring>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "comm/collectives/all_gather_bytes.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
 namespace {
+
+// Marks the statuses that IsAgreed; without a value.
+constexpr char kAgreedMark[] = "moe.ranks.agreed";
 
 void PutNumber(int64_t value, std::string* bytes) {
   bytes->append(reinterpret_cast<const char*>(&value), sizeof(value));
@@ -118,9 +122,15 @@ absl::StatusOr<std::vector<RankReport>> ExchangeReports(Communicator& all,
   }
   if (failed < 0) return reports;
   const RankReport& report = reports[failed];
-  return absl::Status(report.status.code(),
+  absl::Status agreed(report.status.code(),
                       absl::StrCat("rank ", failed, " on host '", report.host,
                                    "': ", report.status.message()));
+  agreed.SetPayload(kAgreedMark, absl::Cord());
+  return agreed;
+}
+
+bool IsAgreed(const absl::Status& status) {
+  return status.GetPayload(kAgreedMark).has_value();
 }
 
 }  // namespace moe

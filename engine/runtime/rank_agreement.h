@@ -31,8 +31,13 @@ struct RankReport {
 
 // The reports of all ranks, by rank; or, equal on all ranks, why the first one
 // that failed did (not one that was merely given up with another), with its
-// number and host. Collective; also the proof that all have come so far.
+// number and host; such an error IsAgreed. Collective; also the proof that all
+// have come so far.
 absl::StatusOr<std::vector<RankReport>> ExchangeReports(Communicator& all,
                                                         const RankReport& own);
+
+// Whether all ranks have come to this error together: it names the rank that is
+// to blame, which need not be the one that tells it.
+bool IsAgreed(const absl::Status& status);
 
 }  // namespace moe

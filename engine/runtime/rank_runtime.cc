@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
@@ -25,12 +26,11 @@
 #include "comm/thread_communicator.h"
 #include "engine/runtime/end_timer.h"
 #include "engine/runtime/engine_log.h"
+#include "engine/runtime/rank_agreement.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
 namespace {
-
-constexpr int kExitFailed = 1;
 
 std::string HostName() {
   char name[HOST_NAME_MAX + 1] = "";
@@ -103,10 +103,14 @@ class RankRuntime::Impl {
   std::unique_ptr<Communicator> world;
   Topology topology = Topology::OneNode(1);
   std::unique_ptr<ControlLink> link;  // null: one rank
+  // The same for other threads, as long as it works; null: not yet, no longer.
+  std::atomic<ControlLink*> working_link = nullptr;
   std::unique_ptr<IdleDoorbell> doorbell;
 
   mutable std::mutex mutex;
-  absl::Status failure;                              // guarded by mutex
+  absl::Status failure;  // guarded by mutex
+  // The same: what a failure ends with; with a link, only once there is one.
+  int exit_status = kExitStartFailed;
   std::vector<std::shared_ptr<Listener>> listeners;  // the same
   RankProgress progress;                             // the same
   bool progress_is_new = false;                      // the same
@@ -118,6 +122,7 @@ class RankRuntime::Impl {
 RankRuntime::Impl::~Impl() {
   // After a failure all that needs the peers is left as it is.
   link.reset();
+  working_link = nullptr;
   {
     std::lock_guard lock(mutex);
     gone = true;
@@ -131,10 +136,13 @@ RankRuntime::Impl::~Impl() {
 
 void RankRuntime::Impl::OnJobFailure(const absl::Status& reason) {
   std::vector<std::shared_ptr<Listener>> to_call;
+  const ControlLink* const known = working_link;
+  const bool link_started = known != nullptr && known->started();
   {
     std::lock_guard lock(mutex);
     if (!failure.ok()) return;
     failure = reason;
+    if (link_started) exit_status = kExitRankFailed;
     to_call.swap(listeners);
     changed.notify_all();
   }
@@ -160,7 +168,7 @@ void RankRuntime::Impl::EndAfterFailure() {
   changed.wait(lock, [this] { return gone || !failure.ok(); });
   changed.wait_for(lock, absl::ToChronoNanoseconds(kEndWithin),
                    [this] { return gone; });
-  if (!gone) _exit(kExitRankFailed);  // something hangs
+  if (!gone) _exit(exit_status);  // something hangs
 }
 
 absl::Status RankRuntime::Impl::OpenLink(absl::Duration watchdog) {
@@ -175,6 +183,7 @@ absl::Status RankRuntime::Impl::OpenLink(absl::Duration watchdog) {
                                          [this](const absl::Status& reason) {
                                            OnJobFailure(reason);
                                          }));
+  working_link = link.get();
   return absl::OkStatus();
 }
 
@@ -208,7 +217,7 @@ absl::StatusOr<std::unique_ptr<RankRuntime>> RankRuntime::Init(
     impl->over_mpi = true;
     impl->connect_timeout = connect_timeout;
     impl->starting = std::make_unique<EndTimer>(
-        connect_timeout, kExitFailed,
+        connect_timeout, kExitStartFailed,
         absl::StrCat("the ranks of this job have not found each other within ",
                      absl::FormatDuration(connect_timeout),
                      " (parallel.connect_timeout): is one of the processes "
@@ -320,7 +329,11 @@ std::unique_ptr<RankRuntime::Subscription> RankRuntime::OnFailure(
 
 void RankRuntime::Fail(const absl::Status& reason) {
   if (impl_->link != nullptr) {
-    impl_->link->Fail(reason);
+    if (IsAgreed(reason)) {
+      impl_->link->FailTogether(reason);
+    } else {
+      impl_->link->Fail(reason);
+    }
   } else {
     impl_->OnJobFailure(absl::UnavailableError(reason.message()));
   }
@@ -331,6 +344,20 @@ absl::Status RankRuntime::status() const {
   if (impl_->link != nullptr) return impl_->link->status();
   std::lock_guard lock(impl_->mutex);
   return impl_->failure;
+}
+
+void RankRuntime::EndStart() {
+  if (impl_->link != nullptr) return impl_->link->EndStart();
+  std::lock_guard lock(impl_->mutex);
+  if (impl_->failure.ok()) impl_->exit_status = kExitRankFailed;
+}
+
+int RankRuntime::failure_exit_status() const {
+  if (impl_->link != nullptr) {
+    return impl_->link->started() ? kExitRankFailed : kExitStartFailed;
+  }
+  std::lock_guard lock(impl_->mutex);
+  return impl_->exit_status;
 }
 
 void RankRuntime::ReportProgress(RankProgress progress) {

@@ -33,12 +33,14 @@ struct RankStatus {
 //
 // Any failure is final: the first one is told to all ranks, the listeners are
 // called (let them abort the groups that they have made), and the process is
-// ended by _exit(kExitRankFailed) if it is still there after kEndWithin,
+// ended by _exit(failure_exit_status()) if it is still there after kEndWithin,
 // whatever hangs.
 //
 // Thread-safe where it says so; the rest belongs to one thread.
 class RankRuntime {
  public:
+  // What processes end with when a rank fails: before EndStart, and after.
+  static constexpr int kExitStartFailed = 1;
   static constexpr int kExitRankFailed = 3;
   static constexpr absl::Duration kEndWithin = absl::Seconds(5);
 
@@ -88,10 +90,18 @@ class RankRuntime {
 
   // This rank gives up: tells all ranks why. Idempotent; thread-safe; does not
   // wait. A failure that is only the echo of another rank's is better not
-  // reported: look at status() first.
+  // reported: look at status() first. What all ranks have agreed on (IsAgreed)
+  // is told as it is; anything else with this rank's name.
   void Fail(const absl::Status& reason);
   // OK, or why the job fails. Thread-safe.
   absl::Status status() const;
+
+  // Rank 0: all is loaded and clients are served; the other ranks are told.
+  // What fails from now on is a rank in service, not the start. Thread-safe.
+  void EndStart();
+  // What this process is to end with because of status(), or, while that is OK,
+  // of a failure that came now: equal on all ranks. Thread-safe.
+  int failure_exit_status() const;
 
   // Cheap enough for every step: it goes to rank 0 with the next heartbeat.
   // Thread-safe.

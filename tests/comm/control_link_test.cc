@@ -292,5 +292,31 @@ TEST(ControlLinkTest, OpensOverACommunicator) {
   for (std::thread& rank : ranks) rank.join();
 }
 
+TEST(ControlLinkTest, WhatRanksHaveAgreedOnIsToldAsItIs) {
+  Job job(3);
+  job.links[2]->FailTogether(
+      absl::NotFoundError("rank 1 on host 'b': no file"));
+  for (Told& told : job.told) {
+    EXPECT_EQ(told.Wait(),
+              absl::UnavailableError("rank 1 on host 'b': no file"));
+  }
+}
+
+TEST(ControlLinkTest, AllRanksKnowWhetherTheJobFailedInItsStart) {
+  Job early(3);
+  early.links[1]->Fail(absl::InternalError("too soon"));
+  for (Told& told : early.told) EXPECT_FALSE(told.Wait().ok());
+  early.links[0]->EndStart();  // it is too late for that
+  for (const auto& link : early.links) EXPECT_FALSE(link->started());
+
+  Job late(3);
+  late.links[0]->EndStart();
+  late.links[0]->Fail(absl::InternalError("enough"));
+  for (int r = 0; r < 3; ++r) {
+    EXPECT_FALSE(late.told[r].Wait().ok());
+    EXPECT_TRUE(late.links[r]->started()) << r;
+  }
+}
+
 }  // namespace
 }  // namespace moe

@@ -277,6 +277,49 @@ TEST(RankLauncherTest, RanksEndWithAReasonWhenMpirunIsKilled) {
   }
 }
 
+// Whichever rank it is that fails, and whichever ends first.
+TEST(RankStartTest, AKilledRankEndsTheOthersAsAStartThatFailed) {
+  for (const int victim : {0, kRanks - 1}) {
+    ServerProcess process(Config(), {.ranks = kRanks, .note_exits = true});
+    const absl::Time deadline = absl::Now() + absl::Seconds(20);
+    // The ranks have found each other.
+    while (!absl::StrContains(process.Log(), "event=loading") &&
+           absl::Now() < deadline) {
+      absl::SleepFor(absl::Milliseconds(1));
+    }
+    const std::vector<pid_t> ranks = process.RankPids();
+    ASSERT_EQ(ranks.size(), static_cast<size_t>(kRanks)) << process.Log();
+    kill(ranks[victim], SIGKILL);
+    EXPECT_GT(process.WaitForExit(absl::Seconds(20)), 0) << process.Log();
+    std::vector<int> expected(kRanks, 1);
+    expected[victim] = 128 + SIGKILL;
+    EXPECT_EQ(process.RankExits(kRanks), expected) << process.Log();
+  }
+}
+
+TEST(RankStartTest, AKilledRankEndsTheOthersAsARankThatFailedOnceTheyServe) {
+  ServerProcess process(Config(), {.ranks = kRanks, .note_exits = true});
+  ASSERT_NE(process.WaitForPort(), 0) << process.Log();
+  absl::SleepFor(absl::Milliseconds(50));  // the port comes first
+  kill(process.RankPids()[1], SIGKILL);
+  EXPECT_GT(process.WaitForExit(absl::Seconds(20)), 0) << process.Log();
+  EXPECT_EQ(process.RankExits(kRanks), (std::vector<int>{3, 128 + SIGKILL, 3}))
+      << process.Log();
+}
+
+TEST(RankStartTest, WhatAllRanksAgreedOnIsToldOnceAndEndsAllAlike) {
+  // Which all find only when they lay the model.
+  std::string config = Config();
+  config.replace(config.find("expert_degree"), 0, "tensor_degree: 2 ");
+  ServerProcess process(config, {.ranks = kRanks, .note_exits = true});
+  EXPECT_EQ(process.WaitForExit(absl::Seconds(20)), 1) << process.Log();
+  EXPECT_EQ(process.RankExits(kRanks), std::vector<int>(kRanks, 1))
+      << process.Log();
+  const std::string log = process.Log();
+  EXPECT_TRUE(absl::StrContains(log, "rank 0 on host '")) << log;
+  EXPECT_FALSE(absl::StrContains(log, "failed: rank ")) << log;
+}
+
 TEST(RankMemoryTest, ARankWithoutMemoryEndsTheStart) {
   for (int i = 0; i < num_repetitions && !testing::Test::HasFailure(); ++i) {
     // Too little for the weights; later also for MPI, or for the program.

@@ -6,12 +6,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <sstream>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "tests/support/golden.h"
 
@@ -71,6 +73,14 @@ std::vector<std::string> ServerProcess::Command(const std::string& config,
       "--config=" + WriteConfig("server.textproto", config)};
   server.insert(server.end(), launch.flags.begin(), launch.flags.end());
   if (launch.ranks == 0) return server;
+  if (launch.note_exits) {
+    // mpirun's signals are for the program.
+    server.insert(server.begin(),
+                  {"sh", "-c",
+                   "trap : TERM; \"$@\"; echo $? > '" + directory_ +
+                       "/exit.'$OMPI_COMM_WORLD_RANK",
+                   "sh"});
+  }
   // As third_party/build_defs/mpirun.sh.
   setenv("ASAN_OPTIONS", "detect_leaks=0", /*overwrite=*/1);
   std::vector<std::string> words = {"mpirun",
@@ -97,8 +107,11 @@ std::vector<std::string> ServerProcess::Command(const std::string& config,
   add(launch.ranks - 1, {}, server);
   words.push_back(":");
   if (!launch.last_rank_config.empty()) {
-    server[1] =
-        "--config=" + WriteConfig("last.textproto", launch.last_rank_config);
+    const std::string path =
+        WriteConfig("last.textproto", launch.last_rank_config);
+    for (std::string& word : server) {
+      if (absl::StartsWith(word, "--config=")) word = "--config=" + path;
+    }
   }
   add(1, launch.last_rank_prefix, server);
   return words;
@@ -147,18 +160,23 @@ void ServerProcess::Signal(int number) const {
 }
 
 std::vector<pid_t> ServerProcess::RankPids() const {
-  std::vector<pid_t> pids;
+  // By what mpirun has started, in the ranks' order: they, or their shells.
+  std::map<pid_t, pid_t> pids;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
     const pid_t pid = std::atoi(entry.path().filename().c_str());
     if (pid <= 0) continue;
     const ProcessState state = ReadState(pid);
     // (The kernel cuts names to 15 letters.)
-    if (state.parent == pid_ && state.name == "moe_server") {
-      pids.push_back(pid);
+    if (state.name != "moe_server") continue;
+    if (state.parent == pid_) {
+      pids[pid] = pid;
+    } else if (ReadState(state.parent).parent == pid_) {
+      pids[state.parent] = pid;
     }
   }
-  std::sort(pids.begin(), pids.end());  // mpirun starts them in their order
-  return pids;
+  std::vector<pid_t> ranks;
+  for (const auto& [started, pid] : pids) ranks.push_back(pid);
+  return ranks;
 }
 
 bool IsAlive(pid_t pid) {
@@ -180,6 +198,21 @@ int ServerProcess::WaitForExit(absl::Duration patience) {
     }
   }
   return exit_status_;
+}
+
+std::vector<int> ServerProcess::RankExits(int ranks) const {
+  std::vector<int> exits(ranks, -1);
+  const absl::Time deadline = absl::Now() + absl::Seconds(10);
+  for (int r = 0; r < ranks; ++r) {
+    const std::string path = absl::StrCat(directory_, "/exit.", r);
+    do {
+      std::ifstream stream(path);
+      if (stream >> exits[r]) break;
+      exits[r] = -1;
+      absl::SleepFor(kPollInterval);
+    } while (absl::Now() < deadline);
+  }
+  return exits;
 }
 
 std::string ServerProcess::Log() const { return ReadFile(directory_ + "/log"); }

@@ -18,6 +18,8 @@ struct Launch {
   // configuration of its own ("": the same).
   std::vector<std::string> last_rank_prefix = {};
   std::string last_rank_config = {};
+  // By shells that note what each of several ranks ends with.
+  bool note_exits = false;
 };
 
 // The real program as a child process, or mpirun with many of it, its log in a
@@ -42,6 +44,10 @@ class ServerProcess {
   // The exit status (128 + n if killed by signal n), once it has ended; -1
   // after `patience`.
   int WaitForExit(absl::Duration patience = absl::Seconds(60));
+
+  // What each rank has ended with, by rank (Launch::note_exits), once all have
+  // or after a while; -1: not yet.
+  std::vector<int> RankExits(int ranks) const;
 
   std::string Log() const;
 

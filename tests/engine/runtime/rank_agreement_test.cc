@@ -49,8 +49,11 @@ TEST(RankAgreementTest, AllGetTheErrorOfTheFirstThatFailedByItself) {
     if (all.rank() >= 2) {
       report.status = absl::DataLossError(absl::StrCat("hole ", all.rank()));
     }
-    EXPECT_EQ(ExchangeReports(all, report).status(),
-              absl::DataLossError("rank 2 on host 'node2': hole 2"));
+    const absl::Status status = ExchangeReports(all, report).status();
+    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+    EXPECT_EQ(status.message(), "rank 2 on host 'node2': hole 2");
+    EXPECT_TRUE(IsAgreed(status));
+    EXPECT_FALSE(IsAgreed(report.status));
   });
 }
 

@@ -11,6 +11,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/time/clock.h"
+#include "engine/runtime/rank_agreement.h"
 
 namespace moe {
 namespace {
@@ -129,6 +130,54 @@ TEST_F(ThreadRanksTest, AFailureIsHeardOnceOnEveryRank) {
   ranks_.clear();
   for (int r = 0; r < 3; ++r) EXPECT_EQ(calls[r], 1);
   EXPECT_EQ(unwanted, 0);
+}
+
+TEST_F(ThreadRanksTest, TheExitStatusTellsWhetherTheStartWasOver) {
+  for (const auto& rank : ranks_) EXPECT_EQ(rank->failure_exit_status(), 1);
+  ranks_[0]->EndStart();
+  EXPECT_TRUE(Eventually([&] {
+    return ranks_[1]->failure_exit_status() == 3 &&
+           ranks_[2]->failure_exit_status() == 3;
+  }));
+  ranks_[2]->Fail(absl::InternalError("lost"));
+  for (const auto& rank : ranks_) {
+    EXPECT_TRUE(Eventually([&] { return !rank->status().ok(); }));
+    EXPECT_EQ(rank->failure_exit_status(), 3);
+  }
+}
+
+TEST_F(ThreadRanksTest, AFailureInTheStartStaysOne) {
+  ranks_[1]->Fail(absl::InternalError("no disk"));
+  EXPECT_TRUE(Eventually([&] { return !ranks_[0]->status().ok(); }));
+  ranks_[0]->EndStart();
+  for (const auto& rank : ranks_) EXPECT_EQ(rank->failure_exit_status(), 1);
+}
+
+TEST(RankRuntimeTest, AloneTheExitStatusTellsTheSame) {
+  auto runtime = RankRuntime::Init(nullptr, nullptr, absl::Minutes(1));
+  ASSERT_TRUE(runtime.ok());
+  ASSERT_TRUE((*runtime)->Start(Facts()).ok());
+  EXPECT_EQ((*runtime)->failure_exit_status(), 1);
+  (*runtime)->EndStart();
+  EXPECT_EQ((*runtime)->failure_exit_status(), 3);
+  EXPECT_TRUE((*runtime)->Finish().ok());
+}
+
+TEST_F(ThreadRanksTest, WhatAllHaveAgreedOnIsToldAsItIs) {
+  std::vector<std::thread> threads;
+  for (auto& rank : ranks_) {
+    threads.emplace_back([&rank] {
+      const auto group = rank->MakeGroup("start");
+      ASSERT_TRUE(group.ok());
+      RankReport report;
+      report.host = "b";
+      if (rank->rank() == 1) report.status = absl::NotFoundError("no file");
+      const absl::Status agreed = ExchangeReports(**group, report).status();
+      rank->Fail(agreed);
+      EXPECT_EQ(rank->status().message(), "rank 1 on host 'b': no file");
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST_F(ThreadRanksTest, RanksPartInOrder) {
