@@ -80,17 +80,19 @@ absl::StatusOr<MoeLayerGroups> ProcessGroups::MakeLayerGroups(
 
   // Every rank must come to the same answer, for Split is collective: all
   // expert groups, not only this rank's, must have a shape.
-  groups.expert_shape = {1, placement.expert_degree()};
   bool hierarchical = true;
   for (int r = 0; hierarchical && r < world_->size(); ++r) {
     const absl::StatusOr<NodeShape> shape =
         topology.ShapeOf(placement.ExpertGroup(r));
     hierarchical =
         shape.ok() && shape->num_nodes > 1 && shape->ranks_per_node > 1;
-    if (hierarchical && r == rank) groups.expert_shape = *shape;
   }
+  groups.expert_shape = topology.ShapeOf(expert).value_or(
+      NodeShape{placement.expert_degree(), 1});
   if (!hierarchical) {
-    groups.expert_shape = {1, placement.expert_degree()};
+    if (groups.expert_shape.num_nodes > 1) {
+      groups.expert_shape = {placement.expert_degree(), 1};
+    }
     return groups;
   }
   const int per_node = groups.expert_shape.ranks_per_node;

@@ -27,7 +27,10 @@ struct MoeLayerGroups {
   Communicator* expert_cross = nullptr;     // [N] same place in their nodes
   Communicator* expert_replicas = nullptr;  // [L]
   Communicator* expert_peers = nullptr;     // [ep / L]
-  NodeShape expert_shape;  // N x G; 1 x ep where the two above are null
+  // How the expert group lies on nodes, for the cost of its messages: N x G;
+  // where `expert_node` is null, 1 x ep in one node, N x 1 with a rank on each
+  // of N, and ep x 1, as if all messages left the node, for any other.
+  NodeShape expert_shape;
 };
 
 // All groups of one rank, made once and owned here; layers with the same

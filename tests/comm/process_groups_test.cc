@@ -63,6 +63,43 @@ TEST(ProcessGroupsTest, LayersWithEqualDegreesShareTheirGroups) {
   });
 }
 
+struct ShapeCase {
+  const char* what;
+  std::vector<int> node_of_rank;
+  MoeLayerDegrees degrees;
+  std::vector<NodeShape> expected;  // by rank
+};
+
+std::vector<NodeShape> Four(NodeShape shape) {
+  return std::vector<NodeShape>(4, shape);
+}
+
+// The planner takes the cost of messages from it.
+TEST(ProcessGroupsTest, TheShapeOfAnExpertGroupTellsWhichMessagesLeaveANode) {
+  const NodeShape in_node = {1, 2}, apart = {2, 1};
+  const std::vector<ShapeCase> cases = {
+      {"pairs in nodes", {0, 0, 1, 1}, {0, 2, 2, 1}, Four(in_node)},
+      {"one on each node", {0, 0, 1, 1}, {0, 2, 2, 2}, Four(apart)},
+      {"a pair in a node and one that is not",
+       {0, 0, 1, 2},
+       {0, 2, 2, 1},
+       {in_node, in_node, apart, apart}},
+      {"four, unevenly", {0, 0, 0, 1}, {0, 4, 4, 1}, Four({4, 1})},
+      {"four on two nodes", {0, 0, 1, 1}, {0, 4, 4, 1}, Four({2, 2})}};
+  for (const ShapeCase& test : cases) {
+    const auto topology = Topology::FromNodeIds(test.node_of_rank);
+    ASSERT_TRUE(topology.ok()) << topology.status();
+    const auto layout = ParallelLayout::Create(4, 1, {test.degrees});
+    ASSERT_TRUE(layout.ok()) << layout.status();
+    RunGroups(*topology, *layout, [&](ProcessGroups& groups) {
+      const NodeShape& shape = groups.moe_layer(0).expert_shape;
+      const NodeShape& expected = test.expected[groups.world().rank()];
+      EXPECT_EQ(shape.num_nodes, expected.num_nodes) << test.what;
+      EXPECT_EQ(shape.ranks_per_node, expected.ranks_per_node) << test.what;
+    });
+  }
+}
+
 TEST(ProcessGroupsTest, AbortEndsEveryGroupAndNamesTheStep) {
   const auto layout = ParallelLayout::Create(4, 2, {{0, 2, 2, 2}});
   ASSERT_TRUE(layout.ok()) << layout.status();
