@@ -33,64 +33,73 @@ HWY_INLINE VF Activate(VF v) {
   return v;
 }
 
-// Turns the finished sums [rows][2L] of one panel into y.
+// Turns the finished sums [panels][rows][2L] of neighbouring panels into y, row
+// by row, so that y is written in long runs.
 template <GemmEpilogue kEpilogue>
-void FinishPanelAs(const PanelGemm& gemm, const GemmPiece& piece, size_t panel,
-                   const float* sums) {
+void FinishPanelsAs(const PanelGemm& gemm, const GemmPiece& piece,
+                    size_t first_panel, size_t num_panels, const float* sums) {
   const DF d;
   const size_t lanes = hn::Lanes(d);
-  const size_t begin = panel * 2 * lanes;
-  const size_t columns =
-      std::min(2 * lanes, static_cast<size_t>(gemm.out_features) - begin);
+  const size_t panel_sums = (piece.row_end - piece.row_begin) * 2 * lanes;
+  const size_t begin = first_panel * 2 * lanes;
+  const size_t end = std::min(begin + num_panels * 2 * lanes,
+                              static_cast<size_t>(gemm.out_features));
   // The last panel may be narrower than its vectors: it goes through copies.
-  const bool whole = columns == 2 * lanes;
-  HWY_ALIGN float edge[2 * hn::MaxLanes(d)] = {};
-  VF bias[2] = {hn::Zero(d), hn::Zero(d)};
-  if (gemm.bias != nullptr) {
-    const float* from = gemm.bias + begin;
-    if (!whole) {
-      std::memcpy(edge, from, columns * sizeof(float));
-      from = edge;
-    }
-    bias[0] = hn::LoadU(d, from);
-    bias[1] = hn::LoadU(d, from + lanes);
+  const size_t narrow = (end - begin) % (2 * lanes);
+  HWY_ALIGN float edge_bias[2 * hn::MaxLanes(d)] = {};
+  HWY_ALIGN float edge_y[2 * hn::MaxLanes(d)] = {};
+  if (gemm.bias != nullptr && narrow > 0) {
+    std::memcpy(edge_bias, gemm.bias + end - narrow, narrow * sizeof(float));
   }
+  const auto finish = [&](const float* from, const float* bias,
+                          const float* residual, float* y) HWY_ATTR {
+    for (size_t i = 0; i < 2 * lanes; i += lanes) {
+      VF v = hn::LoadU(d, from + i);
+      if (bias != nullptr) v = hn::Add(v, hn::LoadU(d, bias + i));
+      v = Activate<kEpilogue>(v);
+      if (residual != nullptr) v = hn::Add(v, hn::LoadU(d, residual + i));
+      hn::StoreU(v, d, y + i);
+    }
+  };
   for (int64_t r = piece.row_begin; r < piece.row_end; ++r) {
-    VF v[2];
-    for (int half = 0; half < 2; ++half) {
-      v[half] = hn::LoadU(d, sums + half * lanes);
-      v[half] = Activate<kEpilogue>(hn::Add(v[half], bias[half]));
+    float* y = gemm.y + r * gemm.y_stride;
+    const float* residual = gemm.residual == nullptr
+                                ? nullptr
+                                : gemm.residual + r * gemm.residual_stride;
+    const float* from = sums;
+    size_t c = begin;
+    for (; c + 2 * lanes <= end; c += 2 * lanes) {
+      finish(from, gemm.bias == nullptr ? nullptr : gemm.bias + c,
+             residual == nullptr ? nullptr : residual + c, y + c);
+      from += panel_sums;
+    }
+    if (narrow > 0) {
+      if (residual != nullptr) {
+        std::memcpy(edge_y, residual + c, narrow * sizeof(float));
+      }
+      finish(from, gemm.bias == nullptr ? nullptr : edge_bias,
+             residual == nullptr ? nullptr : edge_y, edge_y);
+      std::memcpy(y + c, edge_y, narrow * sizeof(float));
     }
     sums += 2 * lanes;
-    float* y = gemm.y + r * gemm.y_stride + begin;
-    if (gemm.residual != nullptr) {
-      const float* from = gemm.residual + r * gemm.residual_stride + begin;
-      if (!whole) {
-        std::memcpy(edge, from, columns * sizeof(float));
-        from = edge;
-      }
-      v[0] = hn::Add(v[0], hn::LoadU(d, from));
-      v[1] = hn::Add(v[1], hn::LoadU(d, from + lanes));
-    }
-    float* to = whole ? y : edge;
-    hn::StoreU(v[0], d, to);
-    hn::StoreU(v[1], d, to + lanes);
-    if (!whole) std::memcpy(y, edge, columns * sizeof(float));
   }
 }
 
-void FinishPanel(const PanelGemm& gemm, const GemmPiece& piece, size_t panel,
-                 const float* sums) {
+void FinishPanels(const PanelGemm& gemm, const GemmPiece& piece,
+                  size_t first_panel, size_t num_panels, const float* sums) {
   switch (gemm.epilogue) {
     case GemmEpilogue::kNone:
-      return FinishPanelAs<GemmEpilogue::kNone>(gemm, piece, panel, sums);
+      return FinishPanelsAs<GemmEpilogue::kNone>(gemm, piece, first_panel,
+                                                 num_panels, sums);
     case GemmEpilogue::kGeluTanh:
-      return FinishPanelAs<GemmEpilogue::kGeluTanh>(gemm, piece, panel, sums);
+      return FinishPanelsAs<GemmEpilogue::kGeluTanh>(gemm, piece, first_panel,
+                                                     num_panels, sums);
     case GemmEpilogue::kGeluErf:
-      return FinishPanelAs<GemmEpilogue::kGeluErf>(gemm, piece, panel, sums);
+      return FinishPanelsAs<GemmEpilogue::kGeluErf>(gemm, piece, first_panel,
+                                                    num_panels, sums);
     case GemmEpilogue::kSquaredRelu:
-      return FinishPanelAs<GemmEpilogue::kSquaredRelu>(gemm, piece, panel,
-                                                       sums);
+      return FinishPanelsAs<GemmEpilogue::kSquaredRelu>(
+          gemm, piece, first_panel, num_panels, sums);
   }
 }
 
@@ -166,10 +175,12 @@ class BlockMultiplier {
   }
 
   // One panel, of which a block is used by many tiles. While tile t computes,
-  // its share of `next_w`, the next weights, and next_x(t) are brought nearer.
-  template <typename NextX>
+  // its share of `next_w`, the next weights, and `row_bytes` from next_row(t)
+  // on are brought nearer.
+  template <typename NextRow>
   void Block(const uint8_t* w, size_t num_k, const float* x, float* sums,
-             bool first, const uint8_t* next_w, const NextX& next_x) const {
+             bool first, const uint8_t* next_w, const NextRow& next_row,
+             size_t row_bytes) const {
     const size_t row_sums = 2 * hn::Lanes(DF());
     const TileTable* table = &table_;
     if (num_tiles_ >= kMinTilesToExpand && dtype_ != DType::kF32) {
@@ -185,9 +196,10 @@ class BlockMultiplier {
     const size_t k_bytes = row_sums * table_.element_bytes;
     prefetch.weights_step =
         next_w == nullptr ? 0 : (k_bytes + num_tiles_ - 1) / num_tiles_;
+    prefetch.row_step = (row_bytes + num_k - 1) / num_k;
     ForEachTile([&](size_t tile, size_t row, size_t tile_rows) {
       prefetch.weights = next_w + tile * num_k * prefetch.weights_step;
-      prefetch.x = next_x(tile);
+      prefetch.row = reinterpret_cast<const uint8_t*>(next_row(tile));
       table->blocked[tile_rows - 1](w, 0, prefetch, num_k, x + row * kRowStride,
                                     sums + row * row_sums, 0, first);
     });
@@ -250,9 +262,7 @@ void RunStreamed(const PanelGemm& gemm, const GemmPiece& piece, uint64_t job,
       multiplier.Stream(w + k * k_bytes, num_panels, std::min(block_k, in - k),
                         x + k * rows, sums, k == 0);
     }
-    for (size_t p = 0; p < num_panels; ++p) {
-      FinishPanel(gemm, piece, panel + p, sums + p * rows * columns);
-    }
+    FinishPanels(gemm, piece, panel, num_panels, sums);
     panel += num_panels;
   }
 }
@@ -272,6 +282,7 @@ void RunBlocked(const PanelGemm& gemm, const GemmPiece& piece,
   float* sums = scratch.sums(num_panels * rows * columns);
   float* x = scratch.x(rows * kRowStride);
   const uint8_t* weight = gemm.weight + piece.panel_begin * panel_bytes;
+  const float* y = gemm.y + piece.panel_begin * columns;
   for (size_t k = 0; k < in; k += kBlockK) {
     const size_t num_k = std::min(kBlockK, in - k);
     CopyBlockOfX(gemm, piece, k, num_k, x);
@@ -284,18 +295,21 @@ void RunBlocked(const PanelGemm& gemm, const GemmPiece& piece,
       } else if (!last_k) {
         next = weight + (k + num_k) * k_bytes;
       }
-      float* panel_sums = sums + p * rows * columns;
-      // Of the next block of activations, a row during each tile. (With few
+      // During each tile, a row of what comes next: the next block of
+      // activations, or after the last one the sums' way to y. (With few
       // panels there are more rows than tiles: the rest is not foreseen.)
-      multiplier.Block(w, num_k, x, panel_sums, k == 0, next,
-                       [&](size_t tile) -> const float* {
-                         const size_t row = p * multiplier.num_tiles() + tile;
-                         if (last_k || row >= rows) return x;
-                         return RowOfX(gemm, piece.row_begin + row) + k + num_k;
-                       });
-      if (last_k) FinishPanel(gemm, piece, piece.panel_begin + p, panel_sums);
+      const auto next_row = [&](size_t tile) -> const float* {
+        const size_t row = p * multiplier.num_tiles() + tile;
+        if (row >= rows) return x;
+        const int64_t r = piece.row_begin + row;
+        return last_k ? y + r * gemm.y_stride : RowOfX(gemm, r) + k + num_k;
+      };
+      const size_t row_floats = last_k ? num_panels * columns : kBlockK;
+      multiplier.Block(w, num_k, x, sums + p * rows * columns, k == 0, next,
+                       next_row, row_floats * sizeof(float));
     }
   }
+  FinishPanels(gemm, piece, piece.panel_begin, num_panels, sums);
 }
 
 void RunPiece(const PanelGemm& gemm, const GemmPiece& piece, uint64_t job,

@@ -94,11 +94,12 @@ constexpr int PanelsPerTile() {
 struct TilePrefetch {
   // Streamed panels: so far ahead of each use, into the first-level cache.
   size_t ahead = 0;
-  // Blocked panels: these two move on with each step, the one by so many bytes,
-  // the other by an element; into the second-level cache.
+  // Blocked panels: these two move on by so many bytes with each step; into the
+  // second-level cache.
   const uint8_t* weights = nullptr;
   size_t weights_step = 0;
-  const float* x = nullptr;
+  const uint8_t* row = nullptr;
+  size_t row_step = 0;
 };
 
 // sums[p][r][0, 2L) (+)= x[r][0, num_k) W_p[0, num_k)[0, 2L), starting from
@@ -130,15 +131,16 @@ HWY_NOINLINE void Tile(const uint8_t* HWY_RESTRICT w, size_t panel_bytes,
     }
   }
   const size_t ahead = prefetch.ahead;
-  const size_t next_step = prefetch.weights_step;
+  const size_t w_step = prefetch.weights_step;
+  const size_t row_step = prefetch.row_step;
   const uint8_t* next_w = prefetch.weights;
-  const float* next_x = prefetch.x;
+  const uint8_t* next_row = prefetch.row;
   for (size_t k = 0; k < num_k; ++k) {
     if constexpr (kBlocked) {
       __builtin_prefetch(next_w, /*rw=*/0, /*locality=*/2);
-      __builtin_prefetch(next_x, /*rw=*/0, /*locality=*/2);
-      next_w += next_step;
-      ++next_x;
+      __builtin_prefetch(next_row, /*rw=*/0, /*locality=*/2);
+      next_w += w_step;
+      next_row += row_step;
     }
     MOE_UNROLL for (int p = 0; p < P; ++p) {
       VF low, high;
