@@ -83,6 +83,18 @@ absl::StatusOr<float> ConfigSection::Float(const std::string& field,
   return value;
 }
 
+absl::StatusOr<std::optional<double>> ConfigSection::Double(
+    const std::string& field, double min, double max) const {
+  if (!Has(field)) return std::nullopt;
+  const double value =
+      message_.GetReflection()->GetDouble(message_, &Find(field));
+  if (!(value >= min && value <= max)) {
+    return Error(field, absl::StrFormat("is %g; it must be in [%g, %g]", value,
+                                        min, max));
+  }
+  return value;
+}
+
 absl::StatusOr<absl::Duration> ConfigSection::Duration(
     const std::string& field, absl::Duration default_value, absl::Duration min,
     absl::Duration max) const {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,9 @@ class ConfigSection {
   // NaN is out of every range.
   absl::StatusOr<float> Float(const std::string& field, float default_value,
                               float min, float max) const;
+  // Nothing if unset.
+  absl::StatusOr<std::optional<double>> Double(const std::string& field,
+                                               double min, double max) const;
   absl::StatusOr<absl::Duration> Duration(const std::string& field,
                                           absl::Duration default_value,
                                           absl::Duration min,

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <limits>
 #include <sstream>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
@@ -15,6 +16,7 @@
 #include "kernels/core/status_macros.h"
 #include "proto/config.pb.h"
 #include "server/config_section.h"
+#include "server/parallel_config.h"
 
 namespace moe {
 namespace {
@@ -232,88 +234,6 @@ absl::Status ReadServer(const config::Server& proto,
   return absl::OkStatus();
 }
 
-// The largest that a number of ranks can be.
-constexpr int64_t kMaxRanks = 65536;
-
-absl::StatusOr<std::vector<MoeDegreesOption>> ReadMoeLayers(
-    const ConfigSection& section) {
-  std::vector<MoeDegreesOption> layers;
-  for (const ConfigSection& entry : section.NestedEach("moe_layers")) {
-    MoeDegreesOption degrees;
-    if (!entry.Has("layer")) {
-      return entry.Error("layer",
-                         "is required: the layer's index in the model");
-    }
-    ASSIGN_OR_RETURN(degrees.layer, entry.Integer("layer", 0, 0, kMaxRanks));
-    ASSIGN_OR_RETURN(degrees.expert_degree,
-                     entry.Integer("expert_degree", 0, 1, kMaxRanks));
-    ASSIGN_OR_RETURN(degrees.slice_degree,
-                     entry.Integer("slice_degree", 0, 1, kMaxRanks));
-    for (const MoeDegreesOption& earlier : layers) {
-      if (earlier.layer == degrees.layer) {
-        return entry.Error("layer", absl::StrCat("is ", degrees.layer,
-                                                 ", as in an entry before"));
-      }
-    }
-    layers.push_back(degrees);
-  }
-  return layers;
-}
-
-std::optional<ExchangeKind> ReadExchange(config::Parallel::Exchange exchange) {
-  switch (exchange) {
-    case config::Parallel::FLAT:
-      return ExchangeKind::kFlat;
-    case config::Parallel::HIERARCHICAL:
-      return ExchangeKind::kHierarchical;
-    case config::Parallel::COORDINATED:
-      return ExchangeKind::kCoordinated;
-    case config::Parallel::REPLICATED:
-      return ExchangeKind::kReplicated;
-    default:
-      return std::nullopt;
-  }
-}
-
-absl::Status ReadParallel(const config::Parallel& proto,
-                          const ConfigSection& section, ServerConfig& out) {
-  ParallelOptions& parallel = out.engine.parallel;
-  ASSIGN_OR_RETURN(out.world_size,
-                   section.Integer("world_size", 0, 1, kMaxRanks));
-  ASSIGN_OR_RETURN(out.nodes, section.Integer("nodes", 0, 1, kMaxRanks));
-  ASSIGN_OR_RETURN(parallel.tensor_degree,
-                   section.Integer("tensor_degree", 0, 1, kMaxRanks));
-  ASSIGN_OR_RETURN(parallel.expert_degree,
-                   section.Integer("expert_degree", 0, 1, kMaxRanks));
-  ASSIGN_OR_RETURN(parallel.slice_degree,
-                   section.Integer("slice_degree", 0, 1, kMaxRanks));
-  ASSIGN_OR_RETURN(parallel.layers, ReadMoeLayers(section));
-  parallel.exchange = ReadExchange(proto.exchange());
-  if (section.Has("node_shape")) {
-    const auto shape = ParseNodeShape(proto.node_shape());
-    if (!shape.ok()) {
-      return section.Error(
-          "node_shape", absl::StrCat("is \"", proto.node_shape(),
-                                     "\"; it must be \"NxG\", such as \"4x2\" "
-                                     "for 4 machines with 2 ranks each"));
-    }
-    parallel.nodes = *shape;
-  }
-  ASSIGN_OR_RETURN(out.connect_timeout,
-                   section.Duration("connect_timeout", out.connect_timeout,
-                                    absl::Seconds(1), absl::Hours(1)));
-  ASSIGN_OR_RETURN(parallel.start_timeout,
-                   section.Duration("start_timeout", parallel.start_timeout,
-                                    absl::Seconds(1), absl::Hours(24)));
-  ASSIGN_OR_RETURN(parallel.step_timeout,
-                   section.Duration("step_timeout", parallel.step_timeout,
-                                    absl::Seconds(1), absl::Hours(24)));
-  ASSIGN_OR_RETURN(parallel.watchdog,
-                   section.Duration("watchdog", parallel.watchdog,
-                                    absl::Seconds(1), absl::Hours(1)));
-  return absl::OkStatus();
-}
-
 void ReadLog(const config::Log& proto, ServerConfig& out) {
   switch (proto.level()) {
     case config::Log::DEBUG:
@@ -351,8 +271,12 @@ absl::StatusOr<ServerConfig> ParseServerConfig(const std::string& text,
   RETURN_IF_ERROR(ReadModel(proto.model(), root.Nested("model"), config));
   RETURN_IF_ERROR(ReadEngine(proto.engine(), root.Nested("engine"), config));
   RETURN_IF_ERROR(ReadServer(proto.server(), root.Nested("server"), config));
-  RETURN_IF_ERROR(
-      ReadParallel(proto.parallel(), root.Nested("parallel"), config));
+  ASSIGN_OR_RETURN(ParallelConfig parallel,
+                   ReadParallel(proto.parallel(), root.Nested("parallel")));
+  config.engine.parallel = std::move(parallel.options);
+  config.world_size = parallel.world_size;
+  config.nodes = parallel.nodes;
+  config.connect_timeout = parallel.connect_timeout;
   ReadLog(proto.log(), config);
   config.text = text;
   return config;

@@ -1,12 +1,13 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <vector>
 
 #include "absl/time/time.h"
-#include "comm/exchange_cost_model.h"
 #include "comm/exchange_kind.h"
 #include "comm/topology.h"
+#include "engine/config/parallel_cost_options.h"
 
 namespace moe {
 
@@ -29,8 +30,11 @@ struct ParallelOptions {
 
   // Always this exchange, in every MoE layer and step.
   std::optional<ExchangeKind> exchange;
-  // What messages cost; empty: measured at start.
-  std::optional<ExchangeCosts> costs;
+  // Sequences that decode at a time, over all ranks, in the step that is to be
+  // fast.
+  int64_t decode_batch = 8;
+  // What the machines can do; what is empty is measured at the start.
+  CostOptions costs;
   // Pretend that consecutive ranks make such nodes; empty: as MPI finds them.
   std::optional<NodeShape> nodes;
 

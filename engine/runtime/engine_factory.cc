@@ -30,6 +30,12 @@ void LogLayout(const EngineInfo& info) {
                   {"tensor_degree", absl::StrCat(info.tensor_degree)},
                   {"data_degree", absl::StrCat(info.data_degree)},
                   {"expert_x_slice_degrees", absl::StrJoin(layers, ",")}});
+  // To be pasted into `parallel` of a configuration.
+  LogEngineEvent(EngineLogLevel::kInfo, "layout_costs",
+                 {{"parallel", info.costs},
+                  {"measured", info.costs_measured},
+                  {"measure_seconds",
+                   absl::StrCat(absl::ToDoubleSeconds(info.costs_time))}});
   for (const std::string& reason : info.layout_reasons) {
     LogEngineEvent(EngineLogLevel::kInfo, "layout_reason", {{"why", reason}});
   }

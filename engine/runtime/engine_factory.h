@@ -68,7 +68,12 @@ struct EngineInfo {
   int data_degree = 1;
   std::vector<MoeLayerDegrees> moe_layers;  // in order
   std::vector<std::string> layout_reasons;  // for operators, a sentence each
-  std::vector<RankInfo> ranks;              // all of them, by rank
+  // What the layout was chosen by, of several ranks: MachineCosts::ToText(),
+  // what of it was measured, and in which time.
+  std::string costs;
+  std::string costs_measured;
+  absl::Duration costs_time;
+  std::vector<RankInfo> ranks;  // all of them, by rank
 };
 
 struct LoadedEngine {

@@ -11,7 +11,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
-#include "comm/exchange_cost_measurement.h"
 #include "comm/topology.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/config/parallel_plan.h"
@@ -19,6 +18,7 @@
 #include "engine/runtime/load_checks.h"
 #include "engine/runtime/memory_budget.h"
 #include "engine/runtime/rank_agreement.h"
+#include "engine/runtime/rank_costs.h"
 #include "engine/runtime/usable_cpus.h"
 #include "kernels/core/cpu_features.h"
 #include "kernels/core/status_macros.h"
@@ -57,7 +57,9 @@ class RankLoader {
   bool alone() const { return rank_.groups == nullptr; }
 
   absl::Status OpenGroups();
-  absl::Status Open();   // the checkpoint
+  absl::Status Open();  // the checkpoint
+  absl::Status Meet();  // the other ranks: what they have and share
+  void StartThreads();
   absl::Status Lay();    // the model over the ranks; collective
   absl::Status Pack();   // weights; collective
   absl::Status Cache();  // its size
@@ -73,6 +75,7 @@ class RankLoader {
   std::vector<RankReport> reports_;  // of all ranks, at the last agreement
   int num_sharers_ = 1;              // ranks of this machine
   CpuShare cpu_share_;
+  RankResources resources_;  // of all ranks
   std::unique_ptr<Checkpoint> checkpoint_;
   std::optional<ParallelPlan> plan_;
   ModelParallel parallel_;
@@ -84,7 +87,11 @@ absl::StatusOr<LoadedRank> RankLoader::Load() {
   RETURN_IF_ERROR(OpenGroups());
   RETURN_IF_ERROR(Agree(Open()));
   // In here ranks wait for each other: who fails must say so at once.
-  absl::Status packed = Lay();
+  absl::Status packed = Meet();
+  if (packed.ok()) {
+    StartThreads();
+    packed = Lay();
+  }
   if (packed.ok()) packed = Pack();
   if (!packed.ok() && !alone()) rank_.groups->loading().Abort(packed);
   own_.load_seconds = absl::ToDoubleSeconds(absl::Now() - start);
@@ -159,22 +166,14 @@ absl::Status RankLoader::Open() {
   return absl::OkStatus();
 }
 
-absl::Status RankLoader::Lay() {
-  const ModelConfig& model = checkpoint_->config();
-  if (alone()) {
-    // There is one layout; options may ask for another in vain.
-    RETURN_IF_ERROR(PlanParallel(model, options_.parallel, Topology::OneNode(1),
-                                 parallel_.exchange.costs, RankResources())
-                        .status());
-    local_ = model;
-    rank_.vocab = {0, model.vocab_size};
-    return CheckWeightsFit(model, CountParameters(model).total,
-                           options_.weight_dtype, 1);
-  }
+absl::Status RankLoader::Meet() {
+  if (alone()) return absl::OkStatus();
   const int own = ranks_->rank();
-  RankResources resources;
-  resources.weight_dtype = options_.weight_dtype;
-  resources.memory_bytes = std::numeric_limits<int64_t>::max();
+  resources_.weight_dtype = options_.weight_dtype;
+  resources_.decode_batch = options_.parallel.decode_batch;
+  resources_.cache_tokens =
+      options_.engine.num_blocks * options_.engine.block_size;
+  resources_.memory_bytes = std::numeric_limits<int64_t>::max();
   std::vector<std::vector<int32_t>> cpus;
   int own_index = 0;
   for (int r = 0; r < ranks_->size(); ++r) {
@@ -189,27 +188,60 @@ absl::Status RankLoader::Lay() {
     const int64_t sharers = std::count_if(
         reports_.begin(), reports_.end(),
         [&](const RankReport& other) { return other.host == report.host; });
-    resources.memory_bytes =
-        std::min(resources.memory_bytes, report.available_bytes / sharers);
+    resources_.memory_bytes =
+        std::min(resources_.memory_bytes, report.available_bytes / sharers);
     if (report.host != own_.host) continue;
     num_sharers_ = static_cast<int>(sharers);
     if (r == own) own_index = static_cast<int>(cpus.size());
     cpus.push_back(report.cpus);
   }
   cpu_share_ = ShareOfCpus(cpus, own_index);
-  resources.cache_tokens =
-      options_.engine.num_blocks * options_.engine.block_size;
+  return absl::OkStatus();
+}
 
-  ExchangeCosts costs;
-  if (options_.parallel.costs.has_value()) {
-    costs = *options_.parallel.costs;
-  } else {
-    ASSIGN_OR_RETURN(costs, MeasureExchangeCosts(rank_.groups->loading(),
-                                                 ranks_->topology()));
+void RankLoader::StartThreads() {
+  const int num_cpus = static_cast<int>(own_.cpus.size());
+  const int fair_threads = std::max(1, num_cpus / cpu_share_.num_ranks);
+  const int num_threads =
+      options_.num_threads > 0 ? options_.num_threads : fair_threads;
+  std::vector<int32_t> cpus = own_.cpus;
+  if (options_.pin_threads && cpu_share_.num_ranks > 1 &&
+      num_threads * cpu_share_.num_ranks <= num_cpus) {
+    // Else the ranks would pin their threads to the same CPUs.
+    cpus.assign(own_.cpus.begin() + cpu_share_.index * num_threads,
+                own_.cpus.begin() + (cpu_share_.index + 1) * num_threads);
   }
+  const ScopedCpuBinding binding(cpus);
+  rank_.threads =
+      std::make_unique<ThreadPool>(num_threads, options_.pin_threads);
+  rank_.stream = std::make_unique<CpuStream>(*rank_.threads);
+  own_.num_threads = num_threads;
+}
+
+absl::Status RankLoader::Lay() {
+  const ModelConfig& model = checkpoint_->config();
+  if (alone()) {
+    // There is one layout; options may ask for another in vain.
+    RETURN_IF_ERROR(PlanParallel(model, options_.parallel, Topology::OneNode(1),
+                                 parallel_.exchange.costs, RankResources())
+                        .status());
+    local_ = model;
+    rank_.vocab = {0, model.vocab_size};
+    return CheckWeightsFit(model, CountParameters(model).total,
+                           options_.weight_dtype, 1);
+  }
+  CpuStream stream(*rank_.threads);
+  ASSIGN_OR_RETURN(
+      const FoundCosts found,
+      FindCosts(options_.parallel.costs, rank_.groups->loading(),
+                ranks_->topology(), options_.weight_dtype, stream));
+  const ExchangeCosts& costs = found.costs.exchange;
+  resources_.read_bytes_per_second = found.costs.read_bytes_per_second;
+  resources_.flops_per_second = found.costs.flops_per_second;
   ASSIGN_OR_RETURN(plan_, PlanParallel(model, options_.parallel,
-                                       ranks_->topology(), costs, resources));
-  ASSIGN_OR_RETURN(parallel_.shard, RankShard::Of(model, plan_->layout, own));
+                                       ranks_->topology(), costs, resources_));
+  ASSIGN_OR_RETURN(parallel_.shard,
+                   RankShard::Of(model, plan_->layout, ranks_->rank()));
   RETURN_IF_ERROR(CheckWeightsFit(model, parallel_.shard.CountParameters(model),
                                   options_.weight_dtype, num_sharers_));
   RETURN_IF_ERROR(rank_.groups->OpenLayout(plan_->layout));
@@ -223,27 +255,13 @@ absl::Status RankLoader::Lay() {
   rank_.info.data_degree = plan_->layout.data_degree();
   rank_.info.moe_layers = plan_->moe_layers;
   rank_.info.layout_reasons = plan_->why;
+  rank_.info.costs = found.costs.ToText();
+  rank_.info.costs_measured = found.measured;
+  rank_.info.costs_time = found.time;
   return absl::OkStatus();
 }
 
 absl::Status RankLoader::Pack() {
-  const int num_cpus = static_cast<int>(own_.cpus.size());
-  const int fair_threads = std::max(1, num_cpus / cpu_share_.num_ranks);
-  const int num_threads =
-      options_.num_threads > 0 ? options_.num_threads : fair_threads;
-  std::vector<int32_t> cpus = own_.cpus;
-  if (options_.pin_threads && cpu_share_.num_ranks > 1 &&
-      num_threads * cpu_share_.num_ranks <= num_cpus) {
-    // Else the ranks would pin their threads to the same CPUs.
-    cpus.assign(own_.cpus.begin() + cpu_share_.index * num_threads,
-                own_.cpus.begin() + (cpu_share_.index + 1) * num_threads);
-  }
-  {
-    const ScopedCpuBinding binding(cpus);
-    rank_.threads =
-        std::make_unique<ThreadPool>(num_threads, options_.pin_threads);
-  }
-  rank_.stream = std::make_unique<CpuStream>(*rank_.threads);
   ModelOptions model_options;
   model_options.weight_dtype = options_.weight_dtype;
   model_options.max_rows = options_.engine.max_step_tokens;
@@ -259,13 +277,12 @@ absl::Status RankLoader::Pack() {
   info.parameters = CountParameters(info.model);
   info.weight_bytes = rank_.model->weight_bytes();
   info.weight_dtype = options_.weight_dtype;
-  info.num_threads = num_threads;
+  info.num_threads = static_cast<int>(own_.num_threads);
   info.isa = ChosenIsa();
   info.checkpoint_description = checkpoint_->Description();
   info.checkpoint_warnings = checkpoint_->warnings();
   own_.read_bytes = checkpoint_->bytes_read();
   own_.weight_bytes = info.weight_bytes;
-  own_.num_threads = num_threads;
   // The packed weights are copies: let go of the files before memory is
   // counted.
   checkpoint_.reset();

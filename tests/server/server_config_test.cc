@@ -131,6 +131,13 @@ TEST_F(ServerConfigTest, EveryFieldIsRead) {
       moe_layers { layer: 5 slice_degree: 2 }
       exchange: HIERARCHICAL
       node_shape: "4x2"
+      decode_batch: 32
+      costs {
+        in_node { latency: '5us' per_message: '1.5us' bytes_per_second: 5e9 }
+        across { per_message: '0s' }
+        read_bytes_per_second: 12.5e9
+        flops_per_second: 2e11
+      }
       connect_timeout: "10s"
       start_timeout: "5m"
       step_timeout: "20s"
@@ -153,6 +160,18 @@ TEST_F(ServerConfigTest, EveryFieldIsRead) {
   ASSERT_TRUE(parallel.nodes.has_value());
   EXPECT_EQ(parallel.nodes->num_nodes, 4);
   EXPECT_EQ(parallel.nodes->ranks_per_node, 2);
+  EXPECT_EQ(parallel.decode_batch, 32);
+  const CostOptions& costs = parallel.costs;
+  EXPECT_TRUE(costs.in_node.is_complete());
+  EXPECT_EQ(costs.in_node.latency, absl::Microseconds(5));
+  EXPECT_EQ(costs.in_node.per_message, absl::Nanoseconds(1500));
+  EXPECT_EQ(costs.in_node.bytes_per_second, 5e9);
+  EXPECT_EQ(costs.across.latency, std::nullopt);
+  EXPECT_EQ(costs.across.per_message, absl::ZeroDuration());
+  EXPECT_EQ(costs.across.bytes_per_second, std::nullopt);
+  EXPECT_EQ(costs.copy_bytes_per_second, std::nullopt);
+  EXPECT_EQ(costs.read_bytes_per_second, 12.5e9);
+  EXPECT_EQ(costs.flops_per_second, 2e11);
   EXPECT_EQ(config->connect_timeout, absl::Seconds(10));
   EXPECT_EQ(parallel.start_timeout, absl::Minutes(5));
   EXPECT_EQ(parallel.step_timeout, absl::Seconds(20));
@@ -266,6 +285,48 @@ TEST_F(ServerConfigTest, ErrorsOfParallelNameTheEntry) {
               4, "parallel.moe_layers[1].layer is 1, as in an entry before");
   ExpectError(model + "parallel { moe_layers { layer: 1\n slice_degree: 0 } }",
               3, "parallel.moe_layers[0].slice_degree is 0");
+}
+
+TEST_F(ServerConfigTest, ErrorsOfCostsNameTheField) {
+  const std::string model = "model { path: \"models/tiny\" }\n";
+  ExpectError(model + "parallel { decode_batch: 0 }", 2,
+              "parallel.decode_batch is 0; it must be in [1, 1048576]");
+  ExpectError(model + "parallel { costs {\n in_node { latency: \"far\" } } }",
+              3, "parallel.costs.in_node.latency is \"far\"");
+  ExpectError(model + "parallel { costs { across { per_message: \"-1us\" } } }",
+              2, "parallel.costs.across.per_message is -1us; it must be in");
+  ExpectError(model + "parallel { costs { across { bytes_per_second: 0 } } }",
+              2,
+              "parallel.costs.across.bytes_per_second is 0; it must be in "
+              "[1000, 1e+18]");
+  ExpectError(model + "parallel { costs { copy_bytes_per_second: -1 } }", 2,
+              "parallel.costs.copy_bytes_per_second is -1");
+  ExpectError(model + "parallel { costs { read_bytes_per_second: inf } }", 2,
+              "parallel.costs.read_bytes_per_second is inf");
+  ExpectError(model + "parallel { costs { flops_per_second: nan } }", 2,
+              "parallel.costs.flops_per_second is nan");
+}
+
+TEST_F(ServerConfigTest, CostsAsTheLogTellsThemAreTakenAsTheyWere) {
+  MachineCosts measured;
+  measured.exchange.in_node = {absl::Nanoseconds(1234.5),
+                               absl::Nanoseconds(87.6), 5.4321e9};
+  measured.exchange.across = {absl::Microseconds(51.3), absl::ZeroDuration(),
+                              123456789.0};
+  measured.exchange.copy_bytes_per_second = 0.98765e10;
+  measured.read_bytes_per_second = 14.7e9;
+  measured.flops_per_second = 1.0 / 3 * 1e12;
+  const std::string text = measured.Rounded().ToText();
+  const auto config =
+      Parse("model { path: \"models/tiny\" }\nparallel { " + text + " }");
+  ASSERT_TRUE(config.ok()) << config.status();
+  const MachineCosts again = MachineCosts().With(config->engine.parallel.costs);
+  EXPECT_EQ(again.ToText(), text);
+  const MachineCosts rounded = measured.Rounded();
+  EXPECT_EQ(again.exchange.in_node.base, rounded.exchange.in_node.base);
+  EXPECT_EQ(again.exchange.across.bytes_per_second,
+            rounded.exchange.across.bytes_per_second);
+  EXPECT_EQ(again.flops_per_second, rounded.flops_per_second);
 }
 
 TEST_F(ServerConfigTest, EndOfTextIdsAreTokenIds) {

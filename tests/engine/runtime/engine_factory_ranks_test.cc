@@ -31,10 +31,12 @@ LoadEngineOptions GoldenOptions() {
   options.engine.block_size = 4;
   options.engine.max_step_tokens = 64;
   options.engine.max_running_sequences = 16;
-  options.parallel.costs = ExchangeCosts{
+  options.parallel.costs = {
       .in_node = {absl::Microseconds(5), absl::Microseconds(1), 5e9},
       .across = {absl::Microseconds(50), absl::Microseconds(5), 1e9},
-      .copy_bytes_per_second = 1e10};
+      .copy_bytes_per_second = 1e10,
+      .read_bytes_per_second = 1e10,
+      .flops_per_second = 1.5e11};
   return options;
 }
 
@@ -194,8 +196,9 @@ TEST(EngineFactoryRanksInfoTest, SaysWhatEachRankLoadedAndWhyTheLayout) {
   SetEngineLogSink([&](EngineLogLevel, const std::string& event,
                        const EngineLogFields&) { events.push_back(event); });
   LoadEngineOptions options = GoldenOptions();
-  options.parallel.costs.reset();  // measured
-  options.engine.num_blocks = 0;   // automatic
+  options.parallel.costs = {};  // measured
+  options.parallel.decode_batch = 77;
+  options.engine.num_blocks = 0;  // automatic
   options.engine.block_size = 16;
   options.num_threads = 0;
   {
@@ -208,16 +211,33 @@ TEST(EngineFactoryRanksInfoTest, SaysWhatEachRankLoadedAndWhyTheLayout) {
       EXPECT_GT(rank.read_bytes, 0);
       EXPECT_GE(rank.num_threads, 1);
     }
-    EXPECT_FALSE(info.layout_reasons.empty());
+    ASSERT_FALSE(info.layout_reasons.empty());
+    EXPECT_THAT(info.layout_reasons[0],
+                HasSubstr("a decode step of 77 sequences"));
+    EXPECT_EQ(info.costs_measured, "links, copying, reading, computing");
+    EXPECT_GT(info.costs_time, absl::ZeroDuration());
     EXPECT_EQ(info.moe_layers.size(), 3u);
     EXPECT_TRUE(info.kv_cache_automatic);
     EXPECT_EQ(info.num_blocks, 16 * 64 / 16);
     EXPECT_EQ(ranks.engine().options().num_blocks, info.num_blocks);
   }
   SetEngineLogSink({});
-  for (const char* event : {"layout", "layout_reason", "rank_loaded"}) {
+  for (const char* event :
+       {"layout", "layout_costs", "layout_reason", "rank_loaded"}) {
     EXPECT_THAT(events, Contains(event));
   }
+}
+
+TEST(EngineFactoryRanksInfoTest, WhatIsConfiguredIsNotMeasured) {
+  LoadEngineOptions options = GoldenOptions();
+  ThreadRankEngine ranks(Topology::OneNode(2), [&](int) { return options; });
+  EXPECT_EQ(ranks.info().costs_measured, "none");
+  EXPECT_EQ(ranks.info().costs,
+            "costs { in_node { latency: '5us' per_message: '1us' "
+            "bytes_per_second: 5000000000 } across { latency: '50us' "
+            "per_message: '5us' bytes_per_second: 1000000000 } "
+            "copy_bytes_per_second: 10000000000 read_bytes_per_second: "
+            "10000000000 flops_per_second: 150000000000 }");
 }
 
 TEST(EngineFactoryRanksInfoTest, ShardsHoldLessThanTheWhole) {
