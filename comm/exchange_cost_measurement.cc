@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
-#include <memory>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -18,45 +18,143 @@ namespace {
 constexpr size_t kSmallBytes = 64;
 constexpr size_t kLargeBytes = 256 << 10;
 constexpr int kManyMessages = 8;
+constexpr int kMostFarPeers = 32;  // about; bounds how long it takes
 
 // Exchanges that follow each other without a barrier: as ranks leave a barrier
-// at different times, what comes after it cannot be timed one by one.
-constexpr int kInARow = 5;
+// at different times, what comes after it cannot be timed one by one. A rank
+// may be one exchange ahead of another, and then finds every second message
+// there already: a row must be even.
+constexpr int kSmallInARow = 6;
+constexpr int kLargeInARow = 2;
+// Rows that warm up: the first opens connections, and waits for the barrier.
+constexpr int kWarmRows = 2;
 
-// Seconds that one exchange of `num_messages` with the next ranks, one after
-// the other and around again, takes in a row of them.
-absl::StatusOr<double> MedianSeconds(Communicator& group, int num_messages,
-                                     size_t bytes, int repetitions) {
-  const int size = group.size();
-  std::vector<std::byte> out(bytes), in(num_messages * bytes);
+// With whom this rank exchanges. Always mutual: messages in one direction alone
+// wait for acknowledgements as those of no exchange of tokens do.
+struct LinkPeers {
+  std::vector<int> one;     // of them; or none
+  std::vector<int> places;  // of other nodes' ranks, those at this one's place
+  std::vector<int> all;
+};
+
+// Seconds that one exchange of `messages` with each of `peers` takes in a row
+// of them; 0 without peers.
+absl::StatusOr<double> MedianSeconds(Communicator& group,
+                                     const std::vector<int>& peers,
+                                     int messages, size_t bytes, int in_a_row,
+                                     int repetitions) {
+  std::vector<std::byte> out(bytes), in(messages * peers.size() * bytes);
   std::vector<SendBuffer> sends;
   std::vector<ReceiveBuffer> receives;
-  for (int i = 0; i < num_messages; ++i) {
-    const int distance = 1 + i % (size - 1);
-    sends.push_back({(group.rank() + distance) % size, out.data(), bytes});
-    receives.push_back({(group.rank() + size - distance) % size,
-                        in.data() + i * bytes, bytes});
+  for (int i = 0; i < messages; ++i) {
+    for (int peer : peers) {
+      sends.push_back({peer, out.data(), bytes});
+      receives.push_back({peer, in.data() + receives.size() * bytes, bytes});
+    }
   }
   RETURN_IF_ERROR(group.Barrier());
   std::vector<double> seconds;
-  for (int i = 0; i <= repetitions; ++i) {
+  for (int i = -kWarmRows; i < repetitions; ++i) {
     const Deadline clock(absl::InfiniteDuration());
-    for (int j = 0; j < kInARow; ++j) {
+    for (int j = 0; j < in_a_row; ++j) {
       RETURN_IF_ERROR(group.Exchange(sends, receives, "MeasureLinkCost"));
     }
-    // The first row warms up, and waits for the others' barrier.
-    if (i > 0) {
-      seconds.push_back(absl::ToDoubleSeconds(clock.Elapsed()) / kInARow);
+    if (i >= 0) {
+      seconds.push_back(absl::ToDoubleSeconds(clock.Elapsed()) / in_a_row);
     }
   }
   std::nth_element(seconds.begin(), seconds.begin() + seconds.size() / 2,
                    seconds.end());
-  return seconds[seconds.size() / 2];
+  return peers.empty() ? 0 : seconds[seconds.size() / 2];
 }
 
-LinkCost Worse(const LinkCost& a, const LinkCost& b) {
-  return {std::max(a.base, b.base), std::max(a.per_message, b.per_message),
-          std::min(a.bytes_per_second, b.bytes_per_second)};
+// The worst of the group's ranks, equal on all.
+absl::StatusOr<LinkCost> MeasureLinks(Communicator& group,
+                                      const LinkPeers& peers, int repetitions) {
+  LinkCost cost;
+  cost.bytes_per_second = std::numeric_limits<double>::infinity();
+  const auto count = [](const std::vector<int>& ranks) {
+    return static_cast<double>(ranks.size());
+  };
+  struct Numbers {
+    double peers, places;
+  } numbers = {count(peers.all), count(peers.places)};
+  std::vector<Numbers> of_ranks(group.size());
+  RETURN_IF_ERROR(group.AllGather(&numbers, sizeof(numbers), of_ranks.data()));
+  for (const Numbers& r : of_ranks) {
+    numbers = {std::max(numbers.peers, r.peers),
+               std::max(numbers.places, r.places)};
+  }
+  if (numbers.peers == 0) return cost;
+  if (repetitions < 1) {
+    return absl::InvalidArgumentError(
+        "MeasureLinkCost: repetitions must be positive");
+  }
+  const int messages = numbers.peers > 1 ? 1 : kManyMessages;
+  struct Seconds {
+    double one, many, large;
+  } mine;
+  ASSIGN_OR_RETURN(mine.many,
+                   MedianSeconds(group, peers.all, messages, kSmallBytes,
+                                 kSmallInARow, repetitions));
+  ASSIGN_OR_RETURN(mine.one, MedianSeconds(group, peers.one, 1, kSmallBytes,
+                                           kSmallInARow, repetitions));
+  ASSIGN_OR_RETURN(mine.large,
+                   MedianSeconds(group, peers.places, 1, kLargeBytes,
+                                 kLargeInARow, repetitions));
+  std::vector<Seconds> ranks(group.size());
+  RETURN_IF_ERROR(group.AllGather(&mine, sizeof(mine), ranks.data()));
+  Seconds worst = ranks[0];
+  for (const Seconds& r : ranks) {
+    worst = {std::max(worst.one, r.one), std::max(worst.many, r.many),
+             std::max(worst.large, r.large)};
+  }
+  // one = base + o, many = base + many * o; noise must make neither negative.
+  const double many = numbers.peers * messages;
+  const double per_message =
+      std::clamp((worst.many - worst.one) / (many - 1), 0.0, worst.one);
+  const double base = worst.one - per_message;
+  cost.per_message = absl::Seconds(per_message);
+  cost.base = absl::Seconds(base);
+  const double transfer = std::max(
+      worst.large - base - numbers.places * per_message, 0.01 * worst.large);
+  cost.bytes_per_second = numbers.places * kLargeBytes / transfer;
+  return cost;
+}
+
+LinkPeers PeersInNode(const Topology& topology, int rank) {
+  LinkPeers peers;
+  const int place = topology.local_rank_of(rank);
+  for (int r : topology.ranks_on(topology.node_of(rank))) {
+    if (topology.local_rank_of(r) == (place ^ 1)) peers.one.push_back(r);
+    if (r != rank) peers.all.push_back(r);
+  }
+  peers.places = peers.all;
+  return peers;
+}
+
+LinkPeers PeersElsewhere(const Topology& topology, int rank) {
+  const int num_nodes = topology.num_nodes();
+  const int node = topology.node_of(rank), place = topology.local_rank_of(rank);
+  size_t largest = 1;
+  for (int n = 0; n < num_nodes; ++n) {
+    largest = std::max(largest, topology.ranks_on(n).size());
+  }
+  // Of many nodes, as they lie in a ring, those next to this one.
+  const int reach =
+      std::max(1, kMostFarPeers / (2 * static_cast<int>(largest)));
+  LinkPeers peers;
+  for (int n = 0; n < num_nodes; ++n) {
+    const int distance = std::abs(n - node);
+    if (n == node || std::min(distance, num_nodes - distance) > reach) continue;
+    for (int r : topology.ranks_on(n)) {
+      peers.all.push_back(r);
+      if (topology.local_rank_of(r) != place) continue;
+      peers.places.push_back(r);
+      if (n == (node ^ 1)) peers.one.push_back(r);
+    }
+  }
+  return peers;
 }
 
 bool IsMeasured(const LinkCost& cost) {
@@ -66,74 +164,39 @@ bool IsMeasured(const LinkCost& cost) {
 }  // namespace
 
 absl::StatusOr<LinkCost> MeasureLinkCost(Communicator& group, int repetitions) {
-  LinkCost cost;
-  cost.bytes_per_second = std::numeric_limits<double>::infinity();
-  const int peers = group.size() - 1;
-  if (peers == 0) return cost;
-  if (repetitions < 1) {
-    return absl::InvalidArgumentError(
-        "MeasureLinkCost: repetitions must be positive");
+  const int rank = group.rank(), size = group.size();
+  LinkPeers peers;
+  if ((rank ^ 1) < size) peers.one.push_back(rank ^ 1);
+  for (int r = 0; r < size; ++r) {
+    if (r != rank) peers.all.push_back(r);
   }
-  const int many = std::max(peers, kManyMessages);
-  struct Seconds {
-    double one, many, large;
-  } mine;
-  ASSIGN_OR_RETURN(mine.one, MedianSeconds(group, 1, kSmallBytes, repetitions));
-  ASSIGN_OR_RETURN(mine.many,
-                   MedianSeconds(group, many, kSmallBytes, repetitions));
-  ASSIGN_OR_RETURN(mine.large,
-                   MedianSeconds(group, peers, kLargeBytes, repetitions));
-  std::vector<Seconds> ranks(group.size());
-  RETURN_IF_ERROR(group.AllGather(&mine, sizeof(mine), ranks.data()));
-  Seconds worst = ranks[0];
-  for (const Seconds& r : ranks) {
-    worst = {std::max(worst.one, r.one), std::max(worst.many, r.many),
-             std::max(worst.large, r.large)};
-  }
-  // one = base + o, many = base + many * o; noise must make neither negative.
-  const double per_message =
-      std::clamp((worst.many - worst.one) / (many - 1), 0.0, worst.one);
-  const double base = worst.one - per_message;
-  cost.per_message = absl::Seconds(per_message);
-  cost.base = absl::Seconds(base);
-  const double transfer =
-      std::max(worst.large - base - peers * per_message, 0.01 * worst.large);
-  cost.bytes_per_second = peers * kLargeBytes / transfer;
-  return cost;
+  peers.places = peers.all;
+  return MeasureLinks(group, peers, repetitions);
 }
 
 absl::StatusOr<ExchangeCosts> MeasureExchangeCosts(Communicator& world,
                                                    const Topology& topology,
                                                    int repetitions) {
-  if (topology.world_size() != world.size()) {
+  const int size = world.size(), rank = world.rank();
+  if (topology.world_size() != size) {
     return absl::InvalidArgumentError(
-        absl::StrCat("MeasureExchangeCosts: the world has ", world.size(),
+        absl::StrCat("MeasureExchangeCosts: the world has ", size,
                      " ranks, the topology ", topology.world_size()));
   }
-  const int rank = world.rank();
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<Communicator> node,
-      world.Split(topology.node_of(rank), rank, "measure_in_node"));
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<Communicator> across,
-      world.Split(topology.local_rank_of(rank), rank, "measure_across"));
-  ExchangeCosts mine;
-  ASSIGN_OR_RETURN(mine.in_node, MeasureLinkCost(*node, repetitions));
-  ASSIGN_OR_RETURN(mine.across, MeasureLinkCost(*across, repetitions));
-  mine.copy_bytes_per_second = MeasureCopyBandwidth();
-
-  std::vector<ExchangeCosts> ranks(world.size());
-  RETURN_IF_ERROR(world.AllGather(&mine, sizeof(mine), ranks.data()));
-  ExchangeCosts worst = ranks[0];
-  for (const ExchangeCosts& r : ranks) {
-    worst.in_node = Worse(worst.in_node, r.in_node);
-    worst.across = Worse(worst.across, r.across);
-    worst.copy_bytes_per_second =
-        std::min(worst.copy_bytes_per_second, r.copy_bytes_per_second);
-  }
-  if (!IsMeasured(worst.in_node)) worst.in_node = worst.across;
-  if (!IsMeasured(worst.across)) worst.across = worst.in_node;
-  return worst;
+  const LinkPeers near = PeersInNode(topology, rank);
+  const LinkPeers far = PeersElsewhere(topology, rank);
+  ExchangeCosts costs;
+  ASSIGN_OR_RETURN(costs.in_node, MeasureLinks(world, near, repetitions));
+  ASSIGN_OR_RETURN(costs.across, MeasureLinks(world, far, repetitions));
+  const double copying = MeasureCopyBandwidth();
+  std::vector<double> copying_of(size);
+  RETURN_IF_ERROR(
+      world.AllGather(&copying, sizeof(copying), copying_of.data()));
+  costs.copy_bytes_per_second =
+      *std::min_element(copying_of.begin(), copying_of.end());
+  if (!IsMeasured(costs.in_node)) costs.in_node = costs.across;
+  if (!IsMeasured(costs.across)) costs.across = costs.in_node;
+  return costs;
 }
 
 double MeasureCopyBandwidth() {

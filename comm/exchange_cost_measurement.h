@@ -7,22 +7,24 @@
 
 namespace moe {
 
-// Measures the links of a group by exchanges of 64 bytes in one message and in
-// many (one to each peer, 8 at least), and of 256 KiB with each peer, in rows
-// of five; the median of `repetitions`, the worst of the ranks, equal on all.
-// In a group of one rank: no cost, infinite bandwidth. Collective. Takes some
+// Measures the links of a group by exchanges of 64 bytes with one other rank
+// and with all (of two ranks: eight messages), and of 256 KiB with all, in
+// rows; the median of `repetitions`, the worst of the ranks, equal on all. In a
+// group of one rank: no cost, infinite bandwidth. Collective. Takes some
 // milliseconds; for start-up.
 absl::StatusOr<LinkCost> MeasureLinkCost(Communicator& group,
-                                         int repetitions = 5);
+                                         int repetitions = 7);
 
 // All that PredictExchange needs, equal on all ranks: links in the nodes of
-// `topology`, links between the ranks at the same place in their nodes, and
-// copying; the worst of the world. Where no two ranks share a node, or all do,
-// both kinds of link cost what the other does. The imbalance is 1. Collective;
-// makes two groups of `world` for the time being.
+// `topology`, links between nodes, and copying; the worst of the world. As in
+// exchanges of tokens, all ranks send at once: between nodes 64 bytes to one
+// rank and to all of other nodes (about 32, of many nodes those next to the own
+// one), 256 KiB to those at the same place in their nodes. Where no two ranks
+// share a node, or all do, both kinds of link cost what the other does. The
+// imbalance is 1. Collective; about two hundred exchanges.
 absl::StatusOr<ExchangeCosts> MeasureExchangeCosts(Communicator& world,
                                                    const Topology& topology,
-                                                   int repetitions = 5);
+                                                   int repetitions = 7);
 
 // Bytes per second that this rank copies (read + written), over 4 MiB.
 double MeasureCopyBandwidth();
