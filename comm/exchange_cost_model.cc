@@ -20,13 +20,14 @@ absl::Duration TransferTime(const LinkCost& link, double bytes) {
   return absl::Seconds(bytes / link.bytes_per_second);
 }
 
-// `near` peers in the node, `far` elsewhere, `bytes` to each on average. Of
-// `rows` rows to send there are no more messages than rows.
+// `near` peers in the node, `far` elsewhere, `bytes` to each on average. Where
+// `rows` rows fall on these and the rank itself by chance, some peers get none
+// and no message.
 Cost ExchangeCost(const ExchangeCosts& costs, int near, int far, double bytes,
                   double rows = std::numeric_limits<double>::infinity()) {
   Cost cost;
   if (near + far == 0) return cost;
-  const double share = std::min(1.0, rows / (near + far));
+  const double share = 1 - std::pow(1 - 1.0 / (near + far + 1), rows);
   cost.messages =
       static_cast<int64_t>(std::ceil(std::min<double>(near + far, rows)));
   cost.bytes = bytes * (near + far);
@@ -151,7 +152,7 @@ ExchangePrediction PredictExchange(ExchangeKind kind,
       }
       // Results go to the ranks that have their tokens.
       Add(ExchangeCost(costs, places - 1, p - places,
-                       result_bytes * costs.imbalance / p),
+                       result_bytes * costs.imbalance / p, rows),
           sum);
       return sum;
     }

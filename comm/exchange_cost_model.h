@@ -58,8 +58,8 @@ struct ExchangePrediction {
 //   hierarchical  two exchanges, of G and of N ranks, and two transforms
 //   coordinated   flat among D ranks
 // and, for L > 1, an all-gather of m over the replicas after the way back. Row
-// counts go ahead in messages of few bytes. Fewer rows than peers make no more
-// messages than rows.
+// counts go ahead in messages of few bytes. Rows fall on ranks by chance: few
+// of them make fewer messages than there are peers.
 //   replicated    an all-gather of the tokens over the D groups (none if D is
 //                 1), then each rank's results to those that have the tokens, m
 //                 / p to each; no row counts

@@ -52,6 +52,24 @@ TEST(ExchangePlannerTest, MessageCountsAreThoseOfTheExchanges) {
             7 + 3 + 3 + 3 * 3);
 }
 
+TEST(ExchangePlannerTest, FewRowsReachOnlySomeRanks) {
+  ExchangeCosts costs = SlowMessages();
+  costs.across.bytes_per_second = costs.in_node.bytes_per_second = 1e18;
+  const auto us = [&](ExchangeKind kind, int64_t tokens) {
+    return absl::ToDoubleMicroseconds(
+        PredictExchange(kind, costs, {{4, 1}, 1}, {tokens, 1, kRowBytes}).time);
+  };
+  // Counts to all three; there and back a row goes to each with 1/4 and stays
+  // with 1/4, so that two rows miss a rank with 9/16.
+  EXPECT_NEAR(us(ExchangeKind::kFlat, 1), 3 * 15 + 45 + 2 * 3 * 15 * 1 / 4.,
+              .1);
+  EXPECT_NEAR(us(ExchangeKind::kFlat, 2), 3 * 15 + 45 + 2 * 3 * 15 * 7 / 16.,
+              .1);
+  // The token to all, its result to the one that has it.
+  EXPECT_NEAR(us(ExchangeKind::kReplicated, 1), 2 * 15 + 45 + 3 * 15 * 1 / 4.,
+              .1);
+}
+
 TEST(ExchangePlannerTest, PredictsCollectivesRoundByRound) {
   const ExchangeCosts costs = SlowMessages();
   const auto us = [](absl::Duration time) {
