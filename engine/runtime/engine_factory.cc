@@ -46,6 +46,7 @@ void LogLayout(const EngineInfo& info) {
                     {"host", rank.host},
                     {"read_bytes", absl::StrCat(rank.read_bytes)},
                     {"weight_bytes", absl::StrCat(rank.weight_bytes)},
+                    {"step_bytes", absl::StrCat(rank.step_bytes)},
                     {"threads", absl::StrCat(rank.num_threads)},
                     {"load_seconds",
                      absl::StrCat(absl::ToDoubleSeconds(rank.load_time))}});
@@ -79,6 +80,7 @@ void LogLoaded(const EngineInfo& info, const EngineOptions& options) {
        {"weight_bytes", absl::StrCat(info.weight_bytes)},
        {"kv_cache_bytes", absl::StrCat(info.kv_cache_bytes)},
        {"kv_cache_automatic", info.kv_cache_automatic ? "true" : "false"},
+       {"step_bytes", absl::StrCat(info.step_bytes)},
        {"kv_blocks", absl::StrCat(info.num_blocks)},
        {"block_size", absl::StrCat(info.block_size)},
        {"max_running_sequences", absl::StrCat(options.max_running_sequences)},

@@ -30,7 +30,8 @@ struct LoadEngineOptions {
   // Memory of each rank for keys and values. It counts where engine.num_blocks
   // is 0; if both are 0: kAutomaticKvFraction of the memory that is available
   // once all weights are in place, in equal parts for the ranks of a machine,
-  // and not more than max_running_sequences full contexts.
+  // less what the rows of a step may take there (MostStepBytes), and not more
+  // than max_running_sequences full contexts.
   int64_t kv_cache_bytes = 0;
   EngineOptions engine;
   // How the model is laid over the ranks, if there are several.
@@ -44,6 +45,7 @@ struct RankInfo {
   std::string host;
   int64_t read_bytes = 0;  // of the checkpoint
   int64_t weight_bytes = 0;
+  int64_t step_bytes = 0;  // as EngineInfo has it
   int num_threads = 0;
   absl::Duration load_time;
 };
@@ -57,6 +59,9 @@ struct EngineInfo {
   int64_t num_blocks = 0;
   int64_t block_size = 0;
   bool kv_cache_automatic = false;
+  // What the rows of a step may take beside them, however they choose experts;
+  // kept free of an automatic cache.
+  int64_t step_bytes = 0;
   DType weight_dtype = DType::kBf16;
   int num_threads = 0;
   std::string isa;  // "AVX2", "AVX3", ...: what the matrix kernels chose

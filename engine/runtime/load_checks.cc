@@ -94,7 +94,7 @@ absl::Status CheckWeightsFit(const ModelConfig& model, int64_t num_parameters,
 
 absl::StatusOr<int64_t> ChooseNumBlocks(const LoadEngineOptions& options,
                                         const ModelConfig& local,
-                                        int num_sharers) {
+                                        int num_sharers, int64_t step_bytes) {
   const EngineOptions& engine = options.engine;
   const int64_t block_bytes = KvCache::BlockBytes(local, engine.block_size);
   if (engine.num_blocks > 0) {
@@ -119,16 +119,21 @@ absl::StatusOr<int64_t> ChooseNumBlocks(const LoadEngineOptions& options,
   ASSIGN_OR_RETURN(const int64_t all_available, AvailableMemoryBytes());
   const int64_t available = all_available / num_sharers;
   const int64_t affordable = static_cast<int64_t>(
-      kAutomaticKvFraction * static_cast<double>(available) /
+      kAutomaticKvFraction * static_cast<double>(available - step_bytes) /
       static_cast<double>(block_bytes));
   const int64_t blocks_per_context =
       (local.max_positions + engine.block_size - 1) / engine.block_size;
   if (affordable < 1) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("only ", available,
-                     " bytes of memory are available beside the weights; one "
-                     "KV cache block needs ",
-                     block_bytes));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "only ", available,
+        " bytes of memory are available beside the weights; a step "
+        "of max_step_tokens ",
+        engine.max_step_tokens, " may need ", step_bytes,
+        " if all its rows choose experts of one rank, one KV cache "
+        "block ",
+        block_bytes,
+        ": lower max_step_tokens, or set kv_cache_bytes and rely on "
+        "rows that spread"));
   }
   return std::min(affordable,
                   blocks_per_context * engine.max_running_sequences);

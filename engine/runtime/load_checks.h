@@ -28,9 +28,10 @@ absl::Status CheckWeightsFit(const ModelConfig& model, int64_t num_parameters,
 
 // How many KV cache blocks this rank can have, to be called when the weights of
 // all `num_sharers` ranks of its machine are in place. `local`: the model with
-// this rank's key/value heads.
+// this rank's key/value heads. Where the options set no size, `step_bytes` are
+// left to the rows of a step (MostStepBytes).
 absl::StatusOr<int64_t> ChooseNumBlocks(const LoadEngineOptions& options,
                                         const ModelConfig& local,
-                                        int num_sharers);
+                                        int num_sharers, int64_t step_bytes);
 
 }  // namespace moe

@@ -70,8 +70,9 @@ std::string RankReport::Serialize() const {
   PutText(absl::string_view(reinterpret_cast<const char*>(cpus.data()),
                             cpus.size() * sizeof(int32_t)),
           &bytes);
-  for (int64_t number : {available_bytes, read_bytes, weight_bytes, num_blocks,
-                         num_threads, std::bit_cast<int64_t>(load_seconds)}) {
+  for (int64_t number :
+       {available_bytes, read_bytes, weight_bytes, step_bytes, num_blocks,
+        num_threads, std::bit_cast<int64_t>(load_seconds)}) {
     PutNumber(number, &bytes);
   }
   return bytes;
@@ -93,7 +94,7 @@ absl::StatusOr<RankReport> RankReport::Parse(absl::string_view bytes) {
   }
   for (int64_t* number :
        {&report.available_bytes, &report.read_bytes, &report.weight_bytes,
-        &report.num_blocks, &report.num_threads}) {
+        &report.step_bytes, &report.num_blocks, &report.num_threads}) {
     *number = reader.Number();
   }
   report.load_seconds = std::bit_cast<double>(reader.Number());

@@ -20,6 +20,7 @@ struct RankReport {
   int64_t available_bytes = 0;  // of memory, on its machine; 0: unknown
   int64_t read_bytes = 0;       // of the checkpoint
   int64_t weight_bytes = 0;
+  int64_t step_bytes = 0;  // that the rows of a step may take, at most
   int64_t num_blocks = 0;  // of KV cache that it can have
   int64_t num_threads = 0;
   double load_seconds = 0;

@@ -15,10 +15,12 @@
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/config/parallel_plan.h"
 #include "engine/config/rank_shard.h"
+#include "engine/runtime/engine_limits.h"
 #include "engine/runtime/load_checks.h"
 #include "engine/runtime/memory_budget.h"
 #include "engine/runtime/rank_agreement.h"
 #include "engine/runtime/rank_costs.h"
+#include "engine/runtime/rank_memory.h"
 #include "engine/runtime/usable_cpus.h"
 #include "kernels/core/cpu_features.h"
 #include "kernels/core/status_macros.h"
@@ -116,6 +118,7 @@ absl::StatusOr<LoadedRank> RankLoader::Load() {
   info.load_time = absl::Now() - start;
   for (const RankReport& report : reports_) {
     info.ranks.push_back({report.host, report.read_bytes, report.weight_bytes,
+                          report.step_bytes,
                           static_cast<int>(report.num_threads),
                           absl::Seconds(report.load_seconds)});
   }
@@ -291,8 +294,28 @@ absl::Status RankLoader::Pack() {
 
 absl::Status RankLoader::Cache() {
   rank_.engine = options_.engine;
-  ASSIGN_OR_RETURN(own_.num_blocks,
-                   ChooseNumBlocks(options_, *local_, num_sharers_));
+  const ModelConfig& model = rank_.info.model;
+  StepSize step;
+  step.max_rows = rank_.engine.max_step_tokens;
+  step.max_logit_rows = MaxLogitRows(rank_.engine);
+  if (alone()) {
+    own_.step_bytes = MostStepBytes(model, RankShard::Whole(model), {}, step);
+  } else {
+    step.data_degree = plan_->layout.data_degree();
+    step.gathers_logits = ranks_->rank() == 0;
+    const Topology& topology = ranks_->topology();
+    for (int node = 0; node < topology.num_nodes(); ++node) {
+      step.ranks_per_node =
+          std::max(step.ranks_per_node,
+                   static_cast<int>(topology.ranks_on(node).size()));
+    }
+    own_.step_bytes =
+        MostStepBytes(model, parallel_.shard, plan_->moe_layers, step);
+  }
+  rank_.info.step_bytes = own_.step_bytes;
+  ASSIGN_OR_RETURN(
+      own_.num_blocks,
+      ChooseNumBlocks(options_, *local_, num_sharers_, own_.step_bytes));
   rank_.engine.num_blocks = own_.num_blocks;
   return absl::OkStatus();
 }

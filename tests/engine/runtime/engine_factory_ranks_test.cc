@@ -210,6 +210,7 @@ TEST(EngineFactoryRanksInfoTest, SaysWhatEachRankLoadedAndWhyTheLayout) {
       EXPECT_GT(rank.weight_bytes, 0);
       EXPECT_GT(rank.read_bytes, 0);
       EXPECT_GE(rank.num_threads, 1);
+      EXPECT_GT(rank.step_bytes, 0);
     }
     ASSERT_FALSE(info.layout_reasons.empty());
     EXPECT_THAT(info.layout_reasons[0],

@@ -7,6 +7,7 @@
 #include "comm/exchange_kind.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/runtime/engine_log.h"
+#include "engine/runtime/load_checks.h"
 #include "engine/runtime/memory_budget.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -134,6 +135,35 @@ TEST(EngineFactoryTest, KvCacheBytesSetTheNumberOfBlocks) {
   const absl::Status status = LoadEngine(options).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("kv_cache_bytes"));
+}
+
+TEST(EngineFactoryTest, AnAutomaticKvCacheLeavesMemoryForTheRowsOfAStep) {
+  LoadEngineOptions options = GoldenOptions();
+  const absl::StatusOr<LoadedEngine> loaded = LoadEngine(options);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  // Alone, logits: of 4 sequences, and of 64 rows of prompts.
+  EXPECT_EQ(loaded->info.step_bytes,
+            (4 + 64) * loaded->info.model.vocab_size * 4);
+  const ModelConfig& model = loaded->info.model;
+  // A context that no memory holds shows what is affordable.
+  ModelConfig endless = model;
+  endless.max_positions = int64_t{1} << 40;
+  const absl::StatusOr<int64_t> available = AvailableMemoryBytes();
+  ASSERT_TRUE(available.ok()) << available.status();
+  const int64_t step_bytes = *available / 2;
+  const auto all = ChooseNumBlocks(options, endless, 1, 0);
+  const auto rest = ChooseNumBlocks(options, endless, 1, step_bytes);
+  ASSERT_TRUE(all.ok()) << all.status();
+  ASSERT_TRUE(rest.ok()) << rest.status();
+  // Memory is used by others, too.
+  EXPECT_NEAR(static_cast<double>(*rest), *all / 2.0, *all / 5.0);
+  const absl::Status none =
+      ChooseNumBlocks(options, endless, 1, *available * 2).status();
+  EXPECT_EQ(none.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(none.message()), HasSubstr("lower max_step_tokens"));
+  // Whoever sets a size takes the risk.
+  options.kv_cache_bytes = 10 * KvCache::BlockBytes(model, 16);
+  EXPECT_EQ(*ChooseNumBlocks(options, model, 1, *available * 2), 10);
 }
 
 TEST(EngineFactoryTest, AKvCacheThatMemoryCannotHoldIsRefused) {

@@ -22,6 +22,7 @@ RankReport ReportOf(int rank) {
   report.available_bytes = int64_t{1} << (40 + rank);
   report.read_bytes = 1000 + rank;
   report.weight_bytes = 2000 + rank;
+  report.step_bytes = 4000 + rank;
   report.num_blocks = 30 + rank;
   report.num_threads = 2;
   report.load_seconds = 0.25 * rank;
@@ -38,6 +39,7 @@ TEST(RankAgreementTest, ReportsComeToAllRanks) {
       EXPECT_EQ((*reports)[r].host, absl::StrCat("node", r));
       EXPECT_EQ((*reports)[r].cpus, (std::vector<int32_t>{r, r + 1}));
       EXPECT_EQ((*reports)[r].load_seconds, 0.25 * r);
+      EXPECT_EQ((*reports)[r].step_bytes, 4000 + r);
     }
   });
 }
