@@ -108,9 +108,8 @@ class RankRuntime::Impl {
   std::unique_ptr<IdleDoorbell> doorbell;
 
   mutable std::mutex mutex;
-  absl::Status failure;  // guarded by mutex
-  // The same: what a failure ends with; with a link, only once there is one.
-  int exit_status = kExitStartFailed;
+  absl::Status failure;                              // guarded by mutex
+  int exit_status = kExitStartFailed;                // the same; of failure
   std::vector<std::shared_ptr<Listener>> listeners;  // the same
   RankProgress progress;                             // the same
   bool progress_is_new = false;                      // the same
@@ -328,15 +327,11 @@ std::unique_ptr<RankRuntime::Subscription> RankRuntime::OnFailure(
 }
 
 void RankRuntime::Fail(const absl::Status& reason) {
-  if (impl_->link != nullptr) {
-    if (IsAgreed(reason)) {
-      impl_->link->FailTogether(reason);
-    } else {
-      impl_->link->Fail(reason);
-    }
-  } else {
-    impl_->OnJobFailure(absl::UnavailableError(reason.message()));
+  ControlLink* const link = impl_->link.get();
+  if (link == nullptr) {
+    return impl_->OnJobFailure(absl::UnavailableError(reason.message()));
   }
+  IsAgreed(reason) ? link->FailTogether(reason) : link->Fail(reason);
 }
 
 absl::Status RankRuntime::status() const {
@@ -353,9 +348,8 @@ void RankRuntime::EndStart() {
 }
 
 int RankRuntime::failure_exit_status() const {
-  if (impl_->link != nullptr) {
-    return impl_->link->started() ? kExitRankFailed : kExitStartFailed;
-  }
+  const ControlLink* const link = impl_->link.get();
+  if (link) return link->started() ? kExitRankFailed : kExitStartFailed;
   std::lock_guard lock(impl_->mutex);
   return impl_->exit_status;
 }
