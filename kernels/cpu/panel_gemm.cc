@@ -129,11 +129,11 @@ void CopyBlockOfX(const PanelGemm& gemm, const GemmPiece& piece, size_t k,
 // Intel's own prefetchers leave the first-level cache waiting: with this, a
 // Sapphire Rapids core reads 98 % instead of 85 % of what it can at one row,
 // and computes 1.6 times as fast at 14. AMD's reach 98 % unaided.
-size_t StreamAheadBytes() {
+TilePrefetch StreamPrefetch() {
 #if HWY_ARCH_X86
-  if (__builtin_cpu_is("amd")) return 0;
+  if (__builtin_cpu_is("amd")) return {};
 #endif
-  return 2048;
+  return {.near = 2048, .far = 16384};
 }
 
 // Adds steps of k to the sums [rows][2L] of panels.
@@ -157,18 +157,17 @@ class BlockMultiplier {
   // `num_panels` panels, 1 or max_panels(), that are read straight through.
   void Stream(const uint8_t* w, size_t num_panels, size_t num_k, const float* x,
               float* sums, bool first) const {
-    static const size_t ahead = StreamAheadBytes();
+    static const TilePrefetch ahead = StreamPrefetch();
     const size_t row_sums = 2 * hn::Lanes(DF());
     if (num_tiles_ == 1) {
       const TileFunction tile = num_panels == 1 ? table_.one_panel[rows_ - 1]
                                                 : table_.many_panels[rows_ - 1];
-      tile(w, panel_bytes_, {.ahead = ahead}, num_k, x, sums, rows_ * row_sums,
-           first);
+      tile(w, panel_bytes_, ahead, num_k, x, sums, rows_ * row_sums, first);
       return;
     }
     // The first tile brings what all read.
     ForEachTile([&](size_t tile, size_t row, size_t tile_rows) {
-      table_.one_panel[tile_rows - 1](w, 0, {.ahead = tile == 0 ? ahead : 0},
+      table_.one_panel[tile_rows - 1](w, 0, tile == 0 ? ahead : TilePrefetch(),
                                       num_k, x + row * kRowStride,
                                       sums + row * row_sums, 0, first);
     });

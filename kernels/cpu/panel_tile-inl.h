@@ -92,8 +92,11 @@ constexpr int PanelsPerTile() {
 // step, as a CPU can wait for a dozen lines at a time and a burst of more would
 // hold up the arithmetic. Addresses need not be valid.
 struct TilePrefetch {
-  // Streamed panels: so far ahead of each use, into the first-level cache.
-  size_t ahead = 0;
+  // Streamed panels: so many bytes ahead of each use, into the first-level
+  // cache, and, of a tile of one panel, into the second-level cache: while it
+  // computes longer than it reads, one stream alone asks for too little.
+  size_t near = 0;
+  size_t far = 0;
   // Blocked panels: these two move on by so many bytes with each step; into the
   // second-level cache.
   const uint8_t* weights = nullptr;
@@ -130,7 +133,8 @@ HWY_NOINLINE void Tile(const uint8_t* HWY_RESTRICT w, size_t panel_bytes,
       }
     }
   }
-  const size_t ahead = prefetch.ahead;
+  const size_t near = prefetch.near;
+  const size_t far = prefetch.far;
   const size_t w_step = prefetch.weights_step;
   const size_t row_step = prefetch.row_step;
   const uint8_t* next_w = prefetch.weights;
@@ -147,7 +151,10 @@ HWY_NOINLINE void Tile(const uint8_t* HWY_RESTRICT w, size_t panel_bytes,
       W::Load(w + p * panel_bytes, low, high);
       if constexpr (!kBlocked) {
         for (size_t line = 0; line < k_bytes; line += kLine) {
-          __builtin_prefetch(w + p * panel_bytes + ahead + line);
+          __builtin_prefetch(w + p * panel_bytes + near + line);
+          if constexpr (P == 1) {
+            __builtin_prefetch(w + far + line, /*rw=*/0, /*locality=*/2);
+          }
         }
       }
       MOE_UNROLL for (int r = 0; r < R; ++r) {
