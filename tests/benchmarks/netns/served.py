@@ -60,7 +60,7 @@ class Server:
 
     def __exit__(self, *_):
         # Of several ranks, rank 0 is the one to drain.
-        pid = re.search(r"event=starting.*?\bpid=(\d+)", self.log.read_text(encoding="utf-8"))
+        pid = re.search(r"^(?!.* rank=[1-9]).* event=starting .*?\bpid=(\d+)", self.log.read_text(encoding="utf-8"), re.M)
         if pid:
             subprocess.run(["kill", "-TERM", pid[1]], check=False)
         else:
@@ -69,6 +69,7 @@ class Server:
             self.process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             self.process.kill()
+            raise SystemExit(f"the server did not stop:\n{self.log.read_text(encoding='utf-8')}") from None
 
 
 def output(*command):
@@ -96,7 +97,7 @@ def main():
         with Server(binaries, directory, checkpoint, 1, "") as address:
             expected = answers(binaries, address)
             alone = load(binaries, address)
-        print(f"| one process | {alone['engine_step_ms_p50']:.2f} | {alone['inter_token_ms_p50']:.2f} | - |")
+        print(f"| one process | {alone['engine_step_ms_p50']:.2f} | {alone['inter_token_ms_p50']:.2f} | - |", flush=True)
         for title, layout in LAYOUTS:
             with Server(binaries, directory, checkpoint, ranks, layout) as address:
                 got = answers(binaries, address)
