@@ -33,7 +33,7 @@
 ABSL_FLAG(std::string, shape, "", "nodes x ranks to pretend; empty: real ones");
 ABSL_FLAG(int, replication, 1, "ranks that hold the same tokens");
 ABSL_FLAG(int, hidden, 1024, "float32 numbers in a row");
-ABSL_FLAG(int, repetitions, 6, "of each row; the median is reported");
+ABSL_FLAG(int, repetitions, 8, "of each row; the median is reported");
 // Even, or one rank's rows have half a round trip more than another's.
 ABSL_FLAG(int, row, 6, "exchanges that follow each other");
 ABSL_FLAG(std::vector<std::string>, kinds, {},
