@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""served.py BIN NP: a served model over the network that this runs in.
+"""served.py BIN NP [LAYOUT...]: a served model over the network that this runs in.
 
 Run by run.py on the first host of a virtual network; by hand:
   virtual_network --nodes=4 --ranks_per_node=2 --latency=1ms -- served.py bazel-bin 8
 
 Makes a random pyramid of 4, 8 and 16 experts, asks one process of moe_server
-for greedy answers, then NP ranks with each kind of exchange. Prints a Markdown
+for greedy answers, then NP ranks with each kind of exchange, or those named. Prints a Markdown
 row for each: the time of a decode step of eight sequences, the time between two
 tokens that a client sees, and whether the answers are the one process's. Exit
 status 1 if any is not.
@@ -99,6 +99,8 @@ def main():
             alone = load(binaries, address)
         print(f"| one process | {alone['engine_step_ms_p50']:.2f} | {alone['inter_token_ms_p50']:.2f} | - |", flush=True)
         for title, layout in LAYOUTS:
+            if len(sys.argv) > 3 and title not in sys.argv[3:]:
+                continue
             with Server(binaries, directory, checkpoint, ranks, layout) as address:
                 got = answers(binaries, address)
                 report = load(binaries, address)

@@ -28,6 +28,7 @@ namespace {
 
 constexpr char kNetwork[] = "tests/support/virtual_network";
 constexpr char kBenchmark[] = "tests/benchmarks/comm/exchange_benchmark";
+constexpr char kServed[] = "tests/benchmarks/netns/served.py";
 constexpr int kNotPossible = 77;
 
 struct Result {
@@ -169,6 +170,22 @@ TEST_F(VirtualNetworkTest, HierarchicalWinsWhereMessagesAreDear) {
   EXPECT_LT(rows["hierarchical"].predicted_us, 0.9 * rows["flat"].predicted_us)
       << result.output;
   EXPECT_LT(rows["hierarchical"].us, 0.9 * rows["flat"].us) << result.output;
+}
+
+TEST_F(VirtualNetworkTest, AServedModelGivesTheTokensOfOneProcess) {
+  const Result result = RunNetwork(
+      absl::StrCat("--nodes=4 --ranks_per_node=2 --latency=1ms -- python3 ",
+                   kServed, " . 8 hierarchical"));
+  EXPECT_EQ(result.code, 0) << result.output;
+  int equal = 0;
+  for (const std::string& line :
+       std::vector<std::string>(absl::StrSplit(result.output, '\n'))) {
+    if (absl::StartsWith(line, "| hierarchical |") &&
+        absl::EndsWith(line, "| equal |")) {
+      ++equal;
+    }
+  }
+  EXPECT_EQ(equal, 1) << result.output;
 }
 
 TEST_F(VirtualNetworkTest, LeavesNothingWhenItIsKilled) {
