@@ -61,7 +61,7 @@ class RankLoader {
   absl::Status OpenGroups();
   absl::Status Open();  // the checkpoint
   absl::Status Meet();  // the other ranks: what they have and share
-  void StartThreads();
+  absl::Status StartThreads();
   absl::Status Lay();    // the model over the ranks; collective
   absl::Status Pack();   // weights; collective
   absl::Status Cache();  // its size
@@ -90,10 +90,8 @@ absl::StatusOr<LoadedRank> RankLoader::Load() {
   RETURN_IF_ERROR(Agree(Open()));
   // In here ranks wait for each other: who fails must say so at once.
   absl::Status packed = Meet();
-  if (packed.ok()) {
-    StartThreads();
-    packed = Lay();
-  }
+  if (packed.ok()) packed = StartThreads();
+  if (packed.ok()) packed = Lay();
   if (packed.ok()) packed = Pack();
   if (!packed.ok() && !alone()) rank_.groups->loading().Abort(packed);
   own_.load_seconds = absl::ToDoubleSeconds(absl::Now() - start);
@@ -202,7 +200,7 @@ absl::Status RankLoader::Meet() {
   return absl::OkStatus();
 }
 
-void RankLoader::StartThreads() {
+absl::Status RankLoader::StartThreads() {
   const int num_cpus = static_cast<int>(own_.cpus.size());
   const int fair_threads = std::max(1, num_cpus / cpu_share_.num_ranks);
   const int num_threads =
@@ -215,10 +213,19 @@ void RankLoader::StartThreads() {
                 own_.cpus.begin() + (cpu_share_.index + 1) * num_threads);
   }
   const ScopedCpuBinding binding(cpus);
-  rank_.threads =
-      std::make_unique<ThreadPool>(num_threads, options_.pin_threads);
+  absl::StatusOr<std::unique_ptr<ThreadPool>> threads =
+      ThreadPool::Create(num_threads, options_.pin_threads);
+  if (!threads.ok()) {
+    return absl::Status(
+        threads.status().code(),
+        absl::StrCat("engine.threads is ", num_threads,
+                     options_.num_threads > 0 ? "" : " by default", ": ",
+                     threads.status().message()));
+  }
+  rank_.threads = *std::move(threads);
   rank_.stream = std::make_unique<CpuStream>(*rank_.threads);
   own_.num_threads = num_threads;
+  return absl::OkStatus();
 }
 
 absl::Status RankLoader::Lay() {

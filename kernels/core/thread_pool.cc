@@ -2,12 +2,22 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <cassert>
 #include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
+
+#include "absl/memory/memory.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 
 namespace moe {
 namespace {
@@ -64,6 +74,24 @@ void BindToCpu(int index) {
   }
 }
 
+std::string DescribeLimit(const char* name, __rlimit_resource_t resource,
+                          rlim_t unit) {
+  rlimit limit{};
+  if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+    return absl::StrCat(name, " unlimited");
+  }
+  return absl::StrCat(name, " ", limit.rlim_cur / unit,
+                      unit == 1024 ? " KiB" : "");
+}
+
+// What a process that gets no more threads may have run into.
+std::string DescribeThreadLimits() {
+  return absl::StrCat(DescribeLimit("ulimit -u:", RLIMIT_NPROC, 1), ", ",
+                      DescribeLimit("-v:", RLIMIT_AS, 1024), ", ",
+                      DescribeLimit("-s, of each thread:", RLIMIT_STACK, 1024),
+                      "; or pids.max of its control group");
+}
+
 }  // namespace
 
 // One loop at a time. Its tasks are claimed by counting `remaining_` down; who
@@ -72,15 +100,23 @@ void BindToCpu(int index) {
 // that comes late finds nothing to claim and delays nobody.
 class ThreadPool::Impl {
  public:
-  Impl(int num_threads, bool pin) {
+  // Once. After an error some threads run, for the destructor to end.
+  absl::Status Start(int num_threads, bool pin) {
     assert(num_threads >= 1);
     threads_.reserve(num_threads - 1);
     for (int worker = 1; worker < num_threads; ++worker) {
-      threads_.emplace_back([this, worker, pin] {
-        if (pin) BindToCpu(worker);
-        Work(worker);
-      });
+      try {
+        threads_.emplace_back([this, worker, pin] {
+          if (pin) BindToCpu(worker);
+          Work(worker);
+        });
+      } catch (const std::exception& error) {
+        return absl::ResourceExhaustedError(absl::StrCat(
+            "the system refuses thread ", worker + 1, " of ", num_threads, ": ",
+            error.what(), " (", DescribeThreadLimits(), ")"));
+      }
     }
+    return absl::OkStatus();
   }
 
   ~Impl() {
@@ -163,8 +199,25 @@ class ThreadPool::Impl {
   std::vector<std::thread> threads_;
 };
 
+absl::StatusOr<std::unique_ptr<ThreadPool>> ThreadPool::Create(int num_threads,
+                                                               bool pin) {
+  auto impl = std::make_unique<Impl>();
+  if (absl::Status started = impl->Start(num_threads, pin); !started.ok()) {
+    return started;
+  }
+  return absl::WrapUnique(new ThreadPool(std::move(impl)));
+}
+
+ThreadPool::ThreadPool(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
 ThreadPool::ThreadPool(int num_threads, bool pin)
-    : impl_(std::make_unique<Impl>(num_threads, pin)) {}
+    : impl_(std::make_unique<Impl>()) {
+  const absl::Status started = impl_->Start(num_threads, pin);
+  if (started.ok()) return;
+  std::fprintf(stderr, "ThreadPool: %s\n",
+               std::string(started.message()).c_str());
+  std::_Exit(1);
+}
 
 ThreadPool::~ThreadPool() = default;
 

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
 
 namespace moe {
 
@@ -14,7 +15,11 @@ namespace moe {
 class ThreadPool {
  public:
   // num_threads >= 1. `pin` binds worker i to the i-th CPU that the process may
-  // use (not the caller).
+  // use (not the caller). kResourceExhausted, with the limits of the process,
+  // if the system gives it fewer threads.
+  static absl::StatusOr<std::unique_ptr<ThreadPool>> Create(int num_threads,
+                                                            bool pin = false);
+  // For tests and benchmarks: ends the process where Create fails.
   explicit ThreadPool(int num_threads, bool pin = false);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -31,6 +36,7 @@ class ThreadPool {
 
  private:
   class Impl;
+  explicit ThreadPool(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

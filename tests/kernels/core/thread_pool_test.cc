@@ -1,8 +1,12 @@
 #include "kernels/core/thread_pool.h"
 
+#include <sys/resource.h>
+
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <thread>
 #include <vector>
 
@@ -92,6 +96,33 @@ TEST(ThreadPoolPinTest, PinnedWorkersRunAllTasks) {
   ThreadPool pool(3, /*pin=*/true);
   std::atomic<int> done{0};
   pool.ParallelFor(100, [&](int64_t, int) { done.fetch_add(1); });
+  EXPECT_EQ(done.load(), 100);
+}
+
+// In a child, whose address space has room for some stacks and not for 1024.
+TEST(ThreadPoolCreateTest, AThreadThatTheSystemRefusesIsAnError) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the sanitizer's shadow needs the address space";
+#endif
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  const auto create = [] {
+    const rlimit space = {rlim_t{1} << 30, RLIM_INFINITY};
+    setrlimit(RLIMIT_AS, &space);
+    const auto pool = ThreadPool::Create(1024);
+    std::fprintf(stderr, "%s\n", pool.status().ToString().c_str());
+    // What has been given back is there for a smaller one.
+    std::exit(ThreadPool::Create(4).ok() ? 7 : 1);
+  };
+  EXPECT_EXIT(create(), testing::ExitedWithCode(7),
+              "RESOURCE_EXHAUSTED.*refuses thread .* of 1024.*1048576 KiB");
+}
+
+TEST(ThreadPoolCreateTest, GivesAPoolOfThatManyThreads) {
+  const auto pool = ThreadPool::Create(3);
+  ASSERT_TRUE(pool.ok()) << pool.status();
+  EXPECT_EQ((*pool)->num_threads(), 3);
+  std::atomic<int> done{0};
+  (*pool)->ParallelFor(100, [&](int64_t, int) { done.fetch_add(1); });
   EXPECT_EQ(done.load(), 100);
 }
 
