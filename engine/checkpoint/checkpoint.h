@@ -55,6 +55,8 @@ class Checkpoint {
   // shape, dtype or range.
   virtual absl::StatusOr<HostWeight> Get(absl::string_view name) const = 0;
   virtual bool Has(absl::string_view name) const = 0;
+  // The files that a weight's parts are in, for messages; "" if there are none.
+  virtual std::string FilesOf(absl::string_view /*name*/) const { return ""; }
 
   // What `slice` names of the weight, row-major and without gaps, for a rank
   // that holds no more of it. Other bytes of the files are not read, however
@@ -99,6 +101,9 @@ struct CheckpointOptions {
   bool rope_double_cos_quirk = false;
   // 0: from the file, else the padded size.
   int64_t vocab_size = 0;
+  // Who says so, for messages, such as "the tokenizer x/tokenizer.json"; "": a
+  // setting.
+  std::string vocab_size_source = "";
   // Of the ranks that open the same files, this one compares every
   // num_ranks-th of the copies that tensor ranks left of a weight, and warns of
   // those. Not a setting of the files.

@@ -1,7 +1,9 @@
 #include "engine/checkpoint/deepspeed_checkpoint.h"
 
+#include "absl/algorithm/container.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -74,6 +76,20 @@ absl::Status DeepSpeedCheckpoint::CheckPartialChecksums(
 
 bool DeepSpeedCheckpoint::Has(absl::string_view name) const {
   return contents_.weights.contains(name);
+}
+
+std::string DeepSpeedCheckpoint::FilesOf(absl::string_view name) const {
+  const auto found = contents_.weights.find(name);
+  if (found == contents_.weights.end()) return "";
+  std::vector<std::string> paths;
+  for (const WeightPart& part : found->second.parts) {
+    const std::string& path = part.file->path();
+    if (absl::c_linear_search(paths, path)) continue;
+    paths.push_back(path);
+  }
+  if (paths.size() <= 2) return absl::StrJoin(paths, " or ");
+  return absl::StrCat("one of ", paths.size(), " files from ", paths.front(),
+                      " to ", paths.back());
 }
 
 }  // namespace moe

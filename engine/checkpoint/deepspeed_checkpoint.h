@@ -38,6 +38,7 @@ class DeepSpeedCheckpoint : public Checkpoint {
   absl::StatusOr<HostWeight> GetShard(absl::string_view name,
                                       const WeightSlice& slice) const override;
   bool Has(absl::string_view name) const override;
+  std::string FilesOf(absl::string_view name) const override;
   int64_t bytes_read() const override;
   std::vector<PartialChecksum> TakePartialChecksums() const override;
   absl::Status CheckPartialChecksums(absl::Span<const PartialChecksum> merged,

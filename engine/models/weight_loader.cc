@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/models/unfit_values.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -63,7 +64,8 @@ void WeightLoader::Report(int64_t elements) {
 
 absl::StatusOr<HostWeight> WeightLoader::Get(const std::string& name,
                                              absl::Span<const int64_t> dims,
-                                             const WeightSlice& slice) {
+                                             const WeightSlice& slice,
+                                             DType as) {
   absl::StatusOr<HostWeight> got =
       slice.whole() ? checkpoint_.Get(name) : checkpoint_.GetShard(name, slice);
   if (!got.ok()) return got.status();
@@ -91,7 +93,28 @@ absl::StatusOr<HostWeight> WeightLoader::Get(const std::string& name,
                                             view.ShapeString(),
                                             ", must be f32, f16 or bf16"));
   }
+  RETURN_IF_ERROR(CheckValues(name, view, as));
   return weight;
+}
+
+absl::Status WeightLoader::CheckValues(const std::string& name,
+                                       const TensorView& view, DType as) const {
+  const UnfitValues unfit = CountUnfitValues(view, as, stream_);
+  if (unfit.not_finite + unfit.too_large == 0) return absl::OkStatus();
+  std::string tensor = absl::StrCat("tensor ", name);
+  const std::string files = checkpoint_.FilesOf(name);
+  if (!files.empty()) absl::StrAppend(&tensor, " in ", files);
+  if (unfit.not_finite > 0) {
+    return absl::DataLossError(absl::StrCat(
+        tensor, ": ", unfit.not_finite, " of the ", view.num_elements(),
+        " values read are NaN or infinite: the file is damaged, or training "
+        "diverged before it was saved; use an earlier checkpoint"));
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      tensor, ": ", unfit.too_large, " of the ", view.num_elements(),
+      " values read are beyond the largest of ", DTypeName(as),
+      ": set model.weight_dtype to ",
+      as == DType::kF16 ? "BF16 or F32" : "F32"));
 }
 
 absl::StatusOr<WeightMatrix> WeightLoader::Pack(const std::string& name,
@@ -108,7 +131,7 @@ absl::StatusOr<WeightMatrix> WeightLoader::Matrix(const std::string& name,
                                                   int64_t out, int64_t in,
                                                   const WeightSlice& slice,
                                                   DType as) {
-  ASSIGN_OR_RETURN(const HostWeight weight, Get(name, {out, in}, slice));
+  ASSIGN_OR_RETURN(const HostWeight weight, Get(name, {out, in}, slice, as));
   return Pack(name, weight.view, as);
 }
 
@@ -127,7 +150,7 @@ absl::StatusOr<WeightMatrix> WeightLoader::VocabularyMatrix(
     const std::string& name) {
   ASSIGN_OR_RETURN(const HostWeight weight,
                    Get(name, {config().padded_vocab_size, config().hidden_size},
-                       VocabularySlice()));
+                       VocabularySlice(), dtype_));
   return Pack(name, weight.view.Rows(0, shard_.Vocab(config()).size()), dtype_);
 }
 
@@ -158,14 +181,16 @@ absl::StatusOr<Tensor> WeightLoader::Convert(const std::string& name,
 absl::StatusOr<Tensor> WeightLoader::Vector(const std::string& name,
                                             int64_t size,
                                             const WeightSlice& slice) {
-  ASSIGN_OR_RETURN(const HostWeight weight, Get(name, {size}, slice));
+  ASSIGN_OR_RETURN(const HostWeight weight,
+                   Get(name, {size}, slice, DType::kF32));
   return Convert(name, weight.view, DType::kF32);
 }
 
 absl::StatusOr<Tensor> WeightLoader::Table(const std::string& name,
                                            int64_t rows, int64_t columns,
                                            const WeightSlice& slice) {
-  ASSIGN_OR_RETURN(const HostWeight weight, Get(name, {rows, columns}, slice));
+  ASSIGN_OR_RETURN(const HostWeight weight,
+                   Get(name, {rows, columns}, slice, dtype_));
   return Convert(name, weight.view, dtype_);
 }
 

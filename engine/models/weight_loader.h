@@ -23,7 +23,9 @@ namespace moe {
 // their shapes against its configuration and converts them to what the layers
 // hold. One loader loads one model; not thread-safe. All errors name the
 // tensor: kNotFound if the checkpoint lacks it, kDataLoss if its shape or type
-// is not the configuration's, kResourceExhausted without memory.
+// is not the configuration's or a value is NaN or infinite, kInvalidArgument if
+// one is too large for the type it is kept in, kResourceExhausted without
+// memory.
 class WeightLoader {
  public:
   // All borrowed for the life of the loader. Matrices are packed as `dtype`.
@@ -68,10 +70,12 @@ class WeightLoader {
   int64_t packed_bytes() const { return packed_bytes_; }
 
  private:
-  // `dims` are of the whole weight.
+  // `dims` are of the whole weight; `as`: what it is going to be kept as.
   absl::StatusOr<HostWeight> Get(const std::string& name,
                                  absl::Span<const int64_t> dims,
-                                 const WeightSlice& slice);
+                                 const WeightSlice& slice, DType as);
+  absl::Status CheckValues(const std::string& name, const TensorView& view,
+                           DType as) const;
   WeightSlice VocabularySlice() const;
   absl::StatusOr<WeightMatrix> Pack(const std::string& name,
                                     const TensorView& source, DType as);

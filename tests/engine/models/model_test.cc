@@ -1,13 +1,16 @@
 #include "engine/models/model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "tests/engine/models/random_checkpoint.h"
 
@@ -83,6 +86,87 @@ TEST_F(LoadModelTest, NamesATensorOfTheWrongShapeOrType) {
             "or bf16");
 }
 
+TEST_F(LoadModelTest, RefusesValuesThatAreNotFinite) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float infinity = std::numeric_limits<float>::infinity();
+  // One of each kind that is read: matrices, tables, vectors.
+  for (const char* name :
+       {"embedding.weight", "position_embedding.weight",
+        "layers.0.attention_norm.weight", "layers.1.attention.qkv.bias",
+        "layers.2.attention.out.weight", "layers.0.mlp.down.bias",
+        "layers.1.moe.gate.weight", "layers.1.moe.coefficient.weight",
+        "layers.1.moe.coefficient.bias", "layers.3.experts.4.up.weight",
+        "final_norm.bias"}) {
+    for (const DType dtype : {DType::kF32, DType::kF16, DType::kBf16}) {
+      RandomCheckpoint checkpoint(SmallPrMoeConfig(), dtype);
+      int64_t count = 0;
+      checkpoint.Damage(name, [&](HostWeight& weight) {
+        count = weight.view.num_elements();
+        // The first and the last but one; odd sizes have a rest of both kinds.
+        for (const auto& [at, value] :
+             {std::pair<int64_t, float>{0, -infinity},
+              {std::max<int64_t>(1, count - 2), nan}}) {
+          if (dtype == DType::kF32) {
+            weight.owned.ptr<float>()[at] = value;
+          } else {
+            weight.owned.ptr<uint16_t>()[at] =
+                dtype == DType::kF16 ? FloatToHalf(value) : FloatToBf16(value);
+          }
+        }
+      });
+      const absl::Status status = Load(checkpoint).status();
+      EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+      EXPECT_EQ(status.message(),
+                absl::StrCat("tensor ", name, ": 2 of the ", count,
+                             " values read are NaN or infinite: the file is "
+                             "damaged, or training diverged before it was "
+                             "saved; use an earlier checkpoint"));
+    }
+  }
+}
+
+TEST_F(LoadModelTest, RefusesValuesThatTheTypeInMemoryDoesNotHold) {
+  struct Case {
+    float value;
+    DType file, memory;
+    bool fits;
+  };
+  for (const Case& c :
+       std::vector<Case>{{65519.0f, DType::kF32, DType::kF16, true},
+                         {-65520.0f, DType::kF32, DType::kF16, false},
+                         {65504.0f, DType::kF16, DType::kF16, true},
+                         {65280.0f, DType::kBf16, DType::kF16, true},
+                         {65536.0f, DType::kBf16, DType::kF16, false},
+                         {3.39e38f, DType::kF32, DType::kBf16, true},
+                         {3.4e38f, DType::kF32, DType::kBf16, false},
+                         {3.4e38f, DType::kF32, DType::kF32, true},
+                         {1e-44f, DType::kF32, DType::kF16, true}}) {
+    SCOPED_TRACE(c.value);
+    RandomCheckpoint checkpoint(SmallPrMoeConfig(), c.file);
+    checkpoint.Damage("layers.0.mlp.up.weight", [&](HostWeight& weight) {
+      if (c.file == DType::kF32) {
+        weight.owned.ptr<float>()[77] = c.value;
+      } else {
+        weight.owned.ptr<uint16_t>()[77] =
+            c.file == DType::kF16 ? FloatToHalf(c.value) : FloatToBf16(c.value);
+      }
+    });
+    const absl::Status status =
+        Load(checkpoint, {.weight_dtype = c.memory}).status();
+    if (c.fits) {
+      EXPECT_TRUE(status.ok()) << status;
+      continue;
+    }
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_TRUE(absl::StrContains(
+        status.message(),
+        absl::StrCat("tensor layers.0.mlp.up.weight: 1 of the 4608 values read "
+                     "are beyond the largest of ",
+                     DTypeName(c.memory))))
+        << status;
+  }
+}
+
 TEST_F(LoadModelTest, RefusesUnknownFamiliesAndOptions) {
   ModelConfig config = SmallPrMoeConfig();
   config.family = "bert";
@@ -104,9 +188,9 @@ class ForwardTest : public LoadModelTest {
   ForwardTest() {
     RandomCheckpoint checkpoint(SmallPrMoeConfig());
     checkpoint.Damage("embedding.weight", [](HostWeight& weight) {
-      // Token 100 poisons its row.
-      weight.owned.ptr<float>()[100 * 48] =
-          std::numeric_limits<float>::quiet_NaN();
+      // Token 100 poisons its row: the sum of its channels overflows.
+      float* row = weight.owned.ptr<float>() + 100 * 48;
+      std::fill(row, row + 48, 3e38f);
     });
     model_ = *Load(checkpoint, {.max_rows = 8});
     batch_.step_id = 9;
@@ -140,7 +224,8 @@ TEST_F(ForwardTest, APoisonedRowSpoilsNoOther) {
   const std::vector<float> good = logits_;
   batch_.token_ids[2] = 100;
   ASSERT_TRUE(Run().ok());
-  // (By bits: the logit of token 100, whose embedding it is, is NaN always.)
+  // (By bits: the logit of token 100, whose embedding it is, may be NaN
+  // always.)
   EXPECT_EQ(std::memcmp(logits_.data(), good.data(), 101 * sizeof(float)), 0);
   for (int i = 101; i < 2 * 101; ++i) EXPECT_TRUE(std::isnan(logits_[i])) << i;
   // The next user of the poisoned block sees nothing of it.

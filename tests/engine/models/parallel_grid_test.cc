@@ -211,7 +211,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{kPyramid, {8, 1, {1, 2, 4}, {8, 4, 2}}}),
     NameOf);
 
-// A token whose embedding is not finite spoils its own sequence alone.
+// A token whose channels do not add up in 32 bits, so that its norm is NaN,
+// spoils its own sequence alone.
 TEST(ParallelGridNanTest, OtherSequencesKeepTheirBits) {
   ModelConfig config = ConfigOf(kPyramid);
   config.tied_embeddings = false;
@@ -220,7 +221,8 @@ TEST(ParallelGridNanTest, OtherSequencesKeepTheirBits) {
   auto sequences = SomeSequences(config.vocab_size - 1);
   const int32_t token = static_cast<int32_t>(config.vocab_size) - 1;
   spoilt.Damage("embedding.weight", [&](HostWeight& weight) {
-    weight.owned.ptr<float>()[token * config.hidden_size + 3] = NAN;
+    float* row = weight.owned.ptr<float>() + token * config.hidden_size;
+    std::fill(row, row + config.hidden_size, 3e38f);
   });
   const auto want =
       RunParallel(clean, sequences, {{1, 1, {1, 1, 1}}, std::nullopt});

@@ -2,11 +2,14 @@
 // damage in any share is found.
 
 #include <atomic>
+#include <cstring>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "comm/parallel_layout.h"
@@ -134,6 +137,48 @@ TEST(ShardedLoadTest, DamageInAnyRanksShareIsFound) {
       EXPECT_GE(failures, 1) << name << " byte " << offset;
       WriteFileOrDie(path, good);
     }
+  }
+}
+
+// In the last of a weight's values, which one rank alone reads; its checksum is
+// compared when all is read.
+TEST(ShardedLoadTest, AValueThatIsNotFiniteInAnyRanksShareIsFound) {
+  TempCheckpoint damaged("prmoe_head");
+  const ModelConfig config = OpenOrDie(damaged.path())->config();
+  const std::string path = damaged.tag_path() + "/mp_rank_00_model_states.pt";
+  for (const char* name :
+       {"embedding.weight", "layers.0.mlp.down.weight",
+        "layers.1.attention.qkv.bias", "layers.3.mlp.up.bias"}) {
+    const std::string good = ReadFileOrDie(path);
+    std::string pattern;
+    {
+      const std::unique_ptr<Checkpoint> checkpoint = OpenOrDie(damaged.path());
+      const auto weight = checkpoint->Get(name);
+      ASSERT_TRUE(weight.ok()) << weight.status();
+      pattern.assign(weight->view.ptr<char>(),
+                     static_cast<size_t>(weight->view.num_elements()) * 4);
+      EXPECT_EQ(checkpoint->FilesOf(name), path);
+    }
+    const size_t at = good.find(pattern);
+    ASSERT_NE(at, std::string::npos);
+    std::string bad = good;
+    const uint32_t nan = 0xffc00000;
+    std::memcpy(&bad[at + pattern.size() - 4], &nan, sizeof(nan));
+    WriteFileOrDie(path, bad);
+    std::atomic<int> failures = 0;
+    RunRanks(
+        config, TensorLayout(config, 2), [&](const ModelParallel& parallel) {
+          ThreadPool pool(1);
+          CpuStream stream(pool);
+          const absl::Status status =
+              LoadModel(*OpenOrDie(damaged.path()), {.parallel = &parallel},
+                        stream, [](int64_t, int64_t) {})
+                  .status();
+          const std::string want = absl::StrCat(name, " in ", path, ": 1 of");
+          if (absl::StrContains(status.message(), want)) ++failures;
+        });
+    EXPECT_GE(failures, 1) << name;
+    WriteFileOrDie(path, good);
   }
 }
 
