@@ -93,14 +93,6 @@ bool EngineCore::Step() {
     return true;
   }
   CountExperts(step, trace);
-  for (size_t i = 0; i < results->size(); ++i) {
-    absl::Status status = (*results)[i].status();
-    if (status.ok()) continue;
-    const LiveRequest& live = requests_.at(step.logit_tasks[i].request_key);
-    (*results)[i] = absl::Status(
-        status.code(),
-        absl::StrCat("request '", live.request.id, "': ", status.message()));
-  }
   std::vector<SchedulerEvent> events = scheduler_.Commit(*std::move(results));
   // First: who hears of an end may ask for the load.
   PublishLoad();

@@ -19,7 +19,10 @@ absl::Status CheckFinite(absl::Span<const float> logits) {
   const int64_t index = FirstNonFinite(logits);
   return absl::InternalError(
       absl::StrCat("the model's logits are not finite: logit of token ", index,
-                   " is ", logits[index]));
+                   " is ", logits[index],
+                   "; a sum overflowed on the way, as with weights of a "
+                   "diverged training (`checkpoint verify` tells their largest "
+                   "magnitude) or wrong model.checkpoint options"));
 }
 
 }  // namespace
