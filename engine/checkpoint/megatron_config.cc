@@ -146,6 +146,12 @@ class ConfigReader {
     if (options_.vocab_size != 0) {
       if (options_.vocab_size < 1 ||
           options_.vocab_size > c_.padded_vocab_size) {
+        if (!options_.vocab_size_source.empty()) {
+          return Unsupported(absl::StrCat(
+              options_.vocab_size_source, " has ", options_.vocab_size,
+              " entries, but the embedding has ", c_.padded_vocab_size,
+              " rows: it is not this model's"));
+        }
         return Unsupported(absl::StrCat(
             "vocab_size is set to ", options_.vocab_size, ", must be in [1, ",
             c_.padded_vocab_size, "], the rows of the embedding"));
@@ -157,6 +163,9 @@ class ConfigReader {
   }
 
   absl::Status ReadAttention() {
+    if (!args_.Has("num_attention_heads")) {
+      return Damaged("args.num_attention_heads is missing or None");
+    }
     ASSIGN_OR_RETURN(c_.num_heads, args_.Int("num_attention_heads", 0));
     if (c_.num_heads < 1 || c_.num_heads > c_.hidden_size) {
       return Damaged(absl::StrCat("args.num_attention_heads is ", c_.num_heads,
@@ -365,19 +374,21 @@ absl::StatusOr<QkvLayout> ChooseQkvLayout(const MegatronModel& model,
   const PickleValue* value = model.root->Find("checkpoint_version");
   const absl::optional<double> version =
       value == nullptr ? absl::optional<double>(0.0) : value->AsDouble();
-  if (!version.has_value()) {
-    return absl::DataLossError(
-        absl::StrCat(model.source, ": checkpoint_version is ",
-                     value->ToString(), ", not a number"));
+  if (version != 0.0 && version != 1.0 && version != 2.0 && version != 3.0) {
+    return absl::DataLossError(absl::StrCat(
+        model.source, ": checkpoint_version is ", value->ToString(),
+        ", must be 0, 1, 2 or 3: the order of the QKV rows is unknown; say it "
+        "with qkv_layout"));
   }
-  if (*version < 1) {
-    warnings->push_back(
-        absl::StrCat(model.source,
-                     ": no checkpoint_version: the QKV rows are taken to be "
-                     "all q, all k, all v; override with qkv_layout"));
+  if (version == 0.0) {
+    warnings->push_back(absl::StrCat(
+        model.source, ": ",
+        value == nullptr ? "no checkpoint_version" : "checkpoint_version is 0",
+        ": the QKV rows are taken to be all q, all k, all v; override with "
+        "qkv_layout"));
     return QkvLayout::kQKV;
   }
-  if (*version < 2) return QkvLayout::kVersion1;
+  if (version == 1.0) return QkvLayout::kVersion1;
   ASSIGN_OR_RETURN(const MegatronArguments args,
                    MegatronArguments::Of(*model.root, model.source));
   // Written by the change of 2024-12 that also reordered the rows, while the
