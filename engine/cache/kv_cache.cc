@@ -23,7 +23,9 @@ absl::StatusOr<KvCache> KvCache::Create(const ModelConfig& config,
                                 config.head_dim};
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     for (std::vector<Tensor>* tensors : {&cache.keys_, &cache.values_}) {
-      absl::StatusOr<Tensor> tensor = Tensor::Allocate(
+      // Blocks are written before they are read, one after the other: most of a
+      // large cache may never be needed.
+      absl::StatusOr<Tensor> tensor = Tensor::AllocateUntouched(
           DType::kF32, tensors == &cache.keys_ ? key_dims : value_dims);
       if (!tensor.ok()) {
         return absl::Status(

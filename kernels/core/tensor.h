@@ -59,6 +59,12 @@ class Tensor {
   static absl::StatusOr<Tensor> Allocate(DType dtype,
                                          absl::Span<const int64_t> dims);
 
+  // The same, but the system finds and zeroes each page only when it is first
+  // touched: allocating takes no time, whatever the size. For memory that is
+  // used piece by piece.
+  static absl::StatusOr<Tensor> AllocateUntouched(
+      DType dtype, absl::Span<const int64_t> dims);
+
   const TensorView& view() const { return view_; }
   DType dtype() const { return view_.dtype; }
   int64_t dim(int i) const { return view_.dims[i]; }
@@ -71,6 +77,8 @@ class Tensor {
 
  private:
   struct Free {
+    // 0, as std::unique_ptr makes it: of malloc.
+    size_t mapped_bytes;
     void operator()(void* p) const;
   };
   std::unique_ptr<void, Free> memory_;

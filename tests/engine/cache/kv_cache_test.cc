@@ -1,5 +1,7 @@
 #include "engine/cache/kv_cache.h"
 
+#include <sys/resource.h>
+
 #include <cstdint>
 
 #include "absl/status/status.h"
@@ -43,6 +45,21 @@ TEST(KvCacheTest, RefusesNoBlocks) {
             absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(KvCache::Create(SmallConfig(), 4, 0).status().code(),
             absl::StatusCode::kInvalidArgument);
+}
+
+// A cache of 8 GiB, which would take seconds to be written once.
+TEST(KvCacheTest, ALargeOneTakesNoMemoryBeforeItIsUsed) {
+  rusage before, after;
+  getrusage(RUSAGE_SELF, &before);
+  const int64_t block_bytes = KvCache::BlockBytes(SmallConfig(), 16);
+  const auto cache =
+      KvCache::Create(SmallConfig(), (int64_t{8} << 30) / block_bytes, 16);
+  if (cache.status().code() == absl::StatusCode::kResourceExhausted) {
+    GTEST_SKIP() << "no address space: " << cache.status();
+  }
+  ASSERT_TRUE(cache.ok()) << cache.status();
+  getrusage(RUSAGE_SELF, &after);
+  EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 64 << 10);  // KiB
 }
 
 TEST(KvCacheTest, TooMuchMemoryIsResourceExhausted) {

@@ -1,7 +1,11 @@
 #include "kernels/core/tensor.h"
 
+#include <sys/mman.h>
+
+#include <algorithm>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "gtest/gtest.h"
@@ -55,6 +59,45 @@ TEST(TensorTest, IsZeroedAndAligned) {
   EXPECT_EQ(large->ptr<uint8_t>()[2 << 20], 0);
 }
 
+// Pages of it that are in memory.
+int64_t ResidentPages(const Tensor& tensor) {
+  std::vector<unsigned char> pages(tensor.num_bytes() / 4096 + 1);
+  if (mincore(tensor.view().data, tensor.num_bytes(), pages.data()) != 0) {
+    return -1;
+  }
+  return std::count_if(pages.begin(), pages.end(),
+                       [](unsigned char page) { return (page & 1) != 0; });
+}
+
+TEST(TensorTest, AnUntouchedOneIsZeroAndTakesMemoryWhereItIsUsed) {
+  const int64_t size = (int64_t{64} << 20) + 1;
+  auto tensor = Tensor::AllocateUntouched(DType::kU8, {size});
+  ASSERT_TRUE(tensor.ok()) << tensor.status();
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(tensor->view().data) % (2 << 20), 0u);
+  EXPECT_EQ(ResidentPages(*tensor), 0);
+  uint8_t* const bytes = tensor->ptr<uint8_t>();
+  EXPECT_EQ(bytes[0], 0);
+  EXPECT_EQ(bytes[size - 1], 0);
+  bytes[size - 1] = 1;
+  // A huge page each, at most.
+  EXPECT_GT(ResidentPages(*tensor), 0);
+  EXPECT_LE(ResidentPages(*tensor), 2 * 512);
+  for (int i = 0; i < 100; ++i) {  // nothing is lost of what is given back
+    tensor = Tensor::AllocateUntouched(DType::kU8, {size});
+    ASSERT_TRUE(tensor.ok()) << tensor.status();
+    EXPECT_EQ(tensor->ptr<uint8_t>()[size - 1], 0);
+  }
+  const Tensor moved = *std::move(tensor);
+  EXPECT_EQ(moved.ptr<uint8_t>()[0], 0);
+}
+
+TEST(TensorTest, ASmallUntouchedOneIsZeroedAndAligned) {
+  const auto tensor = Tensor::AllocateUntouched(DType::kF32, {3, 5});
+  ASSERT_TRUE(tensor.ok()) << tensor.status();
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(tensor->view().data) % 64, 0u);
+  for (int i = 0; i < 15; ++i) EXPECT_EQ(tensor->ptr<float>()[i], 0);
+}
+
 TEST(TensorTest, MovesItsMemory) {
   auto tensor = Tensor::Allocate(DType::kI64, {4});
   ASSERT_TRUE(tensor.ok()) << tensor.status();
@@ -88,6 +131,10 @@ TEST(TensorTest, RefusesImpossibleShapes) {
       Tensor::Allocate(DType::kF32, {int64_t{1} << 55}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_TRUE(absl::StrContains(status.message(), "36028797018963968"));
+  EXPECT_EQ(Tensor::AllocateUntouched(DType::kF32, {int64_t{1} << 55})
+                .status()
+                .code(),
+            absl::StatusCode::kResourceExhausted);
 #endif
 }
 
