@@ -51,6 +51,9 @@ absl::Status ReadInto(const absl::Flag<std::string>& flag, const char* name,
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel() {
+  if (ServerAddress().empty()) {
+    return absl::InvalidArgumentError("--address is empty, must be host:port");
+  }
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kUnlimited);
   const bool tls =

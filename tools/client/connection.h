@@ -12,7 +12,8 @@
 namespace moe::client {
 
 // The channel that --address and the --tls flags describe; connects when first
-// used. kInvalidArgument if a certificate file cannot be read.
+// used. kInvalidArgument if the address is empty or a certificate file cannot
+// be read.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel();
 
 // The value of --address.

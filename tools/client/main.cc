@@ -12,6 +12,8 @@
 #include "tools/client/control_commands.h"
 #include "tools/client/generate_command.h"
 #include "tools/client/inference_commands.h"
+#include "tools/client/message_printer.h"
+#include "tools/client/rpc_error.h"
 
 namespace moe::client {
 namespace {
@@ -63,7 +65,10 @@ int Run(const std::vector<char*>& arguments) {
   const std::string name = arguments[1];
   for (const Command& command : kCommands) {
     if (name != command.name) continue;
-    return command.run({arguments.begin() + 2, arguments.end()});
+    const int exit_status =
+        command.run({arguments.begin() + 2, arguments.end()});
+    if (!CheckPrinted() && exit_status == kExitOk) return kExitFailed;
+    return exit_status;
   }
   std::fprintf(stderr, "client: no command \"%s\"; see client --help\n",
                name.c_str());

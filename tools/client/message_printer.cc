@@ -3,7 +3,9 @@
 #include <google/protobuf/text_format.h>
 #include <google/protobuf/util/json_util.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "absl/flags/flag.h"
 
@@ -12,6 +14,12 @@ ABSL_FLAG(bool, json, false,
           "and {\"statistics\": ...} last.");
 
 namespace moe::client {
+
+namespace {
+
+int print_error = 0;  // the first; one thread prints
+
+}  // namespace
 
 bool WantsJson() { return absl::GetFlag(FLAGS_json); }
 
@@ -26,8 +34,20 @@ std::string ToJsonLine(const google::protobuf::Message& message) {
 }
 
 void Print(absl::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+  if (print_error != 0) return;
+  errno = 0;
+  const bool written =
+      std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+  if (std::fflush(stdout) != 0 || !written) {
+    print_error = errno != 0 ? errno : EIO;
+  }
+}
+
+bool CheckPrinted() {
+  if (print_error == 0) return true;
+  std::fprintf(stderr, "client: cannot write to standard output: %s\n",
+               std::strerror(print_error));
+  return false;
 }
 
 void PrintMessage(const google::protobuf::Message& message) {

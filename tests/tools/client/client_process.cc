@@ -30,7 +30,7 @@ std::string ReadAndRemove(const std::string& path) {
 }  // namespace
 
 ClientProcess::ClientProcess(const std::vector<std::string>& arguments,
-                             const std::string& input) {
+                             const std::string& input, const std::string& out) {
   static int count = 0;
   prefix_ = std::string(std::getenv("TEST_TMPDIR")) + "/client_" +
             std::to_string(++count);
@@ -47,8 +47,9 @@ ClientProcess::ClientProcess(const std::vector<std::string>& arguments,
   const int create = O_WRONLY | O_CREAT | O_TRUNC;
   posix_spawn_file_actions_addopen(&files, 0, (prefix_ + ".in").c_str(),
                                    O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&files, 1, (prefix_ + ".out").c_str(),
-                                   create, 0600);
+  posix_spawn_file_actions_addopen(
+      &files, 1, out.empty() ? (prefix_ + ".out").c_str() : out.c_str(), create,
+      0600);
   posix_spawn_file_actions_addopen(&files, 2, (prefix_ + ".err").c_str(),
                                    create, 0600);
   if (posix_spawn(&pid_, kClient, &files, nullptr, argv.data(), environ) != 0) {

@@ -16,8 +16,10 @@ struct ProcessResult {
 // A running //tools/client:client whose input and output are files.
 class ClientProcess {
  public:
+  // `out`: what standard output is instead.
   explicit ClientProcess(const std::vector<std::string>& arguments,
-                         const std::string& input = "");
+                         const std::string& input = "",
+                         const std::string& out = "");
   ~ClientProcess();
 
   void Signal(int number);

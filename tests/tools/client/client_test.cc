@@ -43,6 +43,27 @@ TEST_F(ClientTest, GenerateStreamsTextAndEndsOnStatistics) {
   EXPECT_FALSE(server_.last_generate().stopping().has_max_new_tokens());
 }
 
+TEST_F(ClientTest, AnswersThatCannotBeWrittenAreAFailure) {
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"generate", "Count"}, {"info"}}) {
+    const ProcessResult result =
+        ClientProcess(Arguments(command), "", "/dev/full").Wait();
+    EXPECT_EQ(result.exit_status, 1) << command[0];
+    EXPECT_CONTAINS(result.err, "client: cannot write to standard output: ");
+  }
+}
+
+TEST_F(ClientTest, AnEmptyAddressIsRefused) {
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"generate", "Count"}, {"info"}, {"health"}}) {
+    std::vector<std::string> arguments = command;
+    arguments.push_back("--address=");
+    const ProcessResult result = ClientProcess(arguments).Wait();
+    EXPECT_EQ(result.exit_status, 2) << command[0];
+    EXPECT_EQ(result.err, "client: --address is empty, must be host:port\n");
+  }
+}
+
 TEST_F(ClientTest, SeveralAnswersAreApart) {
   const ProcessResult result = Run({"generate", "Count", "--n=2"});
   EXPECT_EQ(result.exit_status, 0) << result.err;
