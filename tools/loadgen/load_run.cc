@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <random>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -107,8 +108,8 @@ void WatchSteps(v1::Control::Stub& stub, const std::atomic<bool>& done,
 }  // namespace
 
 absl::StatusOr<LoadResult> RunLoad(const LoadOptions& options) {
-  auto channel = grpc::CreateChannel(options.address,
-                                     grpc::InsecureChannelCredentials());
+  auto channel =
+      grpc::CreateChannel(options.address, grpc::InsecureChannelCredentials());
   auto stub = v1::Inference::NewStub(channel);
   v1::Model model;
   grpc::ClientContext context;
@@ -117,10 +118,10 @@ absl::StatusOr<LoadResult> RunLoad(const LoadOptions& options) {
   const grpc::Status status = stub->GetModel(&context, {}, &model);
   if (!status.ok()) return ToAbsl("GetModel of " + options.address, status);
   if (options.prompt_tokens + options.new_tokens > model.max_positions()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        options.prompt_tokens, " prompt and ", options.new_tokens,
-        " new tokens do not fit the model's ", model.max_positions(),
-        " positions"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.prompt_tokens, " prompt and ", options.new_tokens,
+                     " new tokens do not fit the model's ",
+                     model.max_positions(), " positions"));
   }
 
   LoadResult result;
@@ -128,13 +129,23 @@ absl::StatusOr<LoadResult> RunLoad(const LoadOptions& options) {
   std::atomic<int> next{0};
   std::vector<std::thread> threads;
   const Clock::time_point start = Clock::now();
-  for (int i = 0; i < options.streams; ++i) {
-    threads.emplace_back([&] {
-      for (int n = next++; n < options.requests; n = next++) {
-        RunOne(*stub, options, MakeRequest(options, model.vocab_size(), n),
-               mutex, result);
-      }
-    });
+  // More would find nothing to do.
+  const int streams = std::min(options.streams, options.requests);
+  for (int i = 0; i < streams; ++i) {
+    try {
+      threads.emplace_back([&] {
+        for (int n = next++; n < options.requests; n = next++) {
+          RunOne(*stub, options, MakeRequest(options, model.vocab_size(), n),
+                 mutex, result);
+        }
+      });
+    } catch (const std::system_error& error) {
+      next = options.requests;
+      for (std::thread& thread : threads) thread.join();
+      return absl::ResourceExhaustedError(
+          absl::StrCat("the system refuses thread ", i + 1, " of ", streams,
+                       ", one for each stream: ", error.what()));
+    }
   }
   auto control = v1::Control::NewStub(channel);
   std::atomic<bool> done{false};

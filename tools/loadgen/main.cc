@@ -45,6 +45,17 @@ int main(int argc, char** argv) {
                  "--new_tokens must be at least 1\n");
     return 2;
   }
+  // Each takes a thread, and a call that the server has to hold.
+  constexpr int kMaxStreams = 4096;
+  if (options.streams > kMaxStreams) {
+    std::fprintf(stderr, "loadgen: --streams is %d; it must be in [1, %d]\n",
+                 options.streams, kMaxStreams);
+    return 2;
+  }
+  if (options.address.empty()) {
+    std::fprintf(stderr, "loadgen: --address is empty, must be host:port\n");
+    return 2;
+  }
   absl::StatusOr<moe::LoadResult> run = moe::RunLoad(options);
   if (!run.ok()) {
     std::fprintf(stderr, "loadgen: %s\n", run.status().ToString().c_str());
