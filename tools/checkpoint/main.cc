@@ -2,6 +2,7 @@
 
 #include <iostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/flags/flag.h"
@@ -10,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/types/optional.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/deepspeed_writer.h"
 #include "kernels/core/status_macros.h"
@@ -26,18 +28,27 @@ ABSL_FLAG(std::string, residual_moe, "",
 ABSL_FLAG(std::string, out, "", "make_random: directory to write");
 ABSL_FLAG(std::string, preset, "tiny",
           "make_random: shape to start from; the flags below change it");
-ABSL_FLAG(int64_t, layers, 0, "make_random: layers (0: the preset's)");
-ABSL_FLAG(int64_t, hidden, 0, "make_random: hidden size");
-ABSL_FLAG(int64_t, heads, 0, "make_random: attention heads");
-ABSL_FLAG(int64_t, kv_heads, 0, "make_random: key/value heads");
-ABSL_FLAG(int64_t, ffn, 0, "make_random: feed-forward size (0: 4 x hidden)");
+ABSL_FLAG(absl::optional<int64_t>, layers, absl::nullopt,
+          "make_random: layers");
+ABSL_FLAG(absl::optional<int64_t>, hidden, absl::nullopt,
+          "make_random: hidden size");
+ABSL_FLAG(absl::optional<int64_t>, heads, absl::nullopt,
+          "make_random: attention heads");
+ABSL_FLAG(absl::optional<int64_t>, kv_heads, absl::nullopt,
+          "make_random: key/value heads; without, as --heads if that is given");
+ABSL_FLAG(absl::optional<int64_t>, ffn, absl::nullopt,
+          "make_random: feed-forward size; without, 4 x --hidden if that is "
+          "given");
 ABSL_FLAG(std::vector<std::string>, experts, {},
           "make_random: experts of the MoE layers (every second one), one "
           "number for all or one each, such as 4,4,8,8; 0: dense");
 ABSL_FLAG(bool, residual, false, "make_random: residual MoE (B2)");
-ABSL_FLAG(int64_t, top_k, 0, "make_random: experts that a token visits");
-ABSL_FLAG(int64_t, vocab, 0, "make_random: vocabulary");
-ABSL_FLAG(int64_t, positions, 0, "make_random: longest context");
+ABSL_FLAG(absl::optional<int64_t>, top_k, absl::nullopt,
+          "make_random: experts that a token visits");
+ABSL_FLAG(absl::optional<int64_t>, vocab, absl::nullopt,
+          "make_random: vocabulary");
+ABSL_FLAG(absl::optional<int64_t>, positions, absl::nullopt,
+          "make_random: longest context");
 ABSL_FLAG(std::string, dtype, "f16", "make_random: f16, bf16 or f32");
 ABSL_FLAG(uint64_t, seed, 1, "make_random: seed of the weights");
 
@@ -50,17 +61,34 @@ constexpr char kUsage[] =
     "       checkpoint make_random --out DIR [--preset NAME] [--layers N "
     "...]\n";
 
+// Of any size on the command line; Validate() has closer bounds.
+constexpr int64_t kMaxSize = int64_t{1} << 28;
+
 absl::StatusOr<ModelConfig> ConfigFromFlags() {
   ASSIGN_OR_RETURN(ModelConfig config,
                    FindModelPreset(absl::GetFlag(FLAGS_preset)));
-  const auto set = [](int64_t flag, int64_t* field) {
-    if (flag != 0) *field = flag;
-    return flag != 0;
+  for (const auto& [name, value] :
+       {std::pair<const char*, absl::optional<int64_t>>{
+            "layers", absl::GetFlag(FLAGS_layers)},
+        {"hidden", absl::GetFlag(FLAGS_hidden)},
+        {"heads", absl::GetFlag(FLAGS_heads)},
+        {"kv_heads", absl::GetFlag(FLAGS_kv_heads)},
+        {"ffn", absl::GetFlag(FLAGS_ffn)},
+        {"top_k", absl::GetFlag(FLAGS_top_k)},
+        {"vocab", absl::GetFlag(FLAGS_vocab)},
+        {"positions", absl::GetFlag(FLAGS_positions)}}) {
+    if (value.value_or(1) >= 1 && value.value_or(1) <= kMaxSize) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--", name, " is ", *value, ", must be in [1, ", kMaxSize, "]"));
+  }
+  const auto set = [](const absl::optional<int64_t>& flag, int64_t* field) {
+    *field = flag.value_or(*field);
+    return flag.has_value();
   };
   const bool new_layers = set(absl::GetFlag(FLAGS_layers), &config.num_layers);
   const bool new_hidden = set(absl::GetFlag(FLAGS_hidden), &config.hidden_size);
   const bool new_heads = set(absl::GetFlag(FLAGS_heads), &config.num_heads);
-  if (config.num_heads < 1 || config.hidden_size % config.num_heads != 0) {
+  if (config.hidden_size % config.num_heads != 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("--hidden ", config.hidden_size,
                      " is not a multiple of --heads ", config.num_heads));
