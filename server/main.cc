@@ -19,10 +19,14 @@
 #include "absl/flags/usage.h"
 #include "absl/flags/usage_config.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "engine/runtime/build_id.h"
 #include "engine/runtime/rank_runtime.h"
+#include "kernels/core/status_macros.h"
 #include "server/grpc_server.h"
 #include "server/library_logs.h"
 #include "server/log.h"
@@ -40,6 +44,13 @@ ABSL_FLAG(
     bool, check_config, false,
     "Check the configuration, open tokenizer and checkpoint, try the address"
     " and the TLS files, and exit");
+ABSL_FLAG(std::string, address, "",
+          "Instead of the configuration's server.address");
+ABSL_FLAG(absl::optional<int>, port, absl::nullopt,
+          "Instead of the configuration's server.port; 0: a free one");
+ABSL_FLAG(std::string, port_file, "",
+          "Instead of the configuration's server.port_file; relative to the"
+          " working directory");
 ABSL_FLAG(bool, version, false, "Print the version and exit");
 
 namespace moe {
@@ -50,6 +61,22 @@ int Fail(const absl::Status& status) {
       {{"status", absl::StatusCodeToString(status.code())},
        {"message", std::string(status.message())}});
   return kExitFailed;
+}
+
+// The configuration with what the command line says instead.
+absl::StatusOr<ServerConfig> ReadConfig(const std::string& file) {
+  ASSIGN_OR_RETURN(ServerConfig config, LoadServerConfig(file));
+  ListenConfig& listen = config.listen;
+  const std::string address = absl::GetFlag(FLAGS_address);
+  const std::string port_file = absl::GetFlag(FLAGS_port_file);
+  if (!address.empty()) listen.address = address;
+  if (!port_file.empty()) listen.port_file = port_file;
+  listen.port = absl::GetFlag(FLAGS_port).value_or(listen.port);
+  if (listen.port < 0 || listen.port > 65535) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--port is ", listen.port, "; it must be in [0, 65535]"));
+  }
+  return config;
 }
 
 StartFacts FactsOf(const ServerConfig& config) {
@@ -110,7 +137,7 @@ int RunRank(const std::string& file, const absl::StatusOr<ServerConfig>& config,
 }
 
 int CheckConfig(const std::string& file) {
-  const absl::StatusOr<ServerConfig> config = LoadServerConfig(file);
+  const absl::StatusOr<ServerConfig> config = ReadConfig(file);
   if (!config.ok()) return Fail(config.status());
   InitLog(config->log_level, config->log_format);
   CaptureLibraryLogs();
@@ -139,7 +166,7 @@ int Main(int* argc, char*** argv) {
   if (absl::GetFlag(FLAGS_check_config)) return CheckConfig(file);
   ShutdownSignal signal;  // before there are threads
   // An error of it is told to the other ranks first.
-  const absl::StatusOr<ServerConfig> config = LoadServerConfig(file);
+  const absl::StatusOr<ServerConfig> config = ReadConfig(file);
   const auto ranks = RankRuntime::Init(
       argc, argv, config.ok() ? config->connect_timeout : absl::Minutes(1));
   if (!ranks.ok()) return Fail(ranks.status());
@@ -152,7 +179,7 @@ int Main(int* argc, char*** argv) {
 int main(int argc, char** argv) {
   absl::SetProgramUsageMessage(
       "Serves a mixture-of-experts model over gRPC.\n"
-      "  moe_server --config=FILE [--check_config]\n"
+      "  moe_server --config=FILE [--check_config] [--port=N] ...\n"
       "  mpirun -np N moe_server --config=FILE");
   absl::FlagsUsageConfig usage;
   // --help lists the flags of this program.

@@ -120,18 +120,9 @@ client=$bin/tools/client/client
 
 step "Starting the server"
 run_dir=$(mktemp -d "${TMPDIR:-/tmp}/moe_quickstart.XXXXXX")
-# The configuration with a free port of its own. Its paths are relative to it:
-# links to its neighbours keep them right.
-mkdir "$run_dir/configs"
-ln -s "$(dirname "$config")"/* "$run_dir/configs"
-own_config=$run_dir/configs/quickstart.textproto
-sed -E -e 's/\b(address|port_file): *"[^"]*"//; s/\bport: *[0-9]+//' \
-  -e 's/^server *\{/&\n  @own@\n/' "$config" > "$own_config"
-grep -q '@own@' "$own_config" || printf '\nserver { @own@ }\n' >> "$own_config"
-sed -i "s|@own@|address: \"127.0.0.1\" port: 0 port_file: \"$run_dir/port\"|" \
-  "$own_config"
-
-command=("$bin/server/moe_server" --config="$own_config")
+# The configuration as it is, but on a free loopback port.
+command=("$bin/server/moe_server" --config="$config"
+  --address=127.0.0.1 --port=0 --port_file="$run_dir/port")
 if ((ranks > 0)); then
   # More ranks than cores are fine: ranks that wait yield the core.
   launcher=(mpirun -np "$ranks" --oversubscribe --bind-to none
@@ -222,7 +213,7 @@ fi
 if $keep; then
   step "The server stays"
   cat << END
-process $server_pid, log and configuration in $run_dir
+process $server_pid, log in $run_dir/server.log
 call it:  $client generate --address=$address "Once upon a time"
 look:     $client load --address=$address
 stop it:  kill -$stop_signal $server_pid

@@ -5,11 +5,13 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <fstream>
 #include <memory>
 #include <string>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "proto/moe/v1/generation.grpc.pb.h"
 #include "tests/integration/golden_answers.h"
 #include "tests/support/golden.h"
@@ -93,6 +95,32 @@ TEST(ServerProcessTest, CheckConfigFindsWhatAStartWould) {
   expect(Config("server { address: \"203.0.113.7\" }"),
          "cannot listen on 203.0.113.7");
   expect("model { path: \".\" }", "model.path: ");
+}
+
+// Also an address that is no machine's own; the file need not be changed.
+TEST(ServerProcessTest, TheCommandLineGoesBeforeTheFilesAddress) {
+  const std::string port_file = testing::TempDir() + "/port_of_flags";
+  ServerProcess process(
+      Config(std::string(R"(server: { address: "203.0.113.7" port: 1 )"
+                         R"(port_file: "no_such_directory/port" } )") +
+             kLongWork),
+      {.flags = {"--address=127.0.0.1", "--port=0",
+                 "--port_file=" + port_file}});
+  int port = 0;
+  while (!(std::ifstream(port_file) >> port)) {
+    ASSERT_EQ(process.WaitForExit(absl::Milliseconds(5)), -1) << process.Log();
+  }
+  EXPECT_TRUE(absl::StrContains(
+      process.Log(),
+      absl::StrCat("event=listening address=127.0.0.1 port=", port)))
+      << process.Log();
+
+  for (const char* wrong : {"--port=65536", "--port=-1"}) {
+    ServerProcess refused(Config(Server()), {.flags = {wrong}});
+    EXPECT_EQ(refused.WaitForExit(), 1) << refused.Log();
+    EXPECT_TRUE(absl::StrContains(refused.Log(), "INVALID_ARGUMENT"))
+        << refused.Log();
+  }
 }
 
 TEST(ServerProcessTest, ExtraArgumentsAreRefused) {
