@@ -44,6 +44,8 @@ LoadEngineOptions EngineOptionsWith(const ServerConfig& config,
   }
   if (tokenizer != nullptr && options.checkpoint.vocab_size == 0) {
     options.checkpoint.vocab_size = tokenizer->vocab_size();
+    options.checkpoint.vocab_size_source =
+        absl::StrCat("the tokenizer ", config.tokenizer_path);
   }
   return options;
 }
