@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "engine/runtime/engine_log.h"
 #include "server/log.h"
@@ -54,6 +55,8 @@ void LogOfGrpc(gpr_log_func_args* args) {
                                                 : Severity::kWarning;
   Log(level, "grpc",
       {{"file", args->file}, {"line", args->line}, {"message", args->message}});
+  // Its last word.
+  if (absl::StartsWith(args->message, "assertion failed")) FlushLog();
 }
 
 // Its errors are of messages that clients sent.

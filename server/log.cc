@@ -1,17 +1,24 @@
 #include "server/log.h"
 
-#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cmath>
 #include <memory>
+#include <mutex>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "server/log_writer.h"
+#include "server/text/utf8.h"
 
 namespace moe {
 namespace {
+
+constexpr size_t kMaxWaitingBytes = 4 << 20;
+constexpr absl::Duration kErrorPatience = absl::Milliseconds(100);
 
 std::atomic<LogFormat> log_format{LogFormat::kKeyValue};
 
@@ -40,17 +47,7 @@ std::string Pattern(LogFormat format, std::optional<int> rank) {
                       rank ? absl::StrCat("rank=", *rank, " ") : "", "%v");
 }
 
-spdlog::logger& Logger() {
-  // Never destroyed: other threads may log while the process exits.
-  static spdlog::logger* const logger = [] {
-    auto* made = new spdlog::logger(
-        "moe", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-    made->set_pattern(Pattern(LogFormat::kKeyValue, std::nullopt));
-    return made;
-  }();
-  return *logger;
-}
-
+// Of ASCII.
 bool IsWord(const std::string& value) {
   if (value.empty()) return false;
   for (const char c : value) {
@@ -111,6 +108,64 @@ std::string FormatJsonMembers(absl::string_view event,
   return out;
 }
 
+namespace {
+
+std::string Format(absl::string_view event,
+                   const std::vector<LogField>& fields) {
+  return log_format == LogFormat::kJson ? FormatJsonMembers(event, fields)
+                                        : FormatKeyValue(event, fields);
+}
+
+// Gives lines to a LogWriter.
+class QueuedSink : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  LogWriter& writer() { return writer_; }
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    writer_.Write(ToLine(message));
+  }
+  void flush_() override {}
+
+ private:
+  std::string ToLine(const spdlog::details::log_msg& message) {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    return std::string(line.data(), line.size());
+  }
+
+  std::string DescribeDropped(int64_t num_lines) {
+    const std::string text = Format("log_dropped", {{"lines", num_lines}});
+    const spdlog::details::log_msg message(
+        "moe", spdlog::level::warn,
+        spdlog::string_view_t(text.data(), text.size()));
+    std::lock_guard lock(mutex_);  // of formatter_
+    return ToLine(message);
+  }
+
+  LogWriter writer_{STDERR_FILENO, kMaxWaitingBytes,
+                    [this](int64_t lines) { return DescribeDropped(lines); }};
+};
+
+QueuedSink& Sink() {
+  // Never destroyed: other threads may log while the process exits.
+  static auto* const sink = new QueuedSink;
+  return *sink;
+}
+
+spdlog::logger& Logger() {
+  static spdlog::logger* const logger = [] {
+    // A pointer that owns nothing.
+    auto* made = new spdlog::logger(
+        "moe", spdlog::sink_ptr(spdlog::sink_ptr(), &Sink()));
+    made->set_pattern(Pattern(LogFormat::kKeyValue, std::nullopt));
+    return made;
+  }();
+  return *logger;
+}
+
+}  // namespace
+
 void InitLog(Severity level, LogFormat format, std::optional<int> rank) {
   log_format = format;
   Logger().set_pattern(Pattern(format, rank));
@@ -126,10 +181,11 @@ void Log(Severity level, absl::string_view event,
          const std::vector<LogField>& fields) {
   const spdlog::level::level_enum spdlog_level = ToSpdlog(level);
   if (!Logger().should_log(spdlog_level)) return;
-  const std::string line = log_format == LogFormat::kJson
-                               ? FormatJsonMembers(event, fields)
-                               : FormatKeyValue(event, fields);
+  const std::string line = Format(event, fields);
   Logger().log(spdlog_level, spdlog::string_view_t(line.data(), line.size()));
+  if (level == Severity::kError) FlushLog(kErrorPatience);
 }
+
+void FlushLog(absl::Duration patience) { Sink().writer().Flush(patience); }
 
 }  // namespace moe

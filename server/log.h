@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 namespace moe {
 
@@ -52,10 +53,16 @@ std::string FormatJsonMembers(absl::string_view event,
 void InitLog(Severity level, LogFormat format,
              std::optional<int> rank = std::nullopt);
 
-// Writes one line. Thread-safe.
+// Writes one line, on another thread: a reader of standard error that does not
+// read holds nobody up, and lines beyond some MiB are dropped, the oldest first
+// (event=log_dropped tells how many). Of an error it waits a moment until it is
+// out, since the process may be about to end. Thread-safe.
 void Log(Severity level, absl::string_view event,
          std::initializer_list<LogField> fields = {});
 void Log(Severity level, absl::string_view event,
          const std::vector<LogField>& fields);
+
+// Waits until all lines are out, but not for ever: before the process ends.
+void FlushLog(absl::Duration patience = absl::Seconds(1));
 
 }  // namespace moe

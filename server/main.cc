@@ -96,7 +96,7 @@ int GiveUp(const absl::Status& status, RankRuntime& ranks) {
   Fail(status);
   if (ranks.size() > 1) {
     ranks.Fail(status);
-    std::fflush(nullptr);
+    FlushLog();
     // Destructors could wait for the others.
     _exit(ranks.failure_exit_status());
   }
@@ -193,5 +193,7 @@ int main(int argc, char** argv) {
                  words[1]);
     return moe::kExitFailed;
   }
-  return moe::Main(&argc, &argv);
+  const int exit_status = moe::Main(&argc, &argv);
+  moe::FlushLog();
+  return exit_status;
 }

@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "kernels/core/status_macros.h"
 #include "server/drain.h"
+#include "server/exit_bound.h"
 #include "server/grpc_server.h"
 #include "server/inference_core.h"
 #include "server/log.h"
@@ -27,12 +28,18 @@ namespace {
 // of which a process has died, and than clients may wait.
 constexpr absl::Duration kFailureFlushTime = absl::Milliseconds(800);
 
+// What ending may take beyond the time that is meant for it. Nothing holds the
+// process longer: a supervisor counts on it.
+constexpr absl::Duration kExitSlack = absl::Seconds(5);
+
+constexpr absl::Duration kListeningPatience = absl::Milliseconds(100);
+
 // For the whole time that a rank loads: there is nobody else to tell, and what
 // hangs may be this rank's own loading.
 std::unique_ptr<RankRuntime::Subscription> EndIfARankFails(RankRuntime& ranks) {
   // (The runtime has logged the reason.)
   return ranks.OnFailure([&ranks](const absl::Status&) {
-    std::fflush(nullptr);
+    FlushLog();
     _exit(ranks.failure_exit_status());
   });
 }
@@ -53,10 +60,11 @@ absl::Status WritePortFile(const std::string& path, int port) {
 
 [[noreturn]] void EndAfterFailure(const RankRuntime& ranks,
                                   GrpcServer& server) {
+  EndProcessAfter(kFailureFlushTime + kExitSlack, ranks.failure_exit_status());
   server.Shutdown(absl::Now() + kFailureFlushTime);
   Log(Severity::kError, "stopped",
       {{"reason", std::string(ranks.status().message())}});
-  std::fflush(nullptr);
+  FlushLog();
   // Destructors could wait for the ranks.
   _exit(ranks.failure_exit_status());
 }
@@ -76,15 +84,23 @@ absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
     core.Fail(reason);
     signal.Wake();
   });
-  RETURN_IF_ERROR(WritePortFile(config.listen.port_file, server->port()));
-  loading.reset();
-  ranks.EndStart();
   Log(Severity::kInfo, "listening",
       {{"address", config.listen.address},
        {"port", server->port()},
        {"tls", config.listen.tls.has_value() ? "true" : "false"}});
+  // Who waits for the file finds the line in the log.
+  FlushLog(kListeningPatience);
+  RETURN_IF_ERROR(WritePortFile(config.listen.port_file, server->port()));
+  loading.reset();
+  ranks.EndStart();
   const int number = signal.Wait();
   if (number == 0) EndAfterFailure(ranks, *server);
+  // A rank that fails meanwhile is noticed within the watchdog's time.
+  EndProcessAfter(
+      config.drain_grace + kExitSlack +
+          (ranks.size() > 1 ? config.engine.parallel.watchdog + kExitSlack
+                            : absl::ZeroDuration()),
+      kExitCutOff);
   Log(Severity::kInfo, "draining",
       {{"signal", strsignal(number)},
        {"grace", absl::FormatDuration(config.drain_grace)}});

@@ -9,7 +9,7 @@ namespace moe {
 
 // What the process ends with.
 inline constexpr int kExitFailed = RankRuntime::kExitStartFailed;
-inline constexpr int kExitCutOff = 2;  // drain_grace ran out
+inline constexpr int kExitCutOff = 2;  // drain_grace ran out, or more
 inline constexpr int kExitRankFailed = RankRuntime::kExitRankFailed;
 
 // Rank 0 of a job that has started: loads the model, serves it until a signal

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/time/clock.h"
+#include "server/log.h"
 #include "tests/server/fake_engine.h"
 #include "tests/server/test_server.h"
 
@@ -297,6 +298,7 @@ TEST_F(GrpcServerTest, EveryRefusedRequestIsLogged) {
   v1::GenerateResponse response;
   testing::internal::CaptureStderr();
   EXPECT_EQ(Generate(&response).error_code(), StatusCode::INVALID_ARGUMENT);
+  FlushLog(absl::Seconds(30));
   const std::string log = testing::internal::GetCapturedStderr();
   EXPECT_TRUE(absl::StrContains(log,
                                 "event=request_refused request_id=\"\" "

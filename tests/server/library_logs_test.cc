@@ -18,6 +18,7 @@ template <typename Write>
 std::string LineOf(Write write) {
   testing::internal::CaptureStderr();
   write();
+  FlushLog(absl::Seconds(30));
   std::string text = testing::internal::GetCapturedStderr();
   EXPECT_FALSE(text.empty());
   if (text.empty()) return text;
