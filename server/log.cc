@@ -50,27 +50,37 @@ std::string Pattern(LogFormat format, std::optional<int> rank) {
 // Of ASCII.
 bool IsWord(const std::string& value) {
   if (value.empty()) return false;
-  for (const char c : value) {
-    if (c <= ' ' || c == '"' || c == '=' || c == '\\' || c == '\x7f') {
+  for (const unsigned char c : value) {
+    if (c <= ' ' || c == '"' || c == '=' || c == '\\' || c >= 0x7f) {
       return false;
     }
   }
   return true;
 }
 
-// In double quotes, with JSON's escapes. Bytes above 0x7f are left as they are.
+// In double quotes, with JSON's escapes. Bytes that are no UTF-8, which JSON
+// cannot hold, as text: "\\xe9".
 std::string Quote(const std::string& value) {
   std::string out = "\"";
-  for (const char c : value) {
-    if (c == '"' || c == '\\') {
+  absl::string_view rest = value;
+  while (!rest.empty()) {
+    const Utf8Unit unit = NextUtf8Unit(rest);
+    const absl::string_view bytes = rest.substr(0, unit.num_bytes);
+    rest.remove_prefix(unit.num_bytes);
+    const unsigned char c = bytes[0];
+    if (unit.kind != Utf8Unit::kCharacter) {
+      for (const unsigned char byte : bytes) {
+        absl::StrAppendFormat(&out, "\\\\x%02x", byte);
+      }
+    } else if (c == '"' || c == '\\') {
       out += '\\';
       out += c;
     } else if (c == '\n') {
       out += "\\n";
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == '\x7f') {
-      absl::StrAppendFormat(&out, "\\u%04x", static_cast<unsigned char>(c));
+    } else if (c < 0x20 || c == 0x7f) {
+      absl::StrAppendFormat(&out, "\\u%04x", c);
     } else {
-      out += c;
+      absl::StrAppend(&out, bytes);
     }
   }
   return out + "\"";

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "kernels/core/dtype.h"
@@ -17,6 +18,7 @@
 #include "proto/config.pb.h"
 #include "server/config_section.h"
 #include "server/parallel_config.h"
+#include "server/text/utf8.h"
 
 namespace moe {
 namespace {
@@ -74,6 +76,19 @@ absl::Status ReadCheckpoint(const config::Checkpoint& proto,
   return absl::OkStatus();
 }
 
+// Of UTF-8, without control characters.
+bool IsPrintable(absl::string_view text) {
+  while (!text.empty()) {
+    const Utf8Unit unit = NextUtf8Unit(text);
+    if (unit.kind != Utf8Unit::kCharacter || unit.code_point < 0x20 ||
+        (unit.code_point >= 0x7f && unit.code_point < 0xa0)) {
+      return false;
+    }
+    text.remove_prefix(unit.num_bytes);
+  }
+  return true;
+}
+
 absl::Status ReadModel(const config::Model& proto, const ConfigSection& section,
                        ServerConfig& out) {
   if (!section.Has("path")) {
@@ -87,6 +102,15 @@ absl::Status ReadModel(const config::Model& proto, const ConfigSection& section,
     // "models/x/" has an empty last part.
     out.model_name =
         (path.has_filename() ? path : path.parent_path()).filename().string();
+  }
+  if (!IsPrintable(out.model_name)) {
+    return section.Error(
+        proto.name().empty() ? "path" : "name",
+        absl::StrCat(
+            "gives the model the name \"",
+            absl::Utf8SafeCHexEscape(ReplaceInvalidUtf8(out.model_name)),
+            "\", which is not printable UTF-8: set model.name to one "
+            "that is"));
   }
   ASSIGN_OR_RETURN(out.tokenizer_path, section.ExistingPath("tokenizer"));
   std::error_code ignored;  // the checkpoint's reader says what is wrong

@@ -23,6 +23,13 @@ TEST(LogTest, ALineStaysALine) {
             "event=e m=\"a\\nb\\\"c\\\\\\u0001\"");
 }
 
+TEST(LogTest, BytesThatAreNotUtf8AreTold) {
+  EXPECT_EQ(FormatKeyValue("e", {{"m", "mod\xe9l"}, {"n", "na\xc3\xafve"}}),
+            "event=e m=\"mod\\\\xe9l\" n=\"na\xc3\xafve\"");
+  EXPECT_EQ(FormatJsonMembers("e", {{"m", "a\xe2\x82"}, {"n", "\xe2\x82\xac"}}),
+            "\"event\":\"e\",\"m\":\"a\\\\xe2\\\\x82\",\"n\":\"\xe2\x82\xac\"");
+}
+
 TEST(LogTest, JsonKeepsNumbersAndQuotesTheRest) {
   EXPECT_EQ(FormatJsonMembers(
                 "e", {{"n", int64_t{-3}},

@@ -233,6 +233,20 @@ TEST_F(ServerConfigTest, TheTokenizerOfTheCheckpointIsFound) {
   std::filesystem::remove(dir_ / "models/tiny/tokenizer.json");
 }
 
+TEST_F(ServerConfigTest, AModelsNameIsPrintable) {
+  for (const char* name : {R"(mod\351l)", R"(a\nb)", R"(\302\205)"}) {
+    ExpectError(
+        absl::StrCat("model { path: \"models/tiny\"\n name: \"", name, "\" }"),
+        2, "model.name gives the model the name");
+  }
+  std::filesystem::create_directories(dir_ / "models" / "mod\xe9l");
+  ExpectError("model { path: \"models/mod\\351l\" }", 1, "set model.name");
+  const auto renamed =
+      Parse("model { path: \"models/mod\\351l\" name: \"mod\xc3\xa9l\" }");
+  ASSERT_TRUE(renamed.ok()) << renamed.status();
+  EXPECT_EQ(renamed->model_name, "mod\xc3\xa9l");
+}
+
 TEST_F(ServerConfigTest, ErrorsNameFileLineAndField) {
   const std::string model = "model { path: \"models/tiny\" }\n";
   ExpectError(model + "\nengine { blocksize: 3 }", 3, "blocksize");
