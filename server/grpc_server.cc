@@ -8,15 +8,16 @@
 
 #include <chrono>
 #include <fstream>
+#include <memory>
 #include <mutex>
 #include <sstream>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/core/status_macros.h"
+#include "server/connection_listener.h"
 #include "server/control_service.h"
 #include "server/generation_service.h"
 #include "server/health_monitor.h"
@@ -67,14 +68,6 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(
   return grpc::SslServerCredentials(options);
 }
 
-// "host:port", IPv6 addresses in brackets.
-std::string HostPort(const std::string& address, int port) {
-  const bool is_ipv6 =
-      absl::StrContains(address, ':') && !absl::StartsWith(address, "[");
-  return is_ipv6 ? absl::StrCat("[", address, "]:", port)
-                 : absl::StrCat(address, ":", port);
-}
-
 void SetOptions(const ListenConfig& config, grpc::ServerBuilder& builder) {
   const auto milliseconds = [](absl::Duration duration) {
     return static_cast<int>(absl::ToInt64Milliseconds(duration));
@@ -94,32 +87,29 @@ void SetOptions(const ListenConfig& config, grpc::ServerBuilder& builder) {
       GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
       milliseconds(config.min_client_ping_interval));
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
-  // Two servers on one port would share its connections unnoticed.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
 }
 
-// Builds and starts a server; `port` is what it listens on then.
-absl::StatusOr<std::unique_ptr<grpc::Server>> StartListening(
-    const ListenConfig& config, const std::vector<grpc::Service*>& services,
-    int* port) {
-  ASSIGN_OR_RETURN(const auto credentials, MakeCredentials(config));
-  const std::string address = HostPort(config.address, config.port);
+// Certificate and key that do not work show where a port is opened with them.
+absl::Status CheckTls(
+    const std::shared_ptr<grpc::ServerCredentials>& credentials) {
   grpc::ServerBuilder builder;
-  SetOptions(config, builder);
-  *port = 0;
-  builder.AddListeningPort(address, credentials, port);
-  for (grpc::Service* service : services) builder.RegisterService(service);
-  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (server == nullptr || *port == 0) {
-    return absl::UnavailableError(absl::StrCat(
-        "cannot listen on ", address,
-        config.tls.has_value()
-            ? ": the address (server.address, server.port) is in use or not of "
-              "this host, or the TLS certificate and key do not work"
-            : ": the address (server.address, server.port) is in use or not of "
-              "this host"));
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", credentials, &port);
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server != nullptr && port != 0) {
+    server->Shutdown(std::chrono::system_clock::now());
+    return absl::OkStatus();
   }
-  return server;
+  return absl::InvalidArgumentError(
+      "server.tls: the certificate and the private key do not work together, "
+      "or one of them is not valid");
+}
+
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> OpenCredentials(
+    const ListenConfig& config) {
+  ASSIGN_OR_RETURN(auto credentials, MakeCredentials(config));
+  if (config.tls.has_value()) RETURN_IF_ERROR(CheckTls(credentials));
+  return credentials;
 }
 
 class GrpcServerImpl : public GrpcServer {
@@ -132,9 +122,10 @@ class GrpcServerImpl : public GrpcServer {
   ~GrpcServerImpl() override { Shutdown(absl::Now()); }
 
   absl::Status Listen(const ListenConfig& config) {
-    ASSIGN_OR_RETURN(
-        server_,
-        StartListening(config, {generation_.get(), control_.get()}, &port_));
+    ASSIGN_OR_RETURN(listener_,
+                     ConnectionListener::Open(config.address, config.port));
+    port_ = listener_->port();
+    RETURN_IF_ERROR(Build(config));
     // (gRPC says SERVING from the start; the monitor's first word comes now.)
     monitor_ = std::make_unique<HealthMonitor>(
         [this] { return core_.CheckReady(); },
@@ -146,6 +137,13 @@ class GrpcServerImpl : public GrpcServer {
         },
         kHealthInterval);
     core_.SetReadyListener([this] { UpdateHealth(); });
+    // What broken connections still have to send is given up with them.
+    listener_->Start(config.keepalive_timeout, [this](int fd) {
+      grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters
+          connection;
+      connection.fd = fd;
+      acceptor_->HandleNewConnection(&connection);
+    });
     return absl::OkStatus();
   }
 
@@ -160,6 +158,7 @@ class GrpcServerImpl : public GrpcServer {
     core_.SetReadyListener(nullptr);
     std::lock_guard lock(shutdown_mutex_);
     monitor_.reset();
+    listener_.reset();
     if (server_ == nullptr) return;
     Report(absl::UnavailableError("shutting down"));
     server_->Shutdown(absl::ToChronoTime(deadline));
@@ -167,6 +166,22 @@ class GrpcServerImpl : public GrpcServer {
   }
 
  private:
+  absl::Status Build(const ListenConfig& config) {
+    ASSIGN_OR_RETURN(const auto credentials, OpenCredentials(config));
+    grpc::ServerBuilder builder;
+    SetOptions(config, builder);
+    acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+        credentials);
+    builder.RegisterService(generation_.get());
+    builder.RegisterService(control_.get());
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr) {
+      return absl::InternalError("gRPC cannot start its server");
+    }
+    return absl::OkStatus();
+  }
+
   void Report(const absl::Status& status) {
     for (const char* service : kHealthServices) {
       server_->GetHealthCheckService()->SetServingStatus(service, status.ok());
@@ -179,6 +194,8 @@ class GrpcServerImpl : public GrpcServer {
   int port_ = 0;
   std::mutex shutdown_mutex_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
+  std::unique_ptr<ConnectionListener> listener_;
   std::unique_ptr<HealthMonitor> monitor_;
 };
 
@@ -186,10 +203,9 @@ class GrpcServerImpl : public GrpcServer {
 
 absl::Status GrpcServer::Check(const ListenConfig& config) {
   InitGrpcPlugins();
-  int port = 0;
-  ASSIGN_OR_RETURN(const auto server, StartListening(config, {}, &port));
-  server->Shutdown(std::chrono::system_clock::now());
-  return absl::OkStatus();
+  RETURN_IF_ERROR(
+      ConnectionListener::Open(config.address, config.port).status());
+  return OpenCredentials(config).status();
 }
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(

@@ -27,6 +27,7 @@
 #include "engine/runtime/build_id.h"
 #include "engine/runtime/rank_runtime.h"
 #include "kernels/core/status_macros.h"
+#include "server/file_limit.h"
 #include "server/grpc_server.h"
 #include "server/library_logs.h"
 #include "server/log.h"
@@ -55,6 +56,9 @@ ABSL_FLAG(bool, version, false, "Print the version and exit");
 
 namespace moe {
 namespace {
+
+// Those of the server itself, and a few to spare.
+constexpr int64_t kOtherFiles = 128;
 
 int Fail(const absl::Status& status) {
   Log(Severity::kError, "failed",
@@ -103,6 +107,18 @@ int GiveUp(const absl::Status& status, RankRuntime& ranks) {
   return ranks.failure_exit_status();
 }
 
+// Every request may come by a connection of its own.
+void WarnOfFewFiles(const ServerConfig& config) {
+  const int64_t needed = config.limits.max_concurrent_requests + kOtherFiles;
+  if (FileLimit() >= needed) return;
+  Log(Severity::kWarning, "few_open_files",
+      {{"open_files_limit", FileLimit()},
+       {"needed", needed},
+       {"message",
+        "connections beyond the limit of open files are refused; raise it "
+        "(ulimit -n, LimitNOFILE) or lower server.max_concurrent_requests"}});
+}
+
 int RunRank(const std::string& file, const absl::StatusOr<ServerConfig>& config,
             RankRuntime& ranks, ShutdownSignal& signal) {
   const bool alone = ranks.size() == 1;
@@ -120,12 +136,15 @@ int RunRank(const std::string& file, const absl::StatusOr<ServerConfig>& config,
       ranks.Start(config.ok() ? FactsOf(*config)
                               : absl::StatusOr<StartFacts>(config.status()));
   if (!started.ok()) return Fail(started);
+  RaiseFileLimit();
   Log(Severity::kInfo, "starting",
       {{"version", kServerVersion},
        {"config", file},
        {"pid", static_cast<int64_t>(getpid())},
        {"ranks", ranks.size()},
-       {"nodes", ranks.topology().num_nodes()}});
+       {"nodes", ranks.topology().num_nodes()},
+       {"open_files_limit", FileLimit()}});
+  if (ranks.rank() == 0) WarnOfFewFiles(*config);
   const absl::StatusOr<int> exit_status = ranks.rank() == 0
                                               ? Serve(*config, ranks, signal)
                                               : Follow(*config, ranks);

@@ -115,7 +115,9 @@ TEST_F(GrpcServerTlsTest, CheckFindsWhatDoesNotWork) {
   EXPECT_TRUE(GrpcServer::Check(config).ok());
   // A key of another certificate.
   config.tls->private_key = Path("client.key");
-  EXPECT_TRUE(absl::IsUnavailable(GrpcServer::Check(config)));
+  const absl::Status mixed = GrpcServer::Check(config);
+  EXPECT_TRUE(absl::IsInvalidArgument(mixed)) << mixed;
+  EXPECT_TRUE(absl::StrContains(mixed.message(), "server.tls")) << mixed;
   std::ofstream(Path("junk.pem")) << "-----BEGIN CERTIFICATE-----\njunk\n";
   config = Config("");
   config.port = 0;
