@@ -32,6 +32,7 @@
 #include "server/library_logs.h"
 #include "server/log.h"
 #include "server/model_loader.h"
+#include "server/port_file.h"
 #include "server/serve.h"
 #include "server/server_config.h"
 #include "server/server_identity.h"
@@ -161,6 +162,10 @@ int CheckConfig(const std::string& file) {
   InitLog(config->log_level, config->log_format);
   CaptureLibraryLogs();
   if (const absl::Status status = CheckModelFiles(*config); !status.ok()) {
+    return Fail(status);
+  }
+  if (const absl::Status status = CheckPortFile(config->listen.port_file);
+      !status.ok()) {
     return Fail(status);
   }
   // The configured port may be that of the server that runs.

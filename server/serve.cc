@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <memory>
 #include <string>
 
@@ -20,6 +19,7 @@
 #include "server/inference_core.h"
 #include "server/log.h"
 #include "server/model_loader.h"
+#include "server/port_file.h"
 
 namespace moe {
 namespace {
@@ -44,23 +44,11 @@ std::unique_ptr<RankRuntime::Subscription> EndIfARankFails(RankRuntime& ranks) {
   });
 }
 
-absl::Status WritePortFile(const std::string& path, int port) {
-  if (path.empty()) return absl::OkStatus();
-  // Renamed into place, so that a reader never sees a part of it.
-  const std::string temporary = path + ".tmp";
-  std::ofstream stream(temporary);
-  stream << port << "\n";
-  stream.close();
-  if (!stream || std::rename(temporary.c_str(), path.c_str()) != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("server.port_file: cannot write \"", path, "\""));
-  }
-  return absl::OkStatus();
-}
-
-[[noreturn]] void EndAfterFailure(const RankRuntime& ranks,
+[[noreturn]] void EndAfterFailure(const ServerConfig& config,
+                                  const RankRuntime& ranks,
                                   GrpcServer& server) {
   EndProcessAfter(kFailureFlushTime + kExitSlack, ranks.failure_exit_status());
+  RemovePortFile(config.listen.port_file, server.port());
   server.Shutdown(absl::Now() + kFailureFlushTime);
   Log(Severity::kError, "stopped",
       {{"reason", std::string(ranks.status().message())}});
@@ -75,6 +63,7 @@ absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
                           ShutdownSignal& signal) {
   auto loading = EndIfARankFails(ranks);
   // Better now than when all is loaded.
+  RETURN_IF_ERROR(PreparePortFile(config.listen.port_file));
   RETURN_IF_ERROR(GrpcServer::Check(config.listen));
   ASSIGN_OR_RETURN(const LoadedModel model, LoadServedModel(config, ranks));
   InferenceCore core(model.served);
@@ -94,7 +83,7 @@ absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
   loading.reset();
   ranks.EndStart();
   const int number = signal.Wait();
-  if (number == 0) EndAfterFailure(ranks, *server);
+  if (number == 0) EndAfterFailure(config, ranks, *server);
   // A rank that fails meanwhile is noticed within the watchdog's time.
   EndProcessAfter(
       config.drain_grace + kExitSlack +
@@ -104,8 +93,9 @@ absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
   Log(Severity::kInfo, "draining",
       {{"signal", strsignal(number)},
        {"grace", absl::FormatDuration(config.drain_grace)}});
+  RemovePortFile(config.listen.port_file, server->port());
   const bool finished = DrainServer(config.drain_grace, core, *server);
-  if (!ranks.status().ok()) EndAfterFailure(ranks, *server);
+  if (!ranks.status().ok()) EndAfterFailure(config, ranks, *server);
   Log(finished ? Severity::kInfo : Severity::kWarning, "stopped",
       {{"finished_all", finished ? "true" : "false"}});
   return finished ? 0 : kExitCutOff;
