@@ -63,6 +63,39 @@ LoadProgress LogProgress() {
   };
 }
 
+// Degrees are for layers that have experts.
+absl::Status CheckMoeLayers(const ParallelOptions& parallel,
+                            const ModelConfig& model) {
+  for (const MoeDegreesOption& option : parallel.layers) {
+    const auto fail = [&](absl::string_view why) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("parallel.moe_layers: layer is ", option.layer, why));
+    };
+    if (option.layer >= model.num_layers) {
+      return fail(
+          absl::StrCat("; the model has layers 0 to ", model.num_layers - 1));
+    }
+    if (!model.is_moe_layer(option.layer)) {
+      return fail(", which has no experts");
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Most text would then have tokens that the model lacks.
+void WarnOfVocabulary(const Tokenizer* tokenizer, const ModelConfig& model) {
+  if (tokenizer == nullptr || tokenizer->vocab_size() <= model.vocab_size) {
+    return;
+  }
+  Log(Severity::kWarning, "small_vocabulary",
+      {{"vocab_size", model.vocab_size},
+       {"tokenizer_vocab_size", tokenizer->vocab_size()},
+       {"message",
+        "text with tokens that the model's vocabulary lacks will be refused: "
+        "is model.checkpoint.vocab_size right, and the tokenizer the "
+        "model's?"}});
+}
+
 // The engine has logged what it loaded (event=engine_loaded).
 void LogServed(const ServerConfig& config, const Engine& engine) {
   Log(Severity::kInfo, "model_ready",
@@ -86,6 +119,7 @@ absl::StatusOr<LoadedModel> LoadServedModel(const ServerConfig& config,
   ASSIGN_OR_RETURN(LoadedEngine engine,
                    LoadEngine(options, ranks, LogProgress()));
   LogServed(config, *engine.engine);
+  WarnOfVocabulary(loaded.tokenizer.get(), engine.info.model);
   loaded.engine = std::move(engine.engine);
   loaded.served.name = config.model_name;
   loaded.served.engine = loaded.engine.get();
@@ -111,7 +145,10 @@ absl::Status CheckModelFiles(const ServerConfig& config) {
   const auto checkpoint =
       OpenCheckpoint(options.checkpoint_path, options.checkpoint);
   if (!checkpoint.ok()) return Annotate(checkpoint.status(), "model.path");
-  return CheckOptionsForModel(options, (*checkpoint)->config());
+  const ModelConfig& model = (*checkpoint)->config();
+  RETURN_IF_ERROR(CheckMoeLayers(options.parallel, model));
+  WarnOfVocabulary(tokenizer.get(), model);
+  return CheckOptionsForModel(options, model);
 }
 
 }  // namespace moe
