@@ -17,7 +17,8 @@ namespace {
 
 constexpr size_t kMaxRequestIdBytes = 128;
 
-bool IsPrintable(const std::string& id) {
+bool IsRequestId(const std::string& id) {
+  if (id.empty() || id.size() > kMaxRequestIdBytes) return false;
   for (const char c : id) {
     if (!absl::ascii_isgraph(c)) return false;
   }
@@ -52,16 +53,18 @@ absl::StatusOr<const ServedModel*> InferenceCore::FindModel(
 
 absl::StatusOr<std::string> InferenceCore::MakeRequestId(
     const std::string& requested, const Call& call) const {
-  const bool own = !requested.empty();
-  const std::string& id = own ? requested : call.metadata_request_id;
-  if (id.empty()) return RandomId();
-  if (id.size() > kMaxRequestIdBytes || !IsPrintable(id)) {
-    return FieldViolation(
-        own ? "request_id" : "x-request-id",
-        absl::StrCat("must be at most ", kMaxRequestIdBytes,
-                     " printable ASCII characters without spaces"));
+  if (requested.empty()) {
+    // Proxies set it; the client may not even know.
+    return IsRequestId(call.metadata_request_id) ? call.metadata_request_id
+                                                 : RandomId();
   }
-  return id;
+  if (!IsRequestId(requested)) {
+    return FieldViolation("request_id",
+                          absl::StrCat("must be at most ", kMaxRequestIdBytes,
+                                       " printable ASCII characters without "
+                                       "spaces"));
+  }
+  return requested;
 }
 
 void InferenceCore::LogRefused(const std::string& request_id,

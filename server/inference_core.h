@@ -38,8 +38,9 @@ class InferenceCore {
   // "" means the model that is served. kNotFound for any other name.
   absl::StatusOr<const ServedModel*> FindModel(const std::string& name) const;
 
-  // The id for a request that asks for `requested`, or else the call's, or else
-  // a new one. kInvalidArgument if it cannot be logged on one line.
+  // The id for a request that asks for `requested` (kInvalidArgument if that
+  // cannot be logged as one word), or else the call's if that can, or a new
+  // one.
   absl::StatusOr<std::string> MakeRequestId(const std::string& requested,
                                             const Call& call) const;
 

@@ -111,6 +111,24 @@ TEST_F(GrpcServerTest, TheRequestIdMayComeAsMetadata) {
   EXPECT_EQ(ReadAll(*reader).request_id, "from-proxy");
 }
 
+// What proxies add is no reason to refuse a request.
+TEST_F(GrpcServerTest, ABadRequestIdOfMetadataIsReplaced) {
+  for (const std::string& bad :
+       {std::string("two words"), std::string(500, 'x')}) {
+    grpc::ClientContext context;
+    SetPatience(context);
+    context.AddMetadata("x-request-id", bad);
+    const auto reader = server_.inference().GenerateStream(&context, request_);
+    const std::string id = engine_.WaitForRequest(bad.size() == 500);
+    engine_.LastToken(id, 'b', FinishReason::kLength);
+    engine_.Done(id);
+    const StreamResult result = ReadAll(*reader);
+    EXPECT_TRUE(result.status.ok()) << result.status.error_message();
+    EXPECT_FALSE(result.request_id.empty());
+    EXPECT_NE(result.request_id, bad);
+  }
+}
+
 TEST_F(GrpcServerTest, ARequestIdMustBeLoggable) {
   request_.set_request_id("two words");
   v1::GenerateResponse response;
