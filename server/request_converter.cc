@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <random>
 #include <utility>
 
@@ -136,7 +137,10 @@ class Conversion {
               out.frequency_penalty);
     ReadPositive(in.has_repetition(), in.repetition(), "penalties.repetition",
                  std::numeric_limits<float>::max(), out.repetition_penalty);
-    for (const auto& [id, bias] : in.logit_bias()) {
+    // A map has no order of its own.
+    const std::map<uint32_t, float> biases(in.logit_bias().begin(),
+                                           in.logit_bias().end());
+    for (const auto& [id, bias] : biases) {
       const std::string field = absl::StrCat("penalties.logit_bias[", id, "]");
       if (id >= vocab_size()) {
         violations_.Add(field, absl::StrFormat("token ids are below the "
@@ -148,8 +152,6 @@ class Conversion {
       ReadFloat(true, bias, field, -100, 100, value);
       out.logit_bias.emplace_back(static_cast<int32_t>(id), value);
     }
-    // A map has no order of its own.
-    std::sort(out.logit_bias.begin(), out.logit_bias.end());
     out.allowed_token_ids =
         ReadIds(in.allowed_token_ids(), "penalties.allowed_token_ids");
     out.banned_token_ids =

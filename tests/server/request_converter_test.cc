@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "proto/moe/v1/generation.pb.h"
 #include "tests/server/fake_engine.h"
 
@@ -60,6 +61,19 @@ TEST_F(RequestConverterTest, ZeroIsAValueAndNotTheDefault) {
   EXPECT_EQ(result->request.sampling.temperature, 0);
   EXPECT_EQ(result->request.sampling.top_k, 0);
   EXPECT_EQ(result->request.sampling.seed, 0);
+}
+
+// A map's order changes from one process, and one map, to the next.
+TEST_F(RequestConverterTest, TheSameErrorsGiveTheSameText) {
+  auto& biases = *proto_.mutable_penalties()->mutable_logit_bias();
+  std::string expected;
+  for (int i = 9; i >= 0; --i) {
+    biases[i] = 1000;
+    expected = absl::StrCat("penalties.logit_bias[", i,
+                            "]: is 1000; it must be in [-100, 100]",
+                            expected.empty() ? "" : "; ", expected);
+  }
+  EXPECT_EQ(Convert().status().message(), expected);
 }
 
 TEST_F(RequestConverterTest, UnsetSeedsDiffer) {
