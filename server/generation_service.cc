@@ -26,6 +26,10 @@ using v1::Inference;
 // gRPC has as few as two threads for all calls, health included.
 constexpr size_t kMaxInlineBytes = 64 << 10;
 
+// Tokenize answers with an id and the bytes of each token: some 2.5 bytes for
+// each of common text, at most 7 or so.
+constexpr int64_t kAnswerBytesPerTextByte = 4;
+
 // Every method takes raw bytes: message_codec.h says why.
 using RawService = Inference::WithRawCallbackMethod_Generate<
     Inference::WithRawCallbackMethod_GenerateStream<
@@ -44,9 +48,19 @@ absl::StatusOr<const Tokenizer*> FindTokenizer(const InferenceCore& core,
 }
 
 absl::StatusOr<v1::TokenizeResponse> Tokenize(
-    const InferenceCore& core, const v1::TokenizeRequest& request) {
+    const InferenceCore& core, const v1::TokenizeRequest& request,
+    int64_t max_message_bytes) {
   ASSIGN_OR_RETURN(const Tokenizer* tokenizer,
                    FindTokenizer(core, request.model()));
+  const int64_t max_bytes = max_message_bytes / kAnswerBytesPerTextByte;
+  if (static_cast<int64_t>(request.text().size()) > max_bytes) {
+    return FieldViolation(
+        "text", absl::StrCat("has ", request.text().size(), " bytes; at most ",
+                             max_bytes,
+                             " are taken, since the answer is longer and "
+                             "must fit server.max_message_bytes, ",
+                             max_message_bytes));
+  }
   const absl::StatusOr<Encoding> encoding =
       tokenizer->Encode(request.text(), {});
   if (absl::IsInvalidArgument(encoding.status())) {
@@ -58,6 +72,13 @@ absl::StatusOr<v1::TokenizeResponse> Tokenize(
     response.add_token_ids(id);
     const absl::string_view bytes = tokenizer->TokenBytes(id);
     response.add_tokens(std::string(bytes));
+  }
+  const int64_t num_bytes = response.ByteSizeLong();
+  if (num_bytes > max_message_bytes) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the ", encoding->ids.size(), " tokens take ", num_bytes,
+                     " bytes, and server.max_message_bytes is ",
+                     max_message_bytes, ": send the text in parts"));
   }
   return response;
 }
@@ -84,7 +105,8 @@ absl::StatusOr<v1::DetokenizeResponse> Detokenize(
 
 class GenerationService : public RawService {
  public:
-  explicit GenerationService(InferenceCore& core) : core_(core) {}
+  GenerationService(InferenceCore& core, int64_t max_message_bytes)
+      : core_(core), max_message_bytes_(max_message_bytes) {}
 
   grpc::ServerUnaryReactor* Generate(grpc::CallbackServerContext* context,
                                      const grpc::ByteBuffer* request,
@@ -103,10 +125,10 @@ class GenerationService : public RawService {
                                      grpc::ByteBuffer* response) override {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     const auto finish = [=, this] {
-      FinishUnary<v1::TokenizeRequest>(reactor, request, response,
-                                       [&](const v1::TokenizeRequest& message) {
-                                         return moe::Tokenize(core_, message);
-                                       });
+      FinishUnary<v1::TokenizeRequest>(
+          reactor, request, response, [&](const v1::TokenizeRequest& message) {
+            return moe::Tokenize(core_, message, max_message_bytes_);
+          });
     };
     if (request->Length() <= kMaxInlineBytes) {
       finish();
@@ -154,13 +176,15 @@ class GenerationService : public RawService {
 
  private:
   InferenceCore& core_;
+  const int64_t max_message_bytes_;
   DeliveryThread long_calls_;  // of Tokenize
 };
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> MakeGenerationService(InferenceCore& core) {
-  return std::make_unique<GenerationService>(core);
+std::unique_ptr<grpc::Service> MakeGenerationService(
+    InferenceCore& core, int64_t max_message_bytes) {
+  return std::make_unique<GenerationService>(core, max_message_bytes);
 }
 
 }  // namespace moe

@@ -2,13 +2,16 @@
 
 #include <grpcpp/impl/service_type.h>
 
+#include <cstdint>
 #include <memory>
 
 #include "server/inference_core.h"
 
 namespace moe {
 
-// moe.v1.Inference over `core`, which must outlive it.
-std::unique_ptr<grpc::Service> MakeGenerationService(InferenceCore& core);
+// moe.v1.Inference over `core`, which must outlive it. `max_message_bytes`: what
+// answers may have.
+std::unique_ptr<grpc::Service> MakeGenerationService(InferenceCore& core,
+                                                     int64_t max_message_bytes);
 
 }  // namespace moe

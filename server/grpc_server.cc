@@ -116,7 +116,7 @@ class GrpcServerImpl : public GrpcServer {
  public:
   GrpcServerImpl(const ListenConfig& config, InferenceCore& core)
       : core_(core),
-        generation_(MakeGenerationService(core)),
+        generation_(MakeGenerationService(core, config.max_message_bytes)),
         control_(MakeControlService(core, config.remote_control)) {}
 
   ~GrpcServerImpl() override { Shutdown(absl::Now()); }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <tuple>
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
@@ -307,6 +308,30 @@ TEST(GrpcServerTokenizeTest, LongTextIsTokenizedOnAThreadOfItsOwn) {
   for (int i = 0; i < 10; ++i) {
     EXPECT_EQ(thread_for(document), own);
     EXPECT_NE(thread_for("short"), own);
+  }
+}
+
+TEST(GrpcServerTokenizeTest, TextWhoseAnswerIsTooLongIsRefusedWithTheLimit) {
+  FakeEngine engine;
+  ByteTokenizer tokenizer;
+  ListenConfig config;
+  config.max_message_bytes = 100000;
+  TestServer server(FakeServedModel(engine, &tokenizer), config);
+  for (const auto& [size, code, what] :
+       {std::tuple(25001, StatusCode::INVALID_ARGUMENT, "at most 25000"),
+        std::tuple(25000, StatusCode::RESOURCE_EXHAUSTED,
+                   "server.max_message_bytes is 100000"),
+        std::tuple(10000, StatusCode::OK, "")}) {
+    grpc::ClientContext context;
+    SetPatience(context);
+    v1::TokenizeRequest request;
+    request.set_text(std::string(size, 'x'));
+    v1::TokenizeResponse tokens;
+    const grpc::Status status =
+        server.inference().Tokenize(&context, request, &tokens);
+    EXPECT_EQ(status.error_code(), code) << status.error_message();
+    EXPECT_TRUE(absl::StrContains(status.error_message(), what))
+        << status.error_message();
   }
 }
 
