@@ -72,6 +72,7 @@ std::vector<std::string> ServerProcess::Command(const std::string& config,
       TestDataPath("server/moe_server"),
       "--config=" + WriteConfig("server.textproto", config)};
   server.insert(server.end(), launch.flags.begin(), launch.flags.end());
+  server.insert(server.begin(), launch.prefix.begin(), launch.prefix.end());
   if (launch.ranks == 0) return server;
   if (launch.note_exits) {
     // mpirun's signals are for the program.

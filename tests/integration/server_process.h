@@ -11,7 +11,8 @@ namespace moe {
 
 // How a server is started.
 struct Launch {
-  std::vector<std::string> flags = {};  // added to --config
+  std::vector<std::string> flags = {};   // added to --config
+  std::vector<std::string> prefix = {};  // words before the program
   // By mpirun as so many ranks; 0: as it is.
   int ranks = 0;
   // Of the last of several ranks: words before the program, and the text of a
