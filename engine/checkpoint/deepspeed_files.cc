@@ -52,7 +52,7 @@ absl::Status AddDense(const TorchFile& file, int64_t rank,
     return absl::DataLossError(
         absl::StrCat(file.path(),
                      ": no `module` in it: not DeepSpeed's model states (it "
-                     "holds a ",
+                     "holds: ",
                      file.root().ToString(), ")"));
   }
   ASSIGN_OR_RETURN(const std::vector<NamedTensor> named,
