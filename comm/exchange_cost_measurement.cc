@@ -18,7 +18,8 @@ namespace {
 constexpr size_t kSmallBytes = 64;
 constexpr size_t kLargeBytes = 256 << 10;
 constexpr int kManyMessages = 8;
-constexpr int kMostFarPeers = 32;  // about; bounds how long it takes
+// About; bounds how long it takes, and the memory for what comes.
+constexpr int kMostPeers = 32;
 
 // Exchanges that follow each other without a barrier: as ranks leave a barrier
 // at different times, what comes after it cannot be timed one by one. A rank
@@ -122,12 +123,25 @@ absl::StatusOr<LinkCost> MeasureLinks(Communicator& group,
   return cost;
 }
 
+// Of places in a ring of so many.
+int RingDistance(int a, int b, int size) {
+  const int distance = std::abs(a - b);
+  return std::min(distance, size - distance);
+}
+
 LinkPeers PeersInNode(const Topology& topology, int rank) {
   LinkPeers peers;
   const int place = topology.local_rank_of(rank);
-  for (int r : topology.ranks_on(topology.node_of(rank))) {
-    if (topology.local_rank_of(r) == (place ^ 1)) peers.one.push_back(r);
-    if (r != rank) peers.all.push_back(r);
+  const std::vector<int>& ranks = topology.ranks_on(topology.node_of(rank));
+  for (int r : ranks) {
+    const int other = topology.local_rank_of(r);
+    if (other == (place ^ 1)) peers.one.push_back(r);
+    // Of many ranks, as they lie in a ring, those next to this one.
+    if (r != rank &&
+        RingDistance(other, place, static_cast<int>(ranks.size())) <=
+            kMostPeers / 2) {
+      peers.all.push_back(r);
+    }
   }
   peers.places = peers.all;
   return peers;
@@ -141,12 +155,10 @@ LinkPeers PeersElsewhere(const Topology& topology, int rank) {
     largest = std::max(largest, topology.ranks_on(n).size());
   }
   // Of many nodes, as they lie in a ring, those next to this one.
-  const int reach =
-      std::max(1, kMostFarPeers / (2 * static_cast<int>(largest)));
+  const int reach = std::max(1, kMostPeers / (2 * static_cast<int>(largest)));
   LinkPeers peers;
   for (int n = 0; n < num_nodes; ++n) {
-    const int distance = std::abs(n - node);
-    if (n == node || std::min(distance, num_nodes - distance) > reach) continue;
+    if (n == node || RingDistance(n, node, num_nodes) > reach) continue;
     for (int r : topology.ranks_on(n)) {
       peers.all.push_back(r);
       if (topology.local_rank_of(r) != place) continue;

@@ -17,11 +17,12 @@ absl::StatusOr<LinkCost> MeasureLinkCost(Communicator& group,
 
 // All that PredictExchange needs, equal on all ranks: links in the nodes of
 // `topology`, links between nodes, and copying; the worst of the world. As in
-// exchanges of tokens, all ranks send at once: between nodes 64 bytes to one
-// rank and to all of other nodes (about 32, of many nodes those next to the own
-// one), 256 KiB to those at the same place in their nodes. Where no two ranks
-// share a node, or all do, both kinds of link cost what the other does. The
-// imbalance is 1. Collective; about two hundred exchanges.
+// exchanges of tokens, all ranks send at once: in the node 64 bytes to one rank
+// and to all, and 256 KiB to all; between nodes 64 bytes to one rank and to all
+// of other nodes, and 256 KiB to those at the same place in their nodes. "All"
+// are about 32: of more ranks or nodes those next to the own one. Where no two
+// ranks share a node, or all do, both kinds of link cost what the other does.
+// The imbalance is 1. Collective; about two hundred exchanges.
 absl::StatusOr<ExchangeCosts> MeasureExchangeCosts(Communicator& world,
                                                    const Topology& topology,
                                                    int repetitions = 7);
