@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -90,8 +91,9 @@ std::string TensorText(const TensorDegreeChoice& best, bool is_fixed,
       Milliseconds(p.logits), ")");
 }
 
-// What speaks against another tensor degree.
+// What speaks against another tensor degree than `best`.
 std::string AlternativeText(const TensorDegreeChoice& other,
+                            const TensorDegreeChoice& best,
                             const RankResources& rank) {
   const std::string degree =
       absl::StrCat("tensor degree ", other.tensor_degree);
@@ -101,7 +103,27 @@ std::string AlternativeText(const TensorDegreeChoice& other,
                         Bytes(rank.memory_bytes));
   }
   return absl::StrCat(degree, " would take ",
-                      Milliseconds(other.prediction.total()));
+                      Milliseconds(other.prediction.total()),
+                      other.prediction.total() < best.prediction.total()
+                          ? ", which counts as equal"
+                          : "");
+}
+
+// Of the choices, by rising tensor degree, that fit and are about as fast as
+// the fastest: the smallest degree (which changes the rounding). Null if none
+// fits.
+const TensorDegreeChoice* PreferredDegree(
+    const std::vector<TensorDegreeChoice>& choices) {
+  absl::Duration fastest = absl::InfiniteDuration();
+  for (const TensorDegreeChoice& choice : choices) {
+    if (choice.fits) fastest = std::min(fastest, choice.prediction.total());
+  }
+  for (const TensorDegreeChoice& choice : choices) {
+    if (choice.fits && choice.prediction.total() <= kSameTime * fastest) {
+      return &choice;
+    }
+  }
+  return nullptr;
 }
 
 std::string KindText(const MoeLayerKind& kind, int world) {
@@ -209,7 +231,9 @@ absl::StatusOr<ParallelPlan> PlanParallel(const ModelConfig& config,
     }
     if (!status.ok()) {
       refusal.Update(status);
-      refused.push_back(std::string(status.message()));
+      // Tensor degrees may have the same against them.
+      const std::string reason(status.message());
+      if (!absl::c_linear_search(refused, reason)) refused.push_back(reason);
     }
   }
   if (options.tensor_degree > world) {
@@ -222,14 +246,7 @@ absl::StatusOr<ParallelPlan> PlanParallel(const ModelConfig& config,
                      ": ", absl::StrJoin(refused, "; ")));
   }
 
-  const TensorDegreeChoice* best = nullptr;
-  for (const TensorDegreeChoice& choice : choices) {
-    if (!choice.fits) continue;
-    if (best == nullptr ||
-        choice.prediction.total() < best->prediction.total()) {
-      best = &choice;
-    }
-  }
+  const TensorDegreeChoice* best = PreferredDegree(choices);
   if (best == nullptr) return NothingFits(choices, topology, rank);
 
   ParallelPlan plan;
@@ -237,7 +254,7 @@ absl::StatusOr<ParallelPlan> PlanParallel(const ModelConfig& config,
   plan.why.push_back(TensorText(*best, options.tensor_degree > 0, rank));
   std::vector<std::string> others;
   for (const TensorDegreeChoice& choice : choices) {
-    if (&choice != best) others.push_back(AlternativeText(choice, rank));
+    if (&choice != best) others.push_back(AlternativeText(choice, *best, rank));
   }
   others.insert(others.end(), refused.begin(), refused.end());
   if (!others.empty()) plan.why.push_back(absl::StrJoin(others, "; "));

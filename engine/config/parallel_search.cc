@@ -13,9 +13,6 @@
 namespace moe {
 namespace {
 
-// Predictions that differ by less are the same: no model is so exact.
-constexpr double kSameTime = 1.05;
-
 absl::Status CheckDegree(absl::string_view name, int degree) {
   if (degree >= 0) return absl::OkStatus();
   return absl::InvalidArgumentError(
@@ -79,10 +76,15 @@ absl::Status ListChoices(const ModelConfig& config,
   absl::Status refused, exchange_refused;
   kind.choices.clear();
   for (int es = 1; es <= world; ++es) {
-    if (kind.fixed_slice_degree > 0 && es != kind.fixed_slice_degree) continue;
+    // The layout would refuse the rest, too, but their number is huge.
+    if (kind.fixed_slice_degree > 0 ? es != kind.fixed_slice_degree
+                                    : world % es != 0) {
+      continue;
+    }
     int64_t fewest = std::numeric_limits<int64_t>::max();
     for (int ep = 1; ep <= world; ++ep) {
-      if (kind.fixed_expert_degree > 0 && ep != kind.fixed_expert_degree) {
+      if (kind.fixed_expert_degree > 0 ? ep != kind.fixed_expert_degree
+                                       : world % ep != 0) {
         continue;
       }
       const MoeLayerDegrees degrees = DegreesOf(config, kind, ep, es);

@@ -15,6 +15,10 @@
 
 namespace moe {
 
+// Predictions that differ by less are the same: no model is so exact, and what
+// is measured varies from start to start.
+inline constexpr double kSameTime = 1.05;
+
 // One way to spread the experts of a layer.
 struct MoeLayerChoice {
   int expert_degree = 1;

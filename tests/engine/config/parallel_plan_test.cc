@@ -290,7 +290,8 @@ TEST(ParallelPlanTest, NamesTheLayerAndTheNumbersThatDoNotFit) {
          o.tensor_degree = 1;
          o.layers = {{5, 8, 2}};
        }},
-      {"no tensor degree is possible on 8 ranks",
+      // The same of every tensor degree: said once.
+      {"layer 5 (8 experts): expert degree 8 x slice degree 2 = 16 must divide",
        [](auto& o) {
          o.layers = {{5, 8, 2}};
        }},
@@ -332,6 +333,50 @@ TEST(ParallelPlanTest, NamesTheLayerAndTheNumbersThatDoNotFit) {
     EXPECT_TRUE(absl::StrContains(status.message(), c.message))
         << c.message << "\n"
         << status;
+  }
+}
+
+TEST(ParallelPlanTest, SaysWhatSpeaksAgainstAllTensorDegreesOnce) {
+  ParallelOptions options;
+  options.expert_degree = 8;
+  EXPECT_EQ(Refusal(Pyramid(), 4, options).message(),
+            "layer 1 (4 experts): expert degree 8 does not divide the number "
+            "of ranks, 4");
+  ModelConfig config = Pyramid();
+  config.num_heads = config.num_kv_heads = 2;
+  const absl::Status status = Refusal(config, 4, options);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(),
+            "no tensor degree is possible on 4 ranks on 1 node: 0-3: layer 1 "
+            "(4 experts): expert degree 8 does not divide the number of ranks, "
+            "4; tensor degree 4 does not divide the 2 attention heads");
+}
+
+// What is measured varies: the layout should not, nor the rounding with it.
+TEST(ParallelPlanTest, OfTensorDegreesAboutAsFastTakesTheSmallest) {
+  // The dearer a message, the less a larger tensor degree is ahead.
+  const auto plan = [](double microseconds, int tensor_degree) {
+    ExchangeCosts costs = Costs();
+    costs.in_node = {absl::Microseconds(microseconds), absl::ZeroDuration(),
+                     5e9};
+    ParallelOptions options;
+    options.tensor_degree = tensor_degree;
+    return Plan(Dense(), Topology::OneNode(2), costs, options);
+  };
+  const auto lead = [&](double microseconds) {
+    return plan(microseconds, 1).prediction.total() -
+           plan(microseconds, 2).prediction.total();
+  };
+  double even = 1;  // about as many microseconds as make both equally fast
+  while (lead(even) > absl::ZeroDuration()) even *= 1.01;
+  EXPECT_GT(even, 10);
+  EXPECT_EQ(plan(0.1 * even, 0).layout.tensor_degree(), 2);
+  for (const double factor : {0.97, 1.03, 3.0}) {
+    const ParallelPlan chosen = plan(factor * even, 0);
+    EXPECT_EQ(chosen.layout.tensor_degree(), 1) << Why(chosen);
+    EXPECT_EQ(absl::StrContains(Why(chosen), "which counts as equal"),
+              factor < 1)
+        << Why(chosen);
   }
 }
 
