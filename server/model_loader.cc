@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/config/parallel_check.h"
 #include "engine/runtime/load_checks.h"
 #include "kernels/core/status_macros.h"
 #include "server/log.h"
@@ -82,6 +83,24 @@ absl::Status CheckMoeLayers(const ParallelOptions& parallel,
   return absl::OkStatus();
 }
 
+// Whether the ranks that there must be can have the model as configured.
+absl::Status CheckWorld(const ServerConfig& config, const ModelConfig& model) {
+  if (config.world_size == 0) return absl::OkStatus();
+  const absl::StatusOr<std::string> checked = CheckParallel(
+      model, config.engine.parallel, config.world_size, config.nodes);
+  if (!checked.ok()) {
+    return Annotate(checked.status(), absl::StrCat("parallel, of world_size ",
+                                                   config.world_size));
+  }
+  if (!checked->empty()) {
+    Log(Severity::kWarning, "machines_decide",
+        {{"message", absl::StrCat("whether the layout is possible depends on "
+                                  "the machines: ",
+                                  *checked)}});
+  }
+  return absl::OkStatus();
+}
+
 // Most text would then have tokens that the model lacks.
 void WarnOfVocabulary(const Tokenizer* tokenizer, const ModelConfig& model) {
   if (tokenizer == nullptr || tokenizer->vocab_size() <= model.vocab_size) {
@@ -147,6 +166,7 @@ absl::Status CheckModelFiles(const ServerConfig& config) {
   if (!checkpoint.ok()) return Annotate(checkpoint.status(), "model.path");
   const ModelConfig& model = (*checkpoint)->config();
   RETURN_IF_ERROR(CheckMoeLayers(options.parallel, model));
+  RETURN_IF_ERROR(CheckWorld(config, model));
   WarnOfVocabulary(tokenizer.get(), model);
   return CheckOptionsForModel(options, model);
 }

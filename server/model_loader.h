@@ -29,7 +29,9 @@ absl::StatusOr<LoadedModel> LoadServedModel(const ServerConfig& config,
 // lets it go (OK), or somebody fails.
 absl::Status FollowModel(const ServerConfig& config, RankRuntime& ranks);
 
-// Opens tokenizer and checkpoint, without loading the weights.
+// Opens tokenizer and checkpoint, without loading the weights. Where the
+// configuration says how many ranks there must be, checks that they can have
+// the model.
 absl::Status CheckModelFiles(const ServerConfig& config);
 
 }  // namespace moe

@@ -90,6 +90,37 @@ std::optional<ExchangeKind> ReadExchange(config::Parallel::Exchange exchange) {
   }
 }
 
+// What the ranks and machines that there must be say of each other; that of the
+// model is CheckParallel's.
+absl::Status CheckWorld(const ParallelConfig& parallel,
+                        const ConfigSection& section) {
+  const int world = parallel.world_size;
+  if (parallel.options.nodes.has_value()) {
+    const NodeShape& shape = *parallel.options.nodes;
+    const int64_t ranks = int64_t{shape.num_nodes} * shape.ranks_per_node;
+    const auto fail = [&](absl::string_view why) {
+      return section.Error(
+          "node_shape",
+          absl::StrCat("is \"", shape.num_nodes, "x", shape.ranks_per_node,
+                       "\", which is ", ranks, " ranks; ", why));
+    };
+    if (ranks > kMaxRanks) {
+      return fail(absl::StrCat("there can be ", kMaxRanks));
+    }
+    if (world > 0 && ranks != world) {
+      return fail(absl::StrCat("parallel.world_size is ", world));
+    }
+  }
+  if (world > 0 && parallel.nodes > world) {
+    return section.Error("nodes",
+                         absl::StrCat("is ", parallel.nodes,
+                                      ", more machines than there are ranks: "
+                                      "parallel.world_size is ",
+                                      world));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<ParallelConfig> ReadParallel(const config::Parallel& proto,
@@ -133,6 +164,7 @@ absl::StatusOr<ParallelConfig> ReadParallel(const config::Parallel& proto,
   ASSIGN_OR_RETURN(parallel.watchdog,
                    section.Duration("watchdog", parallel.watchdog,
                                     absl::Seconds(1), absl::Hours(1)));
+  RETURN_IF_ERROR(CheckWorld(out, section));
   return out;
 }
 

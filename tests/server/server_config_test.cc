@@ -301,6 +301,22 @@ TEST_F(ServerConfigTest, ErrorsOfParallelNameTheEntry) {
               3, "parallel.moe_layers[0].slice_degree is 0");
 }
 
+TEST_F(ServerConfigTest, RanksAndMachinesMustFitEachOther) {
+  const std::string model = "model { path: \"models/tiny\" }\n";
+  ExpectError(model + "parallel { world_size: 4\n nodes: 8 }", 3,
+              "parallel.nodes is 8, more machines than there are ranks: "
+              "parallel.world_size is 4");
+  ExpectError(model + "parallel { world_size: 4\n node_shape: \"2x3\" }", 3,
+              "parallel.node_shape is \"2x3\", which is 6 ranks; "
+              "parallel.world_size is 4");
+  ExpectError(model + "parallel { node_shape: \"65536x65536\" }", 2,
+              "which is 4294967296 ranks; there can be 65536");
+  EXPECT_TRUE(
+      Parse(model + "parallel { world_size: 4 nodes: 4 node_shape: \"2x2\" }")
+          .ok());
+  EXPECT_TRUE(Parse(model + "parallel { nodes: 8 node_shape: \"2x3\" }").ok());
+}
+
 TEST_F(ServerConfigTest, ErrorsOfCostsNameTheField) {
   const std::string model = "model { path: \"models/tiny\" }\n";
   ExpectError(model + "parallel { decode_batch: 0 }", 2,
