@@ -82,8 +82,10 @@ void DriverStepExecutor::Shutdown() {
 void DriverStepExecutor::Abort(const absl::Status& reason) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (failure_.ok()) failure_ = reason;
+    if (!failure_.ok()) return;  // the others have been told already
+    failure_ = reason;
   }
+  if (link_.fail_job) link_.fail_job(reason);
   link_.plans->Abort(reason);
   link_.groups->Abort(reason);
 }

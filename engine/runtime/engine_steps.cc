@@ -199,6 +199,8 @@ void EngineCore::Fail(const std::string& what, const absl::Status& status) {
     failure_ = failure;
   }
   EndAll(failure);
+  // What failed may be known to this rank alone.
+  parts_.executor->Abort(failure);
 }
 
 void EngineCore::PublishLoad() {

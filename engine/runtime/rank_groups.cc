@@ -62,6 +62,9 @@ StepLink RankGroups::MakeStepLink(int tensor_degree, const std::string& host) {
   // A rank that has done its share may wait for all of the slowest one's.
   link.idle_timeout = std::max(link.idle_timeout, 2 * step_timeout_);
   link.job_status = [ranks = &ranks_] { return ranks->status(); };
+  link.fail_job = [ranks = &ranks_](const absl::Status& reason) {
+    if (ranks->status().ok()) ranks->Fail(reason);
+  };
   return link;
 }
 

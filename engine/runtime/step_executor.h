@@ -48,8 +48,9 @@ class StepExecutor {
   // Lets the other ranks go; Execute must not be called again.
   virtual void Shutdown() {}
 
-  // Makes a running Execute, here and on other ranks, return an error soon if
-  // it waits for peers. Any thread.
+  // No step will be computed any more: makes a running Execute, here and on
+  // other ranks, return an error soon if it waits for peers, and has the ranks'
+  // job fail. Any thread.
   virtual void Abort(const absl::Status& /*reason*/) {}
 
   // OK, or why no step can be computed any more. Any thread.

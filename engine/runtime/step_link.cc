@@ -42,6 +42,8 @@ absl::Status GiveUp(const StepLink& link, int64_t step_id,
                      step_id < 0 ? "" : absl::StrCat(" in step ", step_id),
                      ": ", error.message()));
   }
+  // Before the groups, to give up which may take MPI seconds.
+  if (link.fail_job) link.fail_job(reason);
   // The plans first: rank 0 waits there, and quotes the first that it hears.
   link.plans->Abort(reason);
   link.groups->Abort(reason);

@@ -36,15 +36,19 @@ struct StepLink {
   // Any thread. May be empty.
   std::function<absl::Status()> job_status;
 
+  // Has the job fail for a reason of this rank's steps, if nothing else has
+  // made it fail; does not wait. Any thread. May be empty.
+  std::function<void(const absl::Status& reason)> fail_job;
+
   // Called before (in_step) and after each step of this rank. May be empty.
   std::function<void(bool in_step, int64_t step_id)> on_step;
 };
 
 // Gives all groups up because of `error` in `step_id` (-1: between steps), so
-// that no peer waits for this rank, and returns the reason that others are to
-// hear: what the job says, if it says something soon (a group that fails is
-// most often the echo of a rank that died), else `error`, with this rank's
-// number and host if it arose here.
+// that no peer waits for this rank, has the job fail, and returns the reason
+// that others are to hear: what the job says, if it says something soon (a
+// group that fails is most often the echo of a rank that died), else `error`,
+// with this rank's number and host if it arose here.
 absl::Status GiveUp(const StepLink& link, int64_t step_id,
                     const absl::Status& error);
 
