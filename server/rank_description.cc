@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -62,6 +63,17 @@ v1::Rank DescribeThisProcess(const ServedModel& model) {
   rank.set_threads(model.info.num_threads);
   rank.set_isa(model.info.isa);
   return rank;
+}
+
+// The load of a rank that has computed nothing of the model of `other`'s.
+ExpertLoad NothingDone(const ExpertLoad& other) {
+  ExpertLoad load;
+  for (const MoeLayerLoad& layer : other.layers) {
+    MoeLayerLoad& none = load.layers.emplace_back();
+    none.layer = layer.layer;
+    none.rows_by_expert.resize(layer.rows_by_expert.size());
+  }
+  return load;
 }
 
 // Sums up over the ranks what a summary of rows and slots leaves out.
@@ -148,11 +160,15 @@ absl::StatusOr<v1::ExpertLoad> DescribeExpertLoad(const ServedModel& model) {
   }
   std::vector<ExpertLoad> ranks;
   for (RankStatus& status : model.ranks->Ranks()) {
-    if (!status.progress.expert_load.has_value()) {
-      return absl::UnavailableError(absl::StrCat(
-          "rank ", status.rank, " has not told of its experts yet"));
+    std::optional<ExpertLoad>& told = status.progress.expert_load;
+    if (told.has_value()) {
+      ranks.push_back(*std::move(told));
+    } else if (!ranks.empty()) {
+      // Its first heartbeat since the start is under way.
+      ranks.push_back(NothingDone(ranks[0]));
+    } else {
+      return absl::UnavailableError("rank 0 does not tell of its experts");
     }
-    ranks.push_back(*std::move(status.progress.expert_load));
   }
   ASSIGN_OR_RETURN(const std::vector<MoeLayerLoadSummary> layers,
                    SummarizeExpertLoad(ranks, model.info.tensor_degree));

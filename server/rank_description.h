@@ -13,7 +13,8 @@ v1::Layout DescribeLayout(const ServedModel& model);
 // Every rank as of its last heartbeat.
 v1::GetRanksResponse DescribeRanks(const ServedModel& model);
 
-// kUnavailable while a rank has not told of its experts.
+// A rank that has not told of its experts yet counts as one that has done
+// nothing; kUnavailable if rank 0 does not tell.
 absl::StatusOr<v1::ExpertLoad> DescribeExpertLoad(const ServedModel& model);
 
 }  // namespace moe

@@ -102,6 +102,18 @@ TEST_F(RankDescriptionTest, SumsUpWhereTheTokensWent) {
   EXPECT_EQ(layer.wait_seconds(), 2);
 }
 
+TEST_F(RankDescriptionTest, ARankThatHasNotToldYetHasDoneNothing) {
+  ranks_[0]->ReportProgress(Progress(0));
+  const auto load = DescribeExpertLoad(model_);
+  ASSERT_TRUE(load.ok()) << load.status();
+  ASSERT_EQ(load->layers_size(), 1);
+  const v1::MoeLayerLoad& layer = load->layers(0);
+  EXPECT_EQ(layer.tokens_by_expert(0), 30u);
+  ASSERT_EQ(layer.tokens_by_rank_size(), 2);
+  EXPECT_EQ(layer.tokens_by_rank(0), 30u);
+  EXPECT_EQ(layer.tokens_by_rank(1), 0u);
+}
+
 TEST_F(RankDescriptionTest, TellsTheLayout) {
   const v1::Layout layout = DescribeLayout(model_);
   EXPECT_EQ(layout.tensor_degree(), 2u);
