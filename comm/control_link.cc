@@ -1,5 +1,6 @@
 #include "comm/control_link.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "comm/deadline.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -17,6 +19,8 @@ namespace {
 // Read of one connection in one round, so that none holds up the others.
 constexpr size_t kMaxReadBytes = 256 << 10;
 constexpr size_t kMaxFailureText = 4096;
+// The end of a connection is seen at once; what else changes, so often.
+constexpr int kClosedPollMillis = 50;
 
 using Clock = std::chrono::steady_clock;
 
@@ -143,6 +147,30 @@ absl::Status ControlLink::Leave(absl::Duration timeout) {
       absl::StrJoin(staying, ", ")));
 }
 
+void ControlLink::AwaitClosed(absl::Duration timeout) {
+  if (options_.rank == 0) return;
+  const Deadline deadline(timeout);
+  FileDescriptor socket;  // of its own: the thread may close the peer's
+  while (true) {
+    short events = POLLRDHUP;
+    {
+      std::lock_guard lock(mutex_);
+      Peer& peer = peers_[0];
+      if (!peer.socket.valid() || peer.known.failed) return;
+      // The thread may be held up by the listener.
+      Flush(peer);
+      if (!peer.out.empty()) events |= POLLOUT;
+      if (!socket.valid()) {
+        socket = FileDescriptor(fcntl(peer.socket.get(), F_DUPFD_CLOEXEC, 0));
+      }
+    }
+    if (!socket.valid() || deadline.Passed()) return;
+    pollfd wanted = {socket.get(), events, 0};
+    poll(&wanted, 1, kClosedPollMillis);
+    if (wanted.revents & (POLLRDHUP | POLLHUP | POLLERR)) return;
+  }
+}
+
 void ControlLink::Run(std::unique_lock<std::mutex>& lock) {
   while (!stopping_) {
     Poll(lock);
@@ -241,6 +269,7 @@ bool ControlLink::Take(Peer& peer, ControlFrame frame) {
     case ControlFrameType::kStarted:
       if (options_.rank == 0) return false;
       started_ = started_ || failure_.ok();
+      next_beat_ = Clock::now();  // clients may ask rank 0 for reports now
       return true;
     case ControlFrameType::kLeave:
       peer.known.left = true;
@@ -283,6 +312,7 @@ void ControlLink::CheckSilence() {
   for (Peer& peer : peers_) {
     if (!peer.socket.valid() || peer.known.left || !failure_.ok()) continue;
     if (now - peer.heard > Chrono(watchdog_)) {
+      peer.known.failed = true;
       RecordFailure(
           absl::StrCat(Describe(peer.known.identity), " has said nothing for ",
                        absl::FormatDuration(watchdog_),

@@ -117,6 +117,12 @@ class ControlLink {
   // OK, or the failure.
   absl::Status status() const;
 
+  // Not on rank 0: after a failure, returns when rank 0 has closed its
+  // connection, or after `timeout`; at once if it is rank 0 that has failed.
+  // For who hears of a failure and must not end before rank 0 has told others.
+  // May be called by the listener.
+  void AwaitClosed(absl::Duration timeout);
+
   // This rank has finished: its end is no failure from now on. Returns when the
   // peers (on rank 0 all ranks, elsewhere rank 0) have finished too;
   // kDeadlineExceeded if they have not within `timeout`; or the failure.

@@ -100,8 +100,12 @@ StartFacts FactsOf(const ServerConfig& config) {
 int GiveUp(const absl::Status& status, RankRuntime& ranks) {
   Fail(status);
   if (ranks.size() > 1) {
-    ranks.Fail(status);
     FlushLog();
+    if (!ranks.EndTogether(status)) {
+      ranks.Fail(status);
+      FlushLog();
+      ranks.AwaitRankZerosEnd();
+    }
     // Destructors could wait for the others.
     _exit(ranks.failure_exit_status());
   }

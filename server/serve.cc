@@ -34,12 +34,13 @@ constexpr absl::Duration kExitSlack = absl::Seconds(5);
 
 constexpr absl::Duration kListeningPatience = absl::Milliseconds(100);
 
-// For the whole time that a rank loads: there is nobody else to tell, and what
-// hangs may be this rank's own loading.
+// For the whole time that a rank loads: what hangs may be this rank's own
+// loading. Once it serves, only rank 0 has anybody else to tell.
 std::unique_ptr<RankRuntime::Subscription> EndIfARankFails(RankRuntime& ranks) {
   // (The runtime has logged the reason.)
   return ranks.OnFailure([&ranks](const absl::Status&) {
     FlushLog();
+    ranks.AwaitRankZerosEnd();
     _exit(ranks.failure_exit_status());
   });
 }
@@ -70,6 +71,8 @@ absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
   signal.Arm();
   ASSIGN_OR_RETURN(const auto server, GrpcServer::Start(config.listen, core));
   const auto serving = ranks.OnFailure([&](const absl::Status& reason) {
+    // mpirun's, from now on.
+    signal.Ignore();
     core.Fail(reason);
     signal.Wake();
   });
@@ -83,7 +86,9 @@ absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
   loading.reset();
   ranks.EndStart();
   const int number = signal.Wait();
-  if (number == 0) EndAfterFailure(config, ranks, *server);
+  if (number == 0 || !ranks.status().ok()) {
+    EndAfterFailure(config, ranks, *server);
+  }
   // A rank that fails meanwhile is noticed within the watchdog's time.
   EndProcessAfter(
       config.drain_grace + kExitSlack +

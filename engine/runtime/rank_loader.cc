@@ -147,8 +147,12 @@ absl::Status RankLoader::Agree(const absl::Status& status) {
     reports_ = *std::move(reports);
     return absl::OkStatus();
   }
-  // Of a sound group, all have got the same error.
-  if (all.status().ok()) return reports.status();
+  if (IsAgreed(reports.status())) {
+    // Whoever ends first must not keep the others from hearing the same. What
+    // became of the wait matters not.
+    all.Barrier().IgnoreError();
+    return reports.status();
+  }
   return rank_.groups->Explain(reports.status());
 }
 

@@ -334,6 +334,16 @@ void RankRuntime::Fail(const absl::Status& reason) {
   IsAgreed(reason) ? link->FailTogether(reason) : link->Fail(reason);
 }
 
+bool RankRuntime::EndTogether(const absl::Status& reason) {
+  ControlLink* const link = impl_->link.get();
+  if (link == nullptr || !IsAgreed(reason)) return false;
+  // Rank 0 leaves last of all who wait for it.
+  if (!link->Leave(kTellWithin).ok()) return false;
+  link->AwaitClosed(kTellWithin);
+  if (impl_->over_mpi) UnlinkMpiSharedMemory();
+  return true;
+}
+
 absl::Status RankRuntime::status() const {
   // The link knows first.
   if (impl_->link != nullptr) return impl_->link->status();
@@ -352,6 +362,11 @@ int RankRuntime::failure_exit_status() const {
   if (link) return link->started() ? kExitRankFailed : kExitStartFailed;
   std::lock_guard lock(impl_->mutex);
   return impl_->exit_status;
+}
+
+void RankRuntime::AwaitRankZerosEnd() {
+  ControlLink* const link = impl_->link.get();
+  if (link != nullptr && link->started()) link->AwaitClosed(kTellWithin);
 }
 
 void RankRuntime::ReportProgress(RankProgress progress) {

@@ -43,6 +43,9 @@ class RankRuntime {
   static constexpr int kExitStartFailed = 1;
   static constexpr int kExitRankFailed = 3;
   static constexpr absl::Duration kEndWithin = absl::Seconds(5);
+  // What rank 0 may take to tell clients of a failure, and ranks at their end
+  // wait for each other.
+  static constexpr absl::Duration kTellWithin = absl::Milliseconds(1500);
 
   // Collective over the processes that mpirun started. A process that it did
   // not start is a world of one, and MPI is left alone. If the ranks have not
@@ -96,12 +99,24 @@ class RankRuntime {
   // OK, or why the job fails. Thread-safe.
   absl::Status status() const;
 
+  // For who ends because of `reason`, before Fail: true if all ranks have
+  // agreed on it (IsAgreed) and have come here, too, so that each has said why
+  // and none need be told. Collective if they have agreed, bounded by
+  // kTellWithin. What follows can only be the end of the process.
+  bool EndTogether(const absl::Status& reason);
+
   // Rank 0: all is loaded and clients are served; the other ranks are told.
   // What fails from now on is a rank in service, not the start. Thread-safe.
   void EndStart();
   // What this process is to end with because of status(), or, while that is OK,
   // of a failure that came now: equal on all ranks. Thread-safe.
   int failure_exit_status() const;
+
+  // A rank other than 0 that is to end because of a failure in service: returns
+  // when rank 0 has ended, or after kTellWithin. Who ends sooner has mpirun
+  // kill rank 0 sooner, which may still be telling clients why. At once if it
+  // is rank 0 that has failed. Thread-safe.
+  void AwaitRankZerosEnd();
 
   // Cheap enough for every step: it goes to rank 0 with the next heartbeat.
   // Thread-safe.

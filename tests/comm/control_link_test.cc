@@ -167,6 +167,31 @@ TEST(ControlLinkTest, TheEndOfRankZeroIsOneToo) {
   }
 }
 
+TEST(ControlLinkTest, ARankCanStayUntilRankZeroHasEnded) {
+  Job job(3);
+  job.links[2]->Fail(absl::InternalError("lost"));
+  EXPECT_FALSE(job.told[1].Wait().ok());
+  const Deadline lived(absl::Milliseconds(20));
+  job.links[1]->AwaitClosed(absl::Milliseconds(20));
+  EXPECT_TRUE(lived.Passed());
+  std::thread waiting([&] {
+    const Deadline patience(kPatience);
+    job.links[1]->AwaitClosed(kPatience);
+    EXPECT_FALSE(patience.Passed());
+  });
+  job.links[0].reset();
+  waiting.join();
+}
+
+TEST(ControlLinkTest, NobodyStaysForARankZeroThatHasFailed) {
+  Job job(2);
+  job.links[0].reset();
+  EXPECT_FALSE(job.told[1].Wait().ok());
+  const Deadline patience(kPatience);
+  job.links[1]->AwaitClosed(kPatience);
+  EXPECT_FALSE(patience.Passed());
+}
+
 TEST(ControlLinkTest, RanksThatLeaveMayEnd) {
   Job job(3);
   std::vector<std::thread> ranks;

@@ -309,6 +309,58 @@ TEST(RankStartTest, AKilledRankEndsTheOthersAsARankThatFailedOnceTheyServe) {
       << process.Log();
 }
 
+// mpirun leaves a job less time the more of its processes end; rank 0 must
+// have told all clients by then.
+TEST(RankTellingTest, EveryClientOfManyRanksHearsWhichOneWasKilled) {
+  constexpr int kManyRanks = 8;
+  constexpr int kVictim = kManyRanks - 1;
+  for (int i = 0; i < num_repetitions && !testing::Test::HasFailure(); ++i) {
+    std::string config = Config();
+    const std::string degree = absl::StrCat("expert_degree: ", kRanks);
+    config.replace(config.find(degree), degree.size(), "");
+    ServerProcess process(config, {.ranks = kManyRanks});
+    const int port = process.WaitForPort();
+    ASSERT_NE(port, 0) << process.Log();
+    const std::vector<pid_t> ranks = process.RankPids();
+    ASSERT_EQ(ranks.size(), static_cast<size_t>(kManyRanks));
+    ClientLoad clients(port, 6, MakeRequest(2, 100));
+    kill(ranks[kVictim], SIGKILL);
+    for (const CallEnd& end : clients.AwaitEnds()) {
+      EXPECT_EQ(end.status.error_code(), grpc::StatusCode::UNAVAILABLE);
+      EXPECT_TRUE(absl::StrContains(
+          end.status.error_message(),
+          absl::StrCat("rank ", kVictim, " of ", kManyRanks, " (host ")))
+          << end.status.error_message();
+    }
+    EXPECT_GT(process.WaitForExit(kEndWithin), 0) << process.Log();
+    ExpectGone(ranks);
+    // Not what mpirun's signal is to a server that is well.
+    EXPECT_FALSE(absl::StrContains(process.Log(), "event=draining"))
+        << process.Log();
+  }
+}
+
+TEST(RankTellingTest, AStepThatRunsOutOfTimeEndsTheJobBeforeTheWatchdog) {
+  std::string config = Config();
+  const std::string watchdog = "watchdog: \"1s\"";
+  config.replace(config.find(watchdog), watchdog.size(),
+                 "watchdog: \"60s\" step_timeout: \"1s\"");
+  ServerProcess process(config, {.ranks = kRanks});
+  const int port = process.WaitForPort();
+  ASSERT_NE(port, 0) << process.Log();
+  const std::vector<pid_t> ranks = process.RankPids();
+  ClientLoad clients(port, 4, MakeRequest(2, 100));
+  kill(ranks[1], SIGSTOP);
+  const absl::Time struck = absl::Now();
+  for (const CallEnd& end : clients.AwaitEnds()) {
+    EXPECT_EQ(end.status.error_code(), grpc::StatusCode::UNAVAILABLE);
+    EXPECT_LT(end.time - struck, absl::Seconds(1) + kToldWithin)
+        << end.status.error_message();
+  }
+  EXPECT_EQ(process.WaitForExit(kEndWithin), 3) << process.Log();
+  ExpectGone(ranks);
+}
+
 TEST(RankStartTest, WhatAllRanksAgreedOnIsToldOnceAndEndsAllAlike) {
   // Which all find only when they lay the model.
   std::string config = Config();
@@ -320,6 +372,13 @@ TEST(RankStartTest, WhatAllRanksAgreedOnIsToldOnceAndEndsAllAlike) {
   const std::string log = process.Log();
   EXPECT_TRUE(absl::StrContains(log, "rank 0 on host '")) << log;
   EXPECT_FALSE(absl::StrContains(log, "failed: rank ")) << log;
+  // Each says so itself, of itself.
+  for (int r = 0; r < kRanks; ++r) {
+    EXPECT_TRUE(absl::StrContains(
+        log, absl::StrCat("rank=", r, " event=failed status=INVALID_ARGUMENT")))
+        << log;
+  }
+  EXPECT_FALSE(absl::StrContains(log, "event=rank_failed")) << log;
 }
 
 TEST(RankMemoryTest, ARankWithoutMemoryEndsTheStart) {
