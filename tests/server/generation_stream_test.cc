@@ -116,13 +116,15 @@ TEST_F(GenerationStreamTest, TokensThatComeDuringAWriteShareTheNextChunk) {
 TEST_F(GenerationStreamTest, AStopStringCancelsTheAnswerInTheEngine) {
   proto_.mutable_stopping()->add_stop("END");
   Start();
-  engine_.Text("id#1", "aEND");
+  engine_.Text("id#1", "a");
+  std::string text = writer_.WaitForChunk(0).text();
+  engine_.Text("id#1", "END");
+  stream_->OnWritten(true);
   EXPECT_TRUE(engine_.WaitForCancelAnswer("id#1", 0));
   engine_.Text("id#1", "late");
   // Whatever the engine calls it, the client has got what it asked for.
   engine_.Done("id#1", absl::CancelledError("cancelled"));
-  size_t n = 0;
-  std::string text;
+  size_t n = 1;
   while (true) {
     const v1::GenerateChunk chunk = writer_.WaitForChunk(n++);
     text += chunk.text();
