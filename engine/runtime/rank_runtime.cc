@@ -1,13 +1,11 @@
 #include "engine/runtime/rank_runtime.h"
 
-#include <limits.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdio>
-#include <cstdlib>
 #include <mutex>
 #include <optional>
 #include <system_error>
@@ -26,26 +24,12 @@
 #include "comm/thread_communicator.h"
 #include "engine/runtime/end_timer.h"
 #include "engine/runtime/engine_log.h"
+#include "engine/runtime/launched_process.h"
 #include "engine/runtime/rank_agreement.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
 namespace {
-
-std::string HostName() {
-  char name[HOST_NAME_MAX + 1] = "";
-  gethostname(name, sizeof(name) - 1);
-  return name;
-}
-
-// Whether a launcher has started this process as one of several.
-bool IsOneOfMany() {
-  if (const char* size = std::getenv("OMPI_COMM_WORLD_SIZE")) {
-    return std::string(size) != "1";
-  }
-  return std::getenv("PMIX_RANK") != nullptr ||
-         std::getenv("PMI_RANK") != nullptr;
-}
 
 // Somebody who wants to hear of the failure.
 struct Listener {

@@ -1,7 +1,6 @@
 // A rank that is killed, stopped, aborts or runs out of memory, at any moment
 // of a server of several ranks: real processes, real clients. With
 // --repetitions=N each case runs N times; rank_faults_soak_test does.
-#include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -17,9 +16,9 @@
 #include "absl/time/time.h"
 #include "proto/moe/v1/generation.grpc.pb.h"
 #include "tests/integration/client_load.h"
+#include "tests/integration/health_watch.h"
 #include "tests/integration/server_process.h"
 #include "tests/support/golden.h"
-#include "tools/client/health.grpc.pb.h"
 
 namespace moe {
 namespace {
@@ -62,48 +61,6 @@ v1::GenerateRequest MakeRequest(int prompt_tokens, int new_tokens) {
   request.mutable_output()->set_token_ids(true);
   return request;
 }
-
-std::shared_ptr<grpc::Channel> Connect(int port) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", port),
-                                   grpc::InsecureChannelCredentials(),
-                                   arguments);
-}
-
-// Watches health until it is no longer SERVING, or the server is gone.
-class HealthWatch {
- public:
-  explicit HealthWatch(int port)
-      : stub_(grpc::health::v1::Health::NewStub(Connect(port))) {
-    context_.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(60)));
-    reader_ = stub_->Watch(&context_, {});
-    grpc::health::v1::HealthCheckResponse response;
-    serving_ =
-        reader_->Read(&response) &&
-        response.status() == grpc::health::v1::HealthCheckResponse::SERVING;
-  }
-  bool serving() const { return serving_; }
-  // When it was told.
-  absl::Time AwaitNotServing() {
-    grpc::health::v1::HealthCheckResponse response;
-    while (reader_->Read(&response) &&
-           response.status() ==
-               grpc::health::v1::HealthCheckResponse::SERVING) {
-    }
-    const absl::Time told = absl::Now();
-    context_.TryCancel();
-    reader_->Finish();
-    return told;
-  }
-
- private:
-  grpc::ClientContext context_;
-  std::unique_ptr<grpc::health::v1::Health::Stub> stub_;
-  std::unique_ptr<grpc::ClientReader<grpc::health::v1::HealthCheckResponse>>
-      reader_;
-  bool serving_ = false;
-};
 
 // mpirun may end before the last of those that it has killed.
 void ExpectGone(const std::vector<pid_t>& ranks) {

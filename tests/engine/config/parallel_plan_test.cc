@@ -2,53 +2,14 @@
 
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <string>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
+#include "tests/engine/config/plan_shapes.h"
 
 namespace moe {
 namespace {
-
-// 24 layers of the paper's 1.3B shape, every second one with experts: 4, then
-// 8, then 16 of them.
-ModelConfig Pyramid() {
-  ModelConfig config;
-  config.vocab_size = 50257;
-  config.padded_vocab_size = 50304;
-  config.hidden_size = 2048;
-  config.num_layers = 12;
-  config.num_heads = config.num_kv_heads = 16;
-  config.head_dim = 128;
-  config.ffn_hidden_size = 8192;
-  config.max_positions = 2048;
-  config.experts_per_layer = {0, 4, 0, 4, 0, 8, 0, 8, 0, 16, 0, 16};
-  config.residual_moe = ResidualMoeKind::kB2;
-  return config;
-}
-
-ModelConfig Dense() {
-  ModelConfig config = Pyramid();
-  config.experts_per_layer.assign(config.num_layers, 0);
-  config.residual_moe = ResidualMoeKind::kNone;
-  return config;
-}
-
-ModelConfig WithExperts(int64_t experts) {
-  ModelConfig config = Pyramid();
-  for (int64_t& n : config.experts_per_layer) n = n > 0 ? experts : 0;
-  return config;
-}
-
-// Shared memory in the node and ten gigabits with 50 us a message between.
-ExchangeCosts Costs() {
-  ExchangeCosts costs;
-  costs.in_node = {absl::Microseconds(3), absl::Microseconds(1), 5e9};
-  costs.across = {absl::Microseconds(50), absl::Microseconds(20), 1.25e9};
-  costs.copy_bytes_per_second = 10e9;
-  return costs;
-}
 
 ExchangeCosts SlowLinks() {
   ExchangeCosts costs = Costs();
@@ -269,89 +230,6 @@ TEST(ParallelPlanTest, KeepsAPinnedExchange) {
       << Why(plan);
 }
 
-TEST(ParallelPlanTest, NamesTheLayerAndTheNumbersThatDoNotFit) {
-  struct Case {
-    const char* message;
-    std::function<void(ParallelOptions&)> set;
-  };
-  const Case cases[] = {
-      {"tensor degree 3 must divide the world of 8 ranks",
-       [](auto& o) { o.tensor_degree = 3; }},
-      {"tensor degree is -1", [](auto& o) { o.tensor_degree = -1; }},
-      {"expert degree is -4", [](auto& o) { o.expert_degree = -4; }},
-      {"layer 1 (4 experts): expert degree 3 does not divide the number",
-       [](auto& o) {
-         o.tensor_degree = 1;
-         o.expert_degree = 3;
-       }},
-      {"layer 5 (8 experts): expert degree 8 x slice degree 2 = 16 must divide "
-       "the world of 8 ranks",
-       [](auto& o) {
-         o.tensor_degree = 1;
-         o.layers = {{5, 8, 2}};
-       }},
-      // The same of every tensor degree: said once.
-      {"layer 5 (8 experts): expert degree 8 x slice degree 2 = 16 must divide",
-       [](auto& o) {
-         o.layers = {{5, 8, 2}};
-       }},
-      {"layer 2, which is dense",
-       [](auto& o) {
-         o.layers = {{2, 4, 1}};
-       }},
-      {"layer 12, but the model has layers 0 to 11",
-       [](auto& o) {
-         o.layers = {{12, 4, 1}};
-       }},
-      {"layer 3: degrees are given more than once",
-       [](auto& o) {
-         o.layers = {{3, 4, 1}, {3, 2, 1}};
-       }},
-      {"layer 3: slice degree is -2",
-       [](auto& o) {
-         o.layers = {{3, 4, -2}};
-       }},
-      {"exchange hierarchical is not possible with expert degree",
-       [](auto& o) {
-         o.tensor_degree = 1;
-         o.exchange = ExchangeKind::kHierarchical;
-       }},
-      {"exchange coordinated is not possible with expert degree 8, slice "
-       "degree 1 and tensor degree 1",
-       [](auto& o) {
-         o.tensor_degree = 1;
-         o.expert_degree = 8;
-         o.slice_degree = 1;
-         o.exchange = ExchangeKind::kCoordinated;
-       }},
-  };
-  for (const Case& c : cases) {
-    ParallelOptions options;
-    c.set(options);
-    const absl::Status status = Refusal(Pyramid(), 8, options);
-    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << c.message;
-    EXPECT_TRUE(absl::StrContains(status.message(), c.message))
-        << c.message << "\n"
-        << status;
-  }
-}
-
-TEST(ParallelPlanTest, SaysWhatSpeaksAgainstAllTensorDegreesOnce) {
-  ParallelOptions options;
-  options.expert_degree = 8;
-  EXPECT_EQ(Refusal(Pyramid(), 4, options).message(),
-            "layer 1 (4 experts): expert degree 8 does not divide the number "
-            "of ranks, 4");
-  ModelConfig config = Pyramid();
-  config.num_heads = config.num_kv_heads = 2;
-  const absl::Status status = Refusal(config, 4, options);
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(status.message(),
-            "no tensor degree is possible on 4 ranks on 1 node: 0-3: layer 1 "
-            "(4 experts): expert degree 8 does not divide the number of ranks, "
-            "4; tensor degree 4 does not divide the 2 attention heads");
-}
-
 // What is measured varies: the layout should not, nor the rounding with it.
 TEST(ParallelPlanTest, OfTensorDegreesAboutAsFastTakesTheSmallest) {
   // The dearer a message, the less a larger tensor degree is ahead.
@@ -378,53 +256,6 @@ TEST(ParallelPlanTest, OfTensorDegreesAboutAsFastTakesTheSmallest) {
               factor < 1)
         << Why(chosen);
   }
-}
-
-TEST(ParallelPlanTest, NamesWhatOfTheModelDoesNotDivide) {
-  ParallelOptions options;
-  options.tensor_degree = 8;
-  ModelConfig config = Dense();
-  config.num_heads = config.num_kv_heads = 12;
-  EXPECT_EQ(Refusal(config, 8, options).message(),
-            "tensor degree 8 does not divide the 12 attention heads");
-  config = Dense();
-  config.num_heads = 24;
-  config.num_kv_heads = 3;
-  EXPECT_EQ(Refusal(config, 8, options).message(),
-            "tensor degree 8 neither divides the 3 heads of keys and values "
-            "nor is a multiple");
-  config = Dense();
-  config.ffn_hidden_size = 8196;
-  EXPECT_EQ(Refusal(config, 8, options).message(),
-            "tensor degree 8 does not divide the 8196 features inside the MLP");
-  options = {};
-  options.expert_degree = 4;
-  EXPECT_TRUE(absl::StrContains(Refusal(Dense(), 8, options).message(),
-                                "the model has no MoE layers"));
-  options = {};
-  options.tensor_degree = 1;
-  options.slice_degree = 8;
-  config = WithExperts(8);
-  config.ffn_hidden_size = 8196;
-  EXPECT_TRUE(absl::StrContains(
-      Refusal(config, 8, options).message(),
-      "layer 1 (8 experts): slice degree 8 goes with no expert degree"))
-      << Refusal(config, 8, options);
-}
-
-TEST(ParallelPlanTest, RefusesMeaninglessResources) {
-  RankResources slow, idle;
-  slow.read_bytes_per_second = 0;
-  idle.decode_batch = 0;
-  for (const RankResources& rank : {slow, idle}) {
-    EXPECT_EQ(Refusal(Dense(), 2, {}, rank).code(),
-              absl::StatusCode::kInvalidArgument);
-  }
-  ExchangeCosts costs = Costs();
-  costs.imbalance = 0.5;
-  const auto plan =
-      PlanParallel(Dense(), {}, Topology::OneNode(2), costs, RankResources());
-  EXPECT_EQ(plan.status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(ParallelPlanTest, PlansAnyNumberOfRanks) {
