@@ -6,8 +6,10 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "comm/control_link.h"
+#include "comm/deadline.h"
 
 namespace moe {
 
@@ -40,6 +42,17 @@ class Told {
   std::condition_variable changed_;
   std::vector<absl::Status> reasons_;
 };
+
+// Whether it comes to hold within kPatience.
+template <typename Condition>
+bool Eventually(Condition condition) {
+  const Deadline deadline(kPatience);
+  while (!condition()) {
+    if (deadline.Passed()) return false;
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  return true;
+}
 
 inline ControlLinkOptions Options(int rank, int size) {
   ControlLinkOptions options;

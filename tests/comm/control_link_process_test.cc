@@ -12,7 +12,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "absl/time/clock.h"
 #include "comm/control_link.h"
 #include "comm/deadline.h"
 #include "tests/comm/control_link_fixture.h"
@@ -64,16 +63,6 @@ class RankProcess {
   pid_t pid_ = -1;
   int address_ = -1;  // where the process reads it
 };
-
-template <typename Condition>
-bool Eventually(Condition condition) {
-  const Deadline deadline(kPatience);
-  while (!condition()) {
-    if (deadline.Passed()) return false;
-    absl::SleepFor(absl::Milliseconds(1));
-  }
-  return true;
-}
 
 TEST(ControlLinkProcessTest, AKilledRankIsKnownAtOnce) {
   RankProcess rank;

@@ -15,7 +15,6 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "comm/control_frames.h"
 #include "comm/control_link_setup.h"
 #include "comm/control_socket.h"
@@ -68,16 +67,6 @@ struct Job {
   std::vector<Report> reports;
   std::vector<std::unique_ptr<ControlLink>> links;
 };
-
-template <typename Condition>
-bool Eventually(Condition condition) {
-  const Deadline deadline(kPatience);
-  while (!condition()) {
-    if (deadline.Passed()) return false;
-    absl::SleepFor(absl::Milliseconds(1));
-  }
-  return true;
-}
 
 TEST(ControlLinkTest, CarriesReportsToRankZero) {
   Job job(3);
