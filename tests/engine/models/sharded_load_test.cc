@@ -94,6 +94,15 @@ TEST(ShardedLoadTest, ReadsAShareOfADenseModel) {
   }
 }
 
+// The bytes of a float32 weight, as its file has them.
+std::string ValuesOf(const Checkpoint& checkpoint, const std::string& name) {
+  const auto weight = checkpoint.Get(name);
+  EXPECT_TRUE(weight.ok()) << weight.status();
+  if (!weight.ok()) return name;  // in no file
+  return std::string(weight->view.ptr<char>(),
+                     static_cast<size_t>(weight->view.num_elements()) * 4);
+}
+
 TEST(ShardedLoadTest, DamageInAnyRanksShareIsFound) {
   TempCheckpoint damaged("prmoe_head");
   const std::string path = damaged.tag_path() + "/mp_rank_00_model_states.pt";
@@ -102,14 +111,7 @@ TEST(ShardedLoadTest, DamageInAnyRanksShareIsFound) {
   for (const char* name :
        {"embedding.weight", "layers.1.attention.qkv.weight",
         "layers.0.mlp.down.weight", "layers.3.mlp.up.bias"}) {
-    std::string pattern;
-    {
-      const std::unique_ptr<Checkpoint> checkpoint = OpenOrDie(damaged.path());
-      const auto weight = checkpoint->Get(name);
-      ASSERT_TRUE(weight.ok()) << weight.status();
-      pattern.assign(weight->view.ptr<char>(),
-                     static_cast<size_t>(weight->view.num_elements()) * 4);
-    }
+    const std::string pattern = ValuesOf(*OpenOrDie(damaged.path()), name);
     const size_t at = good.find(pattern);
     ASSERT_NE(at, std::string::npos);
     for (const size_t offset : {size_t{1}, pattern.size() - 3}) {
@@ -150,15 +152,8 @@ TEST(ShardedLoadTest, AValueThatIsNotFiniteInAnyRanksShareIsFound) {
        {"embedding.weight", "layers.0.mlp.down.weight",
         "layers.1.attention.qkv.bias", "layers.3.mlp.up.bias"}) {
     const std::string good = ReadFileOrDie(path);
-    std::string pattern;
-    {
-      const std::unique_ptr<Checkpoint> checkpoint = OpenOrDie(damaged.path());
-      const auto weight = checkpoint->Get(name);
-      ASSERT_TRUE(weight.ok()) << weight.status();
-      pattern.assign(weight->view.ptr<char>(),
-                     static_cast<size_t>(weight->view.num_elements()) * 4);
-      EXPECT_EQ(checkpoint->FilesOf(name), path);
-    }
+    const std::string pattern = ValuesOf(*OpenOrDie(damaged.path()), name);
+    EXPECT_EQ(OpenOrDie(damaged.path())->FilesOf(name), path);
     const size_t at = good.find(pattern);
     ASSERT_NE(at, std::string::npos);
     std::string bad = good;
@@ -188,16 +183,8 @@ TEST(ExpertSliceLoadTest, EachReadsItsSliceAndDamageInAnyIsFound) {
   const std::string path = files.File("layer_2_expert_7_");
   const std::string good = ReadFileOrDie(path);
   const char name[] = "layers.5.experts.7.down.weight";
-  std::string pattern;
-  ModelConfig config;
-  {
-    const std::unique_ptr<Checkpoint> checkpoint = OpenOrDie(files.path());
-    config = checkpoint->config();
-    const auto weight = checkpoint->Get(name);
-    ASSERT_TRUE(weight.ok()) << weight.status();
-    pattern.assign(weight->view.ptr<char>(),
-                   static_cast<size_t>(weight->view.num_elements()) * 4);
-  }
+  const std::string pattern = ValuesOf(*OpenOrDie(files.path()), name);
+  const ModelConfig config = OpenOrDie(files.path())->config();
   const size_t at = good.find(pattern);
   ASSERT_NE(at, std::string::npos);
   std::vector<MoeLayerDegrees> layers;
