@@ -9,8 +9,9 @@
 
 namespace moe {
 
-// Ends the process with `exit_status`, and `why` on standard error, unless it
-// is destroyed within `timeout`: for calls of MPI that wait for ever.
+// Ends the process with `exit_status`, and `why` on standard error (if that can
+// be written at once), unless it is destroyed within `timeout`: for calls of
+// MPI that wait for ever.
 class EndTimer {
  public:
   EndTimer(absl::Duration timeout, int exit_status, std::string why);
