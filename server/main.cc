@@ -24,19 +24,19 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
-#include "engine/runtime/build_id.h"
-#include "engine/runtime/rank_runtime.h"
+#include "engine/distributed/build_id.h"
+#include "engine/distributed/rank_runtime.h"
 #include "kernels/core/status_macros.h"
-#include "server/file_limit.h"
-#include "server/grpc_server.h"
-#include "server/library_logs.h"
-#include "server/log.h"
-#include "server/model_loader.h"
-#include "server/port_file.h"
-#include "server/serve.h"
-#include "server/server_config.h"
-#include "server/server_identity.h"
-#include "server/shutdown_signal.h"
+#include "server/config/server_config.h"
+#include "server/generation/server_identity.h"
+#include "server/grpc/file_limit.h"
+#include "server/grpc/grpc_server.h"
+#include "server/logging/library_logs.h"
+#include "server/logging/log.h"
+#include "server/process/model_loader.h"
+#include "server/process/port_file.h"
+#include "server/process/serve.h"
+#include "server/process/shutdown_signal.h"
 
 ABSL_FLAG(
     std::string, config, "",
@@ -84,8 +84,8 @@ absl::StatusOr<ServerConfig> ReadConfig(const std::string& file) {
   return config;
 }
 
-StartFacts FactsOf(const ServerConfig& config) {
-  StartFacts facts;
+BootstrapInfo FactsOf(const ServerConfig& config) {
+  BootstrapInfo facts;
   facts.version = kServerVersion;
   facts.build_id = BuildId();
   facts.config_digest = DigestOf(config.text);
@@ -101,10 +101,10 @@ int GiveUp(const absl::Status& status, RankRuntime& ranks) {
   Fail(status);
   if (ranks.size() > 1) {
     FlushLog();
-    if (!ranks.EndTogether(status)) {
+    if (!ranks.ExitTogether(status)) {
       ranks.Fail(status);
       FlushLog();
-      ranks.AwaitRankZerosEnd();
+      ranks.WaitForRank0Exit();
     }
     // Destructors could wait for the others.
     _exit(ranks.failure_exit_status());
@@ -139,7 +139,7 @@ int RunRank(const std::string& file, const absl::StatusOr<ServerConfig>& config,
   // All ranks come to the same end of this.
   const absl::Status started =
       ranks.Start(config.ok() ? FactsOf(*config)
-                              : absl::StatusOr<StartFacts>(config.status()));
+                              : absl::StatusOr<BootstrapInfo>(config.status()));
   if (!started.ok()) return Fail(started);
   RaiseFileLimit();
   Log(Severity::kInfo, "starting",

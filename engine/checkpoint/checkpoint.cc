@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "engine/checkpoint/deepspeed_checkpoint.h"
-#include "engine/checkpoint/deepspeed_loader.h"
+#include "engine/checkpoint/deepspeed/deepspeed_checkpoint.h"
+#include "engine/checkpoint/deepspeed/deepspeed_loader.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {

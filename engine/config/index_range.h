@@ -15,7 +15,7 @@ struct IndexRange {
 
 // Part `part` of [0, count) cut into `parts` contiguous ranges, the first
 // count % parts of which have one more.
-inline IndexRange PartOf(int64_t count, int64_t part, int64_t parts) {
+inline IndexRange PartitionRange(int64_t count, int64_t part, int64_t parts) {
   const int64_t each = count / parts, more = count % parts;
   const auto begin = [&](int64_t i) {
     return i * each + (i < more ? i : more);

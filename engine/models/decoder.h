@@ -8,7 +8,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "comm/process_groups.h"
-#include "engine/config/rank_shard.h"
 #include "engine/layers/attention.h"
 #include "engine/layers/grouped_mlp.h"
 #include "engine/layers/norm.h"
@@ -18,6 +17,7 @@
 #include "engine/models/step_checks.h"
 #include "engine/moe/moe_dispatchers.h"
 #include "engine/moe/moe_layer.h"
+#include "engine/parallel/rank_shard.h"
 
 namespace moe {
 

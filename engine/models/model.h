@@ -11,9 +11,9 @@
 #include "engine/cache/kv_cache.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/config/model_config.h"
-#include "engine/config/rank_shard.h"
 #include "engine/moe/exchange_options.h"
 #include "engine/moe/expert_load.h"
+#include "engine/parallel/rank_shard.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"
 

@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "engine/models/unfit_values.h"
+#include "engine/models/unrepresentable_values.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -99,7 +99,7 @@ absl::StatusOr<HostWeight> WeightLoader::Get(const std::string& name,
 
 absl::Status WeightLoader::CheckValues(const std::string& name,
                                        const TensorView& view, DType as) const {
-  const UnfitValues unfit = CountUnfitValues(view, as, stream_);
+  const UnrepresentableValues unfit = CountUnrepresentableValues(view, as, stream_);
   if (unfit.not_finite + unfit.too_large == 0) return absl::OkStatus();
   std::string tensor = absl::StrCat("tensor ", name);
   const std::string files = checkpoint_.FilesOf(name);

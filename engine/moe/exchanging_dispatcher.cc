@@ -13,7 +13,7 @@
 #include "comm/collectives/all_to_all_v.h"
 #include "comm/collectives/phased_operation.h"
 #include "comm/collectives/row_blocks.h"
-#include "engine/moe/growing_tensor.h"
+#include "engine/moe/ensure_capacity.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -192,9 +192,9 @@ void ExchangingDispatcher::PackOwnRows(float* out) const {
 ExchangingDispatcher::Begun ExchangingDispatcher::UniteSlices() {
   const int source = groups_.expert_peers->rank();
   const int64_t own_rows = own_hidden_.dims[0];
-  RETURN_IF_ERROR(GrowTo(own_rows * whole_.stride(), buffers_->packed));
+  RETURN_IF_ERROR(EnsureCapacity(own_rows * whole_.stride(), buffers_->packed));
   RETURN_IF_ERROR(
-      GrowTo(source_rows_[source] * whole_.stride(), buffers_->united));
+      EnsureCapacity(source_rows_[source] * whole_.stride(), buffers_->united));
   PackOwnRows(buffers_->packed.ptr<float>());
   // With the ranks of the slice group that have this tensor rank, one of each
   // data rank.
@@ -231,12 +231,12 @@ ExchangingDispatcher::Begun ExchangingDispatcher::GatherRows() {
   const float* send = buffers_->united.ptr<float>();
   if (data_ranks_per_source_ == 1) {
     RETURN_IF_ERROR(
-        GrowTo(own_hidden_.dims[0] * whole_.stride(), buffers_->packed));
+        EnsureCapacity(own_hidden_.dims[0] * whole_.stride(), buffers_->packed));
     PackOwnRows(buffers_->packed.ptr<float>());
     send = buffers_->packed.ptr<float>();
   }
   arrived_rows_ = TotalRows(source_rows_);
-  RETURN_IF_ERROR(GrowTo(arrived_rows_ * whole_.stride(), buffers_->arrived));
+  RETURN_IF_ERROR(EnsureCapacity(arrived_rows_ * whole_.stride(), buffers_->arrived));
   return BeginAllGatherV(*groups_.expert_peers, send, source_rows_,
                          whole_.bytes(), buffers_->arrived.ptr<float>());
 }
@@ -251,7 +251,7 @@ IndexRange ExchangingDispatcher::SlotsFor(int expert_rank, int replica) const {
   const int64_t end = expert_offsets_[placement_.ExpertsBegin(expert_rank + 1)];
   if (kind_ != ExchangeKind::kFlat) return {begin, end};
   // Replicas begin with different ones, or the first would send most of few.
-  const IndexRange part = PartOf(
+  const IndexRange part = PartitionRange(
       end - begin, (replica + expert_rank) % num_replicas_, num_replicas_);
   return {begin + part.begin, begin + part.end};
 }
@@ -298,8 +298,8 @@ ExchangingDispatcher::Begun ExchangingDispatcher::ExchangeRows() {
   RETURN_IF_ERROR(CheckArrivals(receive_rows));
   arrived_rows_ = TotalRows(receive_rows);
   const int64_t stride = routed_.stride();
-  RETURN_IF_ERROR(GrowTo(TotalRows(send_rows_) * stride, buffers_->packed));
-  RETURN_IF_ERROR(GrowTo(arrived_rows_ * stride, buffers_->arrived));
+  RETURN_IF_ERROR(EnsureCapacity(TotalRows(send_rows_) * stride, buffers_->packed));
+  RETURN_IF_ERROR(EnsureCapacity(arrived_rows_ * stride, buffers_->arrived));
   float* out = buffers_->packed.ptr<float>();
   for (int e = 0; e < groups_.expert->size(); ++e) {
     const IndexRange slots = SlotsFor(e, groups_.expert_replicas->rank());

@@ -20,8 +20,8 @@
 #include "engine/config/index_range.h"
 #include "engine/config/model_config.h"
 #include "engine/moe/exchange_options.h"
+#include "engine/moe/packed_tokens.h"
 #include "engine/moe/token_dispatcher.h"
-#include "engine/moe/travelling_rows.h"
 #include "kernels/core/tensor.h"
 
 namespace moe {
@@ -61,7 +61,7 @@ class ExchangingDispatcher : public TokenDispatcher {
       ProcessGroups& groups, const ExchangeOptions& options,
       ExchangeBuffers* buffers);
 
-  bool moves_nothing() const override { return false; }
+  bool is_local() const override { return false; }
   absl::Status BeginDispatch(const TensorView& hidden,
                              const GatingResult& gating,
                              const MoeStep& step) override;

@@ -8,8 +8,8 @@
 #include "comm/collectives/all_to_all_v.h"
 #include "comm/collectives/phased_operation.h"
 #include "comm/collectives/row_blocks.h"
+#include "engine/moe/ensure_capacity.h"
 #include "engine/moe/exchanging_dispatcher.h"
-#include "engine/moe/growing_tensor.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -33,7 +33,7 @@ absl::Status ExchangingDispatcher::BeginCombine(const DispatchedTokens& tokens,
   }
   // Of the source group's slots; this rank's own are among them.
   const int64_t own_slots = static_cast<int64_t>(row_of_slot_.size());
-  RETURN_IF_ERROR(GrowTo(own_slots * hidden_, buffers_->results));
+  RETURN_IF_ERROR(EnsureCapacity(own_slots * hidden_, buffers_->results));
   results_ = MakeView(buffers_->results.ptr<float>(), DType::kF32,
                       {own_slots, hidden_});
   own_slot_of_.clear();
@@ -81,7 +81,7 @@ ExchangingDispatcher::Begun ExchangingDispatcher::ReturnGathered(
   }
   const size_t row_bytes = hidden_ * sizeof(float);
   RETURN_IF_ERROR(
-      GrowTo(arrived_table_.num_slots() * hidden_, buffers_->packed));
+      EnsureCapacity(arrived_table_.num_slots() * hidden_, buffers_->packed));
   TransposeBlocks(expert_out.data, counts, static_cast<int>(num_experts),
                   num_sources_, row_bytes, buffers_->packed.ptr<float>());
 
@@ -109,7 +109,7 @@ ExchangingDispatcher::Begun ExchangingDispatcher::ReturnGathered(
 
 ExchangingDispatcher::Begun ExchangingDispatcher::ReturnRouted(
     const TensorView& expert_out) {
-  RETURN_IF_ERROR(GrowTo(arrived_rows_ * hidden_, buffers_->packed));
+  RETURN_IF_ERROR(EnsureCapacity(arrived_rows_ * hidden_, buffers_->packed));
   float* const send = buffers_->packed.ptr<float>();
   ScatterRows(expert_out.ptr<float>(), arrived_table_.row_of_slot, hidden_,
               send);

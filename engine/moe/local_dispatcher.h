@@ -9,7 +9,7 @@ namespace moe {
 // while they multiply.
 class LocalDispatcher : public TokenDispatcher {
  public:
-  bool moves_nothing() const override { return true; }
+  bool is_local() const override { return true; }
   absl::Status BeginDispatch(const TensorView& hidden,
                              const GatingResult& gating,
                              const MoeStep& step) override;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "engine/moe/growing_tensor.h"
+#include "engine/moe/ensure_capacity.h"
 #include "kernels/core/status_macros.h"
 #include "kernels/ops/linear.h"
 #include "kernels/ops/moe_combine.h"
@@ -64,12 +64,12 @@ absl::StatusOr<MoeScratch> MoeScratch::Create(const ModelConfig& config,
 
 absl::Status MoeScratch::ReserveSlots(int64_t slots, int64_t hidden,
                                       const Experts& experts) {
-  RETURN_IF_ERROR(GrowTo(slots * experts.up_features(), expert_mlp.up));
+  RETURN_IF_ERROR(EnsureCapacity(slots * experts.up_features(), expert_mlp.up));
   if (!expert_mlp.activated.view().empty()) {
     RETURN_IF_ERROR(
-        GrowTo(slots * experts.ffn_features(), expert_mlp.activated));
+        EnsureCapacity(slots * experts.ffn_features(), expert_mlp.activated));
   }
-  return GrowTo(slots * hidden, expert_out);
+  return EnsureCapacity(slots * hidden, expert_out);
 }
 
 MoeLayer::MoeLayer(const ModelConfig& config, Gate gate, Experts experts,
@@ -149,7 +149,7 @@ absl::StatusOr<GatingResult> MoeLayer::Forward(
   const bool mlp_along = residual_mlp_.has_value() && !mlp_begun && rows > 0;
   if (mlp_along) jobs.push_back(mlp);
   RETURN_IF_ERROR(RunMlpUps(jobs, activation_, stream));
-  const bool overlap = !dispatcher_->moves_nothing();
+  const bool overlap = !dispatcher_->is_local();
   if (mlp_along && overlap) jobs.pop_back();
   RETURN_IF_ERROR(RunMlpDowns(jobs, activation_, stream));
   RETURN_IF_ERROR(dispatcher_->BeginCombine(tokens, expert_out));

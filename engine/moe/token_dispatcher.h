@@ -58,7 +58,7 @@ class TokenDispatcher {
   virtual ~TokenDispatcher() = default;
 
   // Nothing ever travels: there is no time to compute other things in.
-  virtual bool moves_nothing() const = 0;
+  virtual bool is_local() const = 0;
 
   // hidden [rows, hidden]: this rank's rows, gated by `gating`. Both, and what
   // `step` refers to, stay untouched until FinishCombine has returned.

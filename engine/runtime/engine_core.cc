@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/runtime/engine_limits.h"
 #include "engine/runtime/engine_log.h"
-#include "engine/runtime/local_step_executor.h"
+#include "engine/runtime/local_executor.h"
 #include "engine/runtime/request_validation.h"
 #include "kernels/core/status_macros.h"
 
@@ -39,7 +39,7 @@ absl::StatusOr<std::shared_ptr<EngineCore>> EngineCore::Create(
   const ModelConfig& model = parts.model->config();
   RETURN_IF_ERROR(ValidateEngineOptions(options, model));
   if (parts.executor == nullptr) {
-    ASSIGN_OR_RETURN(parts.executor, LocalStepExecutor::Create(
+    ASSIGN_OR_RETURN(parts.executor, LocalExecutor::Create(
                                          parts.model.get(), options.num_blocks,
                                          options.block_size));
   }
@@ -48,7 +48,7 @@ absl::StatusOr<std::shared_ptr<EngineCore>> EngineCore::Create(
   std::shared_ptr<EngineCore> core(new EngineCore(std::move(parts), options));
   ASSIGN_OR_RETURN(
       core->runner_,
-      StepRunner::Create(
+      StepSampler::Create(
           core->parts_.executor.get(), core->parts_.threads.get(), vocab_size,
           core->parts_.executor->data_degree() * MaxLogitRows(options)));
   core->PublishLoad();

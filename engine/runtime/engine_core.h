@@ -19,7 +19,7 @@
 #include "engine/runtime/engine_parts.h"
 #include "engine/runtime/rate_meter.h"
 #include "engine/runtime/step_clock.h"
-#include "engine/runtime/step_runner.h"
+#include "engine/runtime/step_sampler.h"
 #include "engine/scheduler/scheduler.h"
 #include "kernels/core/thread_pool.h"
 
@@ -122,7 +122,7 @@ class EngineCore {
 
   std::vector<BlockManager> blocks_;  // one for each data rank
   Scheduler scheduler_;
-  std::optional<StepRunner> runner_;
+  std::optional<StepSampler> runner_;
   absl::flat_hash_map<int64_t, LiveRequest> requests_;
 };
 

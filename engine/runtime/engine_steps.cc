@@ -66,7 +66,7 @@ bool EngineCore::Step() {
   const auto params_of = [&](int64_t key) -> const SamplingParams& {
     return requests_.find(key)->second.request.sampling;
   };
-  absl::StatusOr<StepRunner::Results> results = absl::UnknownError("not run");
+  absl::StatusOr<StepSampler::Results> results = absl::UnknownError("not run");
   StepTrace trace;
   {
     std::unique_lock<std::mutex> lock(mutex_);

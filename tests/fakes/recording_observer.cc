@@ -8,7 +8,7 @@
 namespace moe {
 namespace {
 
-constexpr std::chrono::minutes kPatience{1};
+constexpr std::chrono::minutes kWaitTimeout{1};
 
 std::string Bits(float value) {
   uint32_t bits;
@@ -71,7 +71,7 @@ void RecordingObserver::OnDone(const absl::Status& status,
 
 absl::Status RecordingObserver::WaitDone() {
   std::unique_lock<std::mutex> lock(mutex_);
-  if (!changed_.wait_until(lock, std::chrono::system_clock::now() + kPatience,
+  if (!changed_.wait_until(lock, std::chrono::system_clock::now() + kWaitTimeout,
                            [&] { return status_.has_value(); })) {
     return absl::DeadlineExceededError("OnDone did not come");
   }
@@ -80,7 +80,7 @@ absl::Status RecordingObserver::WaitDone() {
 
 bool RecordingObserver::WaitTokens(int64_t count) {
   std::unique_lock<std::mutex> lock(mutex_);
-  changed_.wait_until(lock, std::chrono::system_clock::now() + kPatience, [&] {
+  changed_.wait_until(lock, std::chrono::system_clock::now() + kWaitTimeout, [&] {
     return num_tokens_ >= count || status_.has_value();
   });
   return num_tokens_ >= count;

@@ -185,8 +185,8 @@ bool IsAlive(pid_t pid) {
   return state != '\0' && state != 'Z' && state != 'X';
 }
 
-int ServerProcess::WaitForExit(absl::Duration patience) {
-  const absl::Time deadline = absl::Now() + patience;
+int ServerProcess::WaitForExit(absl::Duration timeout) {
+  const absl::Time deadline = absl::Now() + timeout;
   while (exit_status_ < 0 && pid_ > 0) {
     int status = 0;
     if (waitpid(pid_, &status, WNOHANG) == pid_) {

@@ -43,8 +43,8 @@ class ServerProcess {
   // The processes of the ranks that run now, by rank once all run.
   std::vector<pid_t> RankPids() const;
   // The exit status (128 + n if killed by signal n), once it has ended; -1
-  // after `patience`.
-  int WaitForExit(absl::Duration patience = absl::Seconds(60));
+  // after `timeout`.
+  int WaitForExit(absl::Duration timeout = absl::Seconds(60));
 
   // What each rank has ended with, by rank (Launch::note_exits), once all have
   // or after a while; -1: not yet.

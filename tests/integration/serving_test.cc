@@ -16,9 +16,9 @@
 #include "absl/time/time.h"
 #include "engine/runtime/engine_parts.h"
 #include "kernels/core/thread_pool.h"
+#include "tests/fakes/byte_tokenizer.h"
 #include "tests/fakes/fake_model.h"
-#include "tests/server/byte_tokenizer.h"
-#include "tests/server/test_server.h"
+#include "tests/server/grpc/test_server.h"
 
 namespace moe {
 namespace {
@@ -27,7 +27,7 @@ using grpc::StatusCode;
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
 
-constexpr std::chrono::seconds kPatience(30);
+constexpr std::chrono::seconds kWaitTimeout(30);
 
 // Holds up the steps of a model until it is opened.
 class Gate {
@@ -44,7 +44,7 @@ class Gate {
   // Called by each step.
   void Pass() {
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, kPatience, [this] { return !closed_; });
+    changed_.wait_for(lock, kWaitTimeout, [this] { return !closed_; });
   }
 
  private:
@@ -191,7 +191,7 @@ TEST_F(ServingTest, AFullQueueRefusesAndTheRestFinish) {
   {
     // With no step done, at most what runs or waits is taken.
     std::unique_lock lock(mutex);
-    EXPECT_TRUE(changed.wait_for(lock, kPatience, [&] {
+    EXPECT_TRUE(changed.wait_for(lock, kWaitTimeout, [&] {
       return num_refused >= kNumClients - 2 - 3 - 1;
     }));
   }

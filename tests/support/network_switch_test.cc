@@ -57,11 +57,11 @@ class NetworkSwitchTest : public testing::Test {
               static_cast<ssize_t>(bytes));
   }
 
-  // The mark of the next frame, '-' if there is none for `patience`.
-  char Receive(int host, absl::Duration patience = absl::Seconds(10)) {
+  // The mark of the next frame, '-' if there is none for `timeout`.
+  char Receive(int host, absl::Duration timeout = absl::Seconds(10)) {
     pollfd ready = {hosts_[host], POLLIN, 0};
     if (poll(&ready, 1,
-             static_cast<int>(absl::ToInt64Milliseconds(patience))) != 1) {
+             static_cast<int>(absl::ToInt64Milliseconds(timeout))) != 1) {
       return '-';
     }
     char frame[1 << 16];

@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/types/optional.h"
 #include "engine/checkpoint/checkpoint.h"
-#include "engine/checkpoint/deepspeed_writer.h"
+#include "engine/checkpoint/deepspeed/deepspeed_writer.h"
 #include "kernels/core/status_macros.h"
 #include "tools/checkpoint/inspect_command.h"
 #include "tools/checkpoint/model_presets.h"

@@ -24,7 +24,7 @@
 #include "kernels/core/stream.h"
 #include "tests/benchmarks/engine/paper_shape.h"
 #include "tests/benchmarks/machine_ceilings.h"
-#include "tests/engine/models/random_checkpoint.h"
+#include "tests/fakes/random_checkpoint.h"
 
 ABSL_FLAG(std::string, checkpoint, "", "DeepSpeed directory; empty: random");
 ABSL_FLAG(int, experts, 8, "experts of every second layer of a random model");

@@ -32,7 +32,7 @@
 #include "kernels/core/status_macros.h"
 #include "kernels/core/stream.h"
 #include "tests/benchmarks/engine/paper_shape.h"
-#include "tests/engine/models/random_checkpoint.h"
+#include "tests/fakes/random_checkpoint.h"
 
 ABSL_FLAG(int, tensor, 1, "tensor degree");
 ABSL_FLAG(int, expert, 0, "expert degree; 0: all ranks");

@@ -32,16 +32,16 @@ WeightSlice SliceOf(const WeightSpec& spec, int rank, int ranks) {
   const int64_t rows = spec.dims[0];
   if (absl::StrContains(spec.name, "qkv")) {
     for (int64_t part = 0; part < 3; ++part) {
-      const IndexRange range = PartOf(rows / 3, rank, ranks);
+      const IndexRange range = PartitionRange(rows / 3, rank, ranks);
       slice.rows.push_back(
           {part * rows / 3 + range.begin, part * rows / 3 + range.end});
     }
   } else if (absl::EndsWith(spec.name, "out.weight") ||
              absl::EndsWith(spec.name, "down.weight")) {
-    slice.columns = PartOf(spec.dims[1], rank, ranks);
+    slice.columns = PartitionRange(spec.dims[1], rank, ranks);
   } else if (absl::StrContains(spec.name, ".up.") ||
              spec.name == "embedding.weight" || spec.name == "output.weight") {
-    slice.rows.push_back(PartOf(rows, rank, ranks));
+    slice.rows.push_back(PartitionRange(rows, rank, ranks));
   }
   return slice;
 }

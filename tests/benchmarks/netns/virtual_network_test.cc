@@ -84,8 +84,8 @@ int CountProcesses(const std::string& text) {
   return count;
 }
 
-bool WaitUntil(absl::Duration patience, const std::function<bool()>& is_true) {
-  const absl::Time end = absl::Now() + patience;
+bool WaitUntil(absl::Duration timeout, const std::function<bool()>& is_true) {
+  const absl::Time end = absl::Now() + timeout;
   while (!is_true()) {
     if (absl::Now() > end) return false;
     absl::SleepFor(absl::Milliseconds(10));

@@ -8,10 +8,10 @@
 
 #include "absl/strings/match.h"
 #include "engine/checkpoint/checkpoint.h"
-#include "engine/checkpoint/unpickler.h"
+#include "engine/checkpoint/torch/unpickler.h"
+#include "engine/checkpoint/torch/zip_archive.h"
 #include "engine/checkpoint/weight_names.h"
 #include "engine/checkpoint/weight_slice.h"
-#include "engine/checkpoint/zip_archive.h"
 #include "gtest/gtest.h"
 #include "tests/support/temp_checkpoint.h"
 
@@ -79,8 +79,8 @@ absl::Status OpenAndRead(const std::string& path) {
   absl::Status first;
   for (const WeightSpec& spec : ListWeights((*checkpoint)->config())) {
     WeightSlice slice;
-    slice.rows = {PartOf(spec.dims[0], 1, 2)};
-    if (spec.dims.size() == 2) slice.columns = PartOf(spec.dims[1], 0, 3);
+    slice.rows = {PartitionRange(spec.dims[0], 1, 2)};
+    if (spec.dims.size() == 2) slice.columns = PartitionRange(spec.dims[1], 0, 3);
     first.Update((*checkpoint)->GetShard(spec.name, slice).status());
     first.Update((*checkpoint)->Get(spec.name).status());
   }

@@ -39,12 +39,12 @@ int64_t NumBytes(const TensorView& view) {
 std::vector<WeightSlice> SlicesOf(const WeightSpec& spec, int part, int parts) {
   const int64_t rows = spec.dims[0], half = rows / 2;
   std::vector<WeightSlice> slices(2);
-  slices[0].rows = {PartOf(rows, part, parts)};
-  const IndexRange of_half = PartOf(half, part, parts);
+  slices[0].rows = {PartitionRange(rows, part, parts)};
+  const IndexRange of_half = PartitionRange(half, part, parts);
   slices[1].rows = {{half + of_half.begin, half + of_half.end}, of_half};
   if (spec.dims.size() == 2) {
     WeightSlice columns;
-    columns.columns = PartOf(spec.dims[1], part, parts);
+    columns.columns = PartitionRange(spec.dims[1], part, parts);
     slices.push_back(columns);
     columns.rows = slices[1].rows;
     slices.push_back(columns);

@@ -7,7 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/checkpoint/checkpoint.h"
-#include "engine/checkpoint/crc32.h"
+#include "engine/checkpoint/torch/crc32.h"
 #include "engine/checkpoint/weight_names.h"
 #include "gtest/gtest.h"
 #include "tests/support/golden.h"

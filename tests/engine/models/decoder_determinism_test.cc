@@ -9,7 +9,7 @@
 #include "gtest/gtest.h"
 #include "kernels/core/cpu_features.h"
 #include "tests/engine/models/model_harness.h"
-#include "tests/engine/models/random_checkpoint.h"
+#include "tests/fakes/random_checkpoint.h"
 
 namespace moe {
 namespace {

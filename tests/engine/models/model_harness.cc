@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "comm/process_groups.h"
-#include "engine/config/rank_shard.h"
+#include "engine/parallel/rank_shard.h"
 
 namespace moe {
 namespace {

@@ -12,7 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
-#include "tests/engine/models/random_checkpoint.h"
+#include "tests/fakes/random_checkpoint.h"
 
 namespace moe {
 namespace {

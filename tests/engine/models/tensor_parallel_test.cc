@@ -8,11 +8,11 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "comm/process_groups.h"
-#include "engine/config/rank_shard.h"
+#include "engine/parallel/rank_shard.h"
 #include "gtest/gtest.h"
 #include "tests/engine/models/model_harness.h"
-#include "tests/engine/models/random_checkpoint.h"
 #include "tests/engine/models/tensor_ranks.h"
+#include "tests/fakes/random_checkpoint.h"
 #include "tests/support/golden.h"
 
 namespace moe {

@@ -5,9 +5,9 @@
 
 #include "comm/process_groups.h"
 #include "comm/topology.h"
-#include "engine/config/rank_shard.h"
+#include "engine/parallel/rank_shard.h"
 #include "gtest/gtest.h"
-#include "tests/engine/models/random_checkpoint.h"
+#include "tests/fakes/random_checkpoint.h"
 #include "tests/support/ranks.h"
 
 namespace moe {

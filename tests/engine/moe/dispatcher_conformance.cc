@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "comm/parallel_layout.h"
-#include "engine/moe/travelling_rows.h"
+#include "engine/moe/packed_tokens.h"
 
 namespace moe {
 namespace {

@@ -20,7 +20,7 @@ constexpr int64_t kHidden = 16, kFfn = 24, kExperts = 5, kMaxRows = 40;
 // find it busy until Finish.
 class CopyingDispatcher : public TokenDispatcher {
  public:
-  bool moves_nothing() const override { return false; }
+  bool is_local() const override { return false; }
   absl::Status BeginDispatch(const TensorView& hidden,
                              const GatingResult& gating,
                              const MoeStep& step) override {

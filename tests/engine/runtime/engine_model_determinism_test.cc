@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "engine/runtime/engine_factory.h"
+#include "engine/loading/engine_factory.h"
 #include "gtest/gtest.h"
 #include "kernels/core/cpu_features.h"
 #include "tests/engine/runtime/engine_fixture.h"

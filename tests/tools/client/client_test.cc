@@ -7,8 +7,8 @@
 
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/fakes/scripted_server.h"
 #include "tests/tools/client/client_process.h"
-#include "tests/tools/client/scripted_server.h"
 
 namespace moe {
 namespace {

@@ -1,0 +1,151 @@
+#include "engine/checkpoint/deepspeed/deepspeed_files.h"
+
+#include "absl/status/status.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "engine/checkpoint/deepspeed/state_dict.h"
+#include "kernels/core/status_macros.h"
+
+namespace moe {
+namespace {
+
+constexpr size_t kMaxNamedKeys = 5;  // in one warning
+
+// Keys that carry nothing the decoder needs, counted and partly named.
+class IgnoredKeys {
+ public:
+  void Add(const std::string& key) {
+    if (named_.size() < kMaxNamedKeys) {
+      named_.push_back(absl::CHexEscape(key.substr(0, 200)));
+    }
+    ++count_;
+  }
+
+  void Warn(const std::string& path, absl::string_view what,
+            std::vector<std::string>* warnings) const {
+    if (count_ == 0) return;
+    warnings->push_back(absl::StrCat(path, ": ", count_, " tensors ignored, ",
+                                     what, ": ", absl::StrJoin(named_, ", "),
+                                     count_ > named_.size() ? ", ..." : ""));
+  }
+
+ private:
+  size_t count_ = 0;
+  std::vector<std::string> named_;
+};
+
+// Whether to leave out such a tensor would change the model's output, as it
+// would for a norm behind the embedding. (Heads for other tasks are outside.)
+bool IsUnknownDecoderWeight(absl::string_view key) {
+  return (absl::StrContains(key, "embedding.") ||
+          absl::StrContains(key, "encoder.") ||
+          absl::StrContains(key, "transformer.")) &&
+         (absl::EndsWith(key, ".weight") || absl::EndsWith(key, ".bias"));
+}
+
+absl::Status AddDense(const TorchFile& file, int64_t rank,
+                      DeepSpeedTensors& tensors) {
+  const PickleValue* module = file.root().Find("module");
+  if (module == nullptr) {
+    return absl::DataLossError(
+        absl::StrCat(file.path(),
+                     ": no `module` in it: not DeepSpeed's model states (it "
+                     "holds: ",
+                     file.root().ToString(), ")"));
+  }
+  ASSIGN_OR_RETURN(const std::vector<NamedTensor> named,
+                   FlattenStateDict(*module, file.path()));
+  IgnoredKeys strays, unknown;
+  for (const NamedTensor& entry : named) {
+    MegatronKey key;
+    if (absl::StrContains(entry.key, "deepspeed_experts.")) {
+      // Some releases leave a rank's own experts here, under local numbers.
+      strays.Add(entry.key);
+      continue;
+    }
+    if (!ParseMegatronKey(entry.key, &key)) {
+      if (IsUnknownDecoderWeight(entry.key)) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(file.path(), ": the weight ",
+                         absl::CHexEscape(entry.key), " is not supported"));
+      }
+      unknown.Add(entry.key);
+      continue;
+    }
+    tensors.has_local_moe |= key.is_local_moe;
+    if (!tensors.dense[rank]
+             .emplace(key.name,
+                      WeightPart{&file, entry.tensor, key.split, rank})
+             .second) {
+      return absl::DataLossError(
+          absl::StrCat(file.path(), ": two tensors are ", key.name));
+    }
+  }
+  strays.Warn(file.path(), "as experts have files of their own",
+              &tensors.warnings);
+  unknown.Warn(file.path(), "not part of the decoder", &tensors.warnings);
+  return absl::OkStatus();
+}
+
+absl::Status AddExperts(const TorchFile& file,
+                        const DeepSpeedDirectory::ExpertFile& info,
+                        DeepSpeedTensors& tensors) {
+  ASSIGN_OR_RETURN(const std::vector<NamedTensor> named,
+                   FlattenStateDict(file.root(), file.path()));
+  IgnoredKeys unknown;
+  for (const NamedTensor& entry : named) {
+    MegatronKey key;
+    if (!ParseMegatronKey(entry.key, &key) || key.expert < 0) {
+      unknown.Add(entry.key);
+      continue;
+    }
+    if (key.expert != info.expert) {
+      return absl::DataLossError(absl::StrCat(file.path(), ": holds ", key.name,
+                                              ", but its name says expert ",
+                                              info.expert));
+    }
+    tensors.has_local_moe |= key.is_local_moe;
+    tensors.expert_ids.emplace(key.layer, key.expert);
+    const WeightPart part = {&file, entry.tensor, key.split, info.mp_rank};
+    const auto [other, added] =
+        tensors.experts[key.name].emplace(info.mp_rank, part);
+    if (!added) {
+      return absl::DataLossError(absl::StrCat(file.path(), ": ", key.name,
+                                              " is also in ",
+                                              other->second.file->path()));
+    }
+  }
+  unknown.Warn(file.path(), "not an expert's weight", &tensors.warnings);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<DeepSpeedTensors> OpenDeepSpeedFiles(
+    const DeepSpeedDirectory& directory) {
+  DeepSpeedTensors tensors;
+  tensors.dense.resize(directory.mp_rank_paths.size());
+  for (size_t rank = 0; rank < directory.mp_rank_paths.size(); ++rank) {
+    ASSIGN_OR_RETURN(std::unique_ptr<TorchFile> file,
+                     TorchFile::Open(directory.mp_rank_paths[rank]));
+    tensors.files.push_back(std::move(file));
+    RETURN_IF_ERROR(
+        AddDense(*tensors.files.back(), static_cast<int64_t>(rank), tensors));
+  }
+  for (const DeepSpeedDirectory::ExpertFile& info : directory.expert_files) {
+    if (info.mp_rank >= static_cast<int64_t>(tensors.dense.size())) {
+      return absl::DataLossError(absl::StrCat(
+          info.path, ": of tensor rank ", info.mp_rank, ", but there are ",
+          tensors.dense.size(), " mp_rank files"));
+    }
+    ASSIGN_OR_RETURN(std::unique_ptr<TorchFile> file,
+                     TorchFile::Open(info.path));
+    tensors.files.push_back(std::move(file));
+    RETURN_IF_ERROR(AddExperts(*tensors.files.back(), info, tensors));
+  }
+  return tensors;
+}
+
+}  // namespace moe

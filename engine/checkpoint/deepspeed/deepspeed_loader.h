@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/deepspeed/deepspeed_checkpoint.h"
+
+namespace moe {
+
+// Opens the files of a DeepSpeed checkpoint (see FindDeepSpeedDirectory), works
+// out the configuration, and finds every weight that it asks for, with the
+// right shape. Reads weights only to compare the copies of tensor ranks. Status
+// codes as of OpenCheckpoint.
+absl::StatusOr<DeepSpeedContents> LoadDeepSpeedDirectory(
+    const std::string& path, const CheckpointOptions& options);
+
+}  // namespace moe

@@ -1,0 +1,170 @@
+#include "engine/distributed/logit_gather.h"
+
+#include <array>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "engine/parallel/rank_shard.h"
+#include "kernels/core/status_macros.h"
+
+namespace moe {
+namespace {
+
+constexpr char kOperation[] = "gathering logits";
+
+// Who has no logits sends this instead: rank 0 runs ahead of nobody, and hears
+// of an abort from anybody.
+constexpr size_t kDoneBytes = 8;
+
+std::vector<int> MoeLayers(const ModelConfig& model) {
+  std::vector<int> layers;
+  for (int64_t layer = 0; layer < model.num_layers; ++layer) {
+    if (model.is_moe_layer(layer)) layers.push_back(static_cast<int>(layer));
+  }
+  return layers;
+}
+
+// Of one share.
+int64_t TracedRows(const Batch& share) {
+  int64_t rows = 0;
+  for (const SequenceSlice& slice : share.sequences) {
+    if (slice.trace_routing) rows += slice.num_tokens;
+  }
+  return rows;
+}
+
+}  // namespace
+
+absl::StatusOr<LogitGather> LogitGather::Create(const StepLink& link,
+                                                const ModelConfig& model,
+                                                int64_t max_logit_rows) {
+  LogitGather gather;
+  gather.link_ = link;
+  gather.model_ = model;
+  gather.moe_layers_ = MoeLayers(model);
+  if (link.tensor_degree > 1) {
+    ASSIGN_OR_RETURN(
+        gather.slices_,
+        Tensor::Allocate(DType::kF32, {max_logit_rows, model.vocab_size}));
+  }
+  return gather;
+}
+
+absl::Status LogitGather::Begin(const StepPlan& plan,
+                                const TensorView& logits) {
+  plan_ = &plan;
+  logits_ = logits;
+  routing_.clear();
+  const int tensor_degree = link_.tensor_degree;
+  const bool sliced = tensor_degree > 1;
+  if (sliced && plan.num_logit_rows() > slices_.dim(0)) {
+    return absl::InternalError(
+        absl::StrCat("step ", plan.step_id, " wants ", plan.num_logit_rows(),
+                     " rows of logits; there is room for ", slices_.dim(0)));
+  }
+  done_.resize(link_.plans->size() * kDoneBytes);
+  routing_.reserve(plan.shares.size());  // their memory is being filled
+  std::vector<ReceiveBuffer> receives;
+  // Without slices they are received where they belong.
+  float* next = sliced ? slices_.ptr<float>() : logits.ptr<float>();
+  for (size_t d = 0; d < plan.shares.size(); ++d) {
+    const Batch& share = plan.shares[d];
+    const int64_t rows = static_cast<int64_t>(share.logit_rows.size());
+    for (int t = 0; t < tensor_degree; ++t) {
+      const int peer = static_cast<int>(d) * tensor_degree + t;
+      const int64_t width =
+          RankShard::VocabRange(model_, t, tensor_degree).size();
+      if (peer == 0) {
+        own_ = MakeView(next, DType::kF32, {rows, width});
+      } else if (rows > 0) {
+        receives.push_back({peer, next, rows * width * sizeof(float)});
+      } else {
+        receives.push_back(
+            {peer, done_.data() + peer * kDoneBytes, kDoneBytes});
+      }
+      next += rows * width;
+      const int64_t traced = t == 0 && peer != 0 ? TracedRows(share) : 0;
+      if (traced == 0 || moe_layers_.empty()) continue;
+      std::vector<int32_t>& words = routing_.emplace_back();
+      words.resize(traced * model_.top_k * moe_layers_.size());
+      receives.push_back({peer, words.data(), words.size() * sizeof(int32_t)});
+    }
+  }
+  ASSIGN_OR_RETURN(pending_,
+                   link_.plans->BeginExchange({}, receives, kOperation));
+  return absl::OkStatus();
+}
+
+void LogitGather::PlaceSlices() {
+  const float* slice = slices_.ptr<float>();
+  int64_t first_row = 0;
+  for (const Batch& share : plan_->shares) {
+    const int64_t rows = static_cast<int64_t>(share.logit_rows.size());
+    for (int t = 0; t < link_.tensor_degree; ++t) {
+      const IndexRange range =
+          RankShard::VocabRange(model_, t, link_.tensor_degree);
+      for (int64_t row = 0; row < rows; ++row) {
+        float* const out = logits_.ptr<float>() +
+                           (first_row + row) * model_.vocab_size + range.begin;
+        std::memcpy(out, slice, range.size() * sizeof(float));
+        slice += range.size();
+      }
+    }
+    first_row += rows;
+  }
+}
+
+absl::Status LogitGather::Finish(StepTrace* trace) {
+  const absl::Status status = pending_->Wait();
+  if (!status.ok()) return status;
+  pending_.reset();
+  if (link_.tensor_degree > 1) PlaceSlices();
+  if (trace == nullptr) return absl::OkStatus();
+  size_t next = 0;
+  for (size_t d = 1; d < plan_->shares.size(); ++d) {
+    const Batch& share = plan_->shares[d];
+    if (TracedRows(share) == 0) continue;
+    const int32_t* word =
+        moe_layers_.empty() ? nullptr : routing_[next++].data();
+    for (const SequenceSlice& slice : share.sequences) {
+      if (!slice.trace_routing) continue;
+      SequenceRouting& routing = trace->sequences.emplace_back();
+      routing.sequence_id = slice.sequence_id;
+      routing.num_tokens = slice.num_tokens;
+      routing.expert_ids.resize(model_.num_layers);
+      for (int layer : moe_layers_) {
+        const int64_t count = slice.num_tokens * model_.top_k;
+        routing.expert_ids[layer].assign(word, word + count);
+        word += count;
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LogitGather::Send(const StepLink& link, const ModelConfig& model,
+                               const TensorView& logits,
+                               const std::vector<SequenceRouting>& routing) {
+  std::vector<SendBuffer> sends;
+  const std::array<char, kDoneBytes> done = {};
+  if (logits.dims[0] == 0) {
+    sends.push_back({0, done.data(), done.size()});
+  } else {
+    sends.push_back(
+        {0, logits.data,
+         static_cast<size_t>(logits.dims[0] * logits.dims[1]) * sizeof(float)});
+  }
+  std::vector<int32_t> words;
+  for (const SequenceRouting& sequence : routing) {
+    for (int layer : MoeLayers(model)) {
+      const std::vector<int32_t>& ids = sequence.expert_ids[layer];
+      words.insert(words.end(), ids.begin(), ids.end());
+    }
+  }
+  if (!words.empty()) {
+    sends.push_back({0, words.data(), words.size() * sizeof(int32_t)});
+  }
+  return link.plans->Exchange(sends, {}, kOperation);
+}
+
+}  // namespace moe

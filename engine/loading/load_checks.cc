@@ -1,0 +1,142 @@
+#include "engine/loading/load_checks.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
+#include "engine/cache/kv_cache.h"
+#include "engine/loading/memory_budget.h"
+#include "engine/runtime/request_validation.h"
+#include "kernels/core/status_macros.h"
+
+namespace moe {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+
+// `num_sharers` ranks of a machine need as much each.
+absl::Status CheckMemory(absl::string_view what, double needed, int num_sharers,
+                         absl::string_view advice) {
+  const absl::StatusOr<int64_t> available = AvailableMemoryBytes();
+  if (!available.ok() ||
+      needed * num_sharers <= static_cast<double>(*available)) {
+    return absl::OkStatus();
+  }
+  return absl::ResourceExhaustedError(absl::StrFormat(
+      "%s needs %.0f bytes of memory%s, %d are available: %s", what, needed,
+      num_sharers > 1
+          ? absl::StrCat(" on each of ", num_sharers, " ranks of a machine")
+          : "",
+      *available, advice));
+}
+
+}  // namespace
+
+absl::Status CheckLoadOptions(const LoadEngineOptions& options) {
+  if (options.num_threads < 0 || options.num_threads > kMaxThreads) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("num_threads is ", options.num_threads,
+                     "; it must be in [0, ", kMaxThreads, "]"));
+  }
+  if (options.kv_cache_bytes < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("kv_cache_bytes is ", options.kv_cache_bytes,
+                     "; it must be at least 0 (0: automatic)"));
+  }
+  if (options.engine.num_blocks < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("num_blocks is ", options.engine.num_blocks,
+                     "; it must be at least 0 (0: by kv_cache_bytes)"));
+  }
+  // The rest is checked with the model at hand; the number of blocks is not
+  // known yet.
+  EngineOptions engine = options.engine;
+  engine.num_blocks = std::max<int64_t>(engine.num_blocks, 1);
+  engine.eos_token_ids.clear();
+  return ValidateEngineOptions(engine, ModelConfig());
+}
+
+absl::Status CheckOptionsForModel(const LoadEngineOptions& options,
+                                  const ModelConfig& model) {
+  RETURN_IF_ERROR(CheckLoadOptions(options));
+  EngineOptions engine = options.engine;
+  engine.num_blocks = std::max<int64_t>(engine.num_blocks, 1);
+  RETURN_IF_ERROR(ValidateEngineOptions(engine, model));
+  // The least that a rank can hold of a block.
+  ModelConfig least = model;
+  least.num_kv_heads = 1;
+  const int64_t block_bytes = KvCache::BlockBytes(least, engine.block_size);
+  if (options.engine.num_blocks == 0 && options.kv_cache_bytes > 0 &&
+      options.kv_cache_bytes < block_bytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "kv_cache_bytes is ", options.kv_cache_bytes,
+        "; one block of this model needs ",
+        KvCache::BlockBytes(model, engine.block_size), " (on one rank)"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckWeightsFit(const ModelConfig& model, int64_t num_parameters,
+                             DType dtype, int num_sharers) {
+  // Rotary angles are the one table whose size no file vouches for.
+  const double rotary = model.position == PositionKind::kRotary
+                            ? static_cast<double>(model.max_positions) *
+                                  static_cast<double>(model.rotary_dim + 1) *
+                                  static_cast<double>(sizeof(float))
+                            : 0.0;
+  return CheckMemory(
+      absl::StrCat("the model as ", DTypeName(dtype)),
+      static_cast<double>(num_parameters) * static_cast<double>(SizeOf(dtype)) +
+          rotary,
+      num_sharers, "serve a smaller one, or weights of fewer bits");
+}
+
+absl::StatusOr<int64_t> ChooseNumBlocks(const LoadEngineOptions& options,
+                                        const ModelConfig& local,
+                                        int num_sharers, int64_t step_bytes) {
+  const EngineOptions& engine = options.engine;
+  const int64_t block_bytes = KvCache::BlockBytes(local, engine.block_size);
+  if (engine.num_blocks > 0) {
+    RETURN_IF_ERROR(CheckMemory("a KV cache of num_blocks",
+                                static_cast<double>(engine.num_blocks) *
+                                    static_cast<double>(block_bytes),
+                                num_sharers, "ask for fewer"));
+    return engine.num_blocks;
+  }
+  if (options.kv_cache_bytes > 0) {
+    RETURN_IF_ERROR(CheckMemory("a KV cache of kv_cache_bytes",
+                                static_cast<double>(options.kv_cache_bytes),
+                                num_sharers,
+                                "ask for less, or leave the field out"));
+    if (options.kv_cache_bytes < block_bytes) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("kv_cache_bytes is ", options.kv_cache_bytes,
+                       "; one block of this model needs ", block_bytes));
+    }
+    return options.kv_cache_bytes / block_bytes;
+  }
+  ASSIGN_OR_RETURN(const int64_t all_available, AvailableMemoryBytes());
+  const int64_t available = all_available / num_sharers;
+  const int64_t affordable = static_cast<int64_t>(
+      kAutomaticKvFraction * static_cast<double>(available - step_bytes) /
+      static_cast<double>(block_bytes));
+  const int64_t blocks_per_context =
+      (local.max_positions + engine.block_size - 1) / engine.block_size;
+  if (affordable < 1) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "only ", available,
+        " bytes of memory are available beside the weights; a step "
+        "of max_step_tokens ",
+        engine.max_step_tokens, " may need ", step_bytes,
+        " if all its rows choose experts of one rank, one KV cache "
+        "block ",
+        block_bytes,
+        ": lower max_step_tokens, or set kv_cache_bytes and rely on "
+        "rows that spread"));
+  }
+  return std::min(affordable,
+                  blocks_per_context * engine.max_running_sequences);
+}
+
+}  // namespace moe

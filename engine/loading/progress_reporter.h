@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/time/time.h"
+#include "engine/distributed/rank_runtime.h"
+#include "engine/loading/rank_loader.h"
+
+namespace moe {
+
+// Tells the runtime what this rank does, step by step. Thread-compatible.
+class ProgressReporter {
+ public:
+  // `ranks` is borrowed, and so are the model and the groups of `rank`.
+  ProgressReporter(RankRuntime* ranks, const LoadedRank& rank);
+
+  // Before (in_step) and after each step.
+  void OnStep(bool in_step, int64_t step_id);
+
+ private:
+  absl::Duration ExchangeWait() const;
+  void ReportWithLoad();
+
+  RankRuntime& ranks_;
+  const Model& model_;
+  ProcessGroups* groups_;  // null: alone
+  RankProgress progress_;  // without expert_load
+};
+
+}  // namespace moe

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "comm/communicator.h"
+#include "comm/topology.h"
+#include "engine/parallel/parallel_cost_options.h"
+#include "kernels/core/dtype.h"
+#include "kernels/core/stream.h"
+
+namespace moe {
+
+// What the machines can do, and how it came to be known; for the log.
+struct FoundCosts {
+  MachineCosts costs;    // Rounded, unless configured
+  std::string measured;  // "links, copying, reading, computing", or "none"
+  absl::Duration time;   // that measuring took
+};
+
+// Takes what is configured and measures the rest: links and copying
+// (MeasureExchangeCosts), what each rank reads from memory and computes with
+// weights of `dtype` on the stream's threads, all at once; of the worst rank.
+// Collective over `all`, which must agree on `configured`; equal on all ranks.
+absl::StatusOr<FoundCosts> FindCosts(const CostOptions& configured,
+                                     Communicator& all,
+                                     const Topology& topology, DType dtype,
+                                     CpuStream& stream);
+
+}  // namespace moe

@@ -1,0 +1,108 @@
+#include "engine/loading/rank_rates.h"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "comm/deadline.h"
+#include "kernels/core/status_macros.h"
+#include "kernels/core/tensor.h"
+#include "kernels/ops/linear.h"
+#include "kernels/ops/weight_matrix.h"
+
+namespace moe {
+namespace {
+
+// As threads take them: several for each, so that none waits for a slow one.
+constexpr int64_t kPieceBytes = 512 << 10;
+constexpr int64_t kPieceWords = kPieceBytes / sizeof(uint64_t);
+constexpr int kPiecesPerThread = 4;
+constexpr int64_t kFewestPieces = 16;
+constexpr int64_t kMostPieces = 64;
+constexpr int kReadings = 3;
+
+constexpr int64_t kRows = 32;
+constexpr int64_t kFeatures = 768;
+constexpr absl::Duration kComputingTime = absl::Milliseconds(4);
+
+// Writes past the caches, which forget what they had of it.
+void WriteToMemory(uint64_t* words, int64_t count) {
+#if defined(__SSE2__)
+  const __m128i ones = _mm_set1_epi64x(1);
+  for (int64_t i = 0; i < count; i += 2) {
+    _mm_stream_si128(reinterpret_cast<__m128i*>(words + i), ones);
+  }
+  _mm_sfence();
+#else
+  std::fill_n(words, count, 1);
+#endif
+}
+
+// Four sums: a single one would wait for its own last addition.
+uint64_t Sum(const uint64_t* words, int64_t count) {
+  uint64_t sums[4] = {};
+  for (int64_t i = 0; i < count; i += 4) {
+    for (int j = 0; j < 4; ++j) sums[j] += words[i + j];
+  }
+  return sums[0] + sums[1] + sums[2] + sums[3];
+}
+
+}  // namespace
+
+absl::StatusOr<double> MeasureReadRate(ThreadPool& threads) {
+  const int64_t pieces =
+      std::clamp<int64_t>(int64_t{kPiecesPerThread} * threads.num_threads(),
+                          kFewestPieces, kMostPieces);
+  // (Tensors lie on cache lines.)
+  ASSIGN_OR_RETURN(
+      Tensor memory,
+      Tensor::Allocate(DType::kF32, {pieces, kPieceBytes / sizeof(float)}));
+  auto* const words = memory.ptr<uint64_t>();
+  std::atomic<uint64_t> sum = 0;  // or the compiler would read nothing
+  std::vector<double> seconds;
+  for (int i = 0; i < kReadings; ++i) {
+    threads.ParallelFor(pieces, [&](int64_t piece, int) {
+      WriteToMemory(words + piece * kPieceWords, kPieceWords);
+    });
+    const Deadline clock(absl::InfiniteDuration());
+    threads.ParallelFor(pieces, [&](int64_t piece, int) {
+      sum += Sum(words + piece * kPieceWords, kPieceWords);
+    });
+    seconds.push_back(absl::ToDoubleSeconds(clock.Elapsed()));
+  }
+  std::sort(seconds.begin(), seconds.end());
+  return pieces * kPieceBytes / std::max(seconds[kReadings / 2], 1e-9);
+}
+
+absl::StatusOr<double> MeasureMultiplyAddRate(DType dtype, Stream& stream) {
+  ASSIGN_OR_RETURN(Tensor source,
+                   Tensor::Allocate(DType::kF32, {kFeatures, kFeatures}));
+  ASSIGN_OR_RETURN(Tensor x, Tensor::Allocate(DType::kF32, {kRows, kFeatures}));
+  ASSIGN_OR_RETURN(Tensor y, Tensor::Allocate(DType::kF32, {kRows, kFeatures}));
+  // Numbers like those of models: some processors are slow with tiny ones.
+  std::fill_n(source.ptr<float>(), source.view().num_elements(), 0.5f);
+  std::fill_n(x.ptr<float>(), x.view().num_elements(), 0.25f);
+  ASSIGN_OR_RETURN(const WeightMatrix weight,
+                   PackWeight(source.view(), dtype, stream));
+  LinearGroup group;
+  group.weight = &weight;
+  group.x = x.view();
+  group.y = y.view();
+  RETURN_IF_ERROR(Linear(group, stream));  // warms up
+  int64_t products = 0;
+  const Deadline clock(absl::InfiniteDuration());
+  do {
+    RETURN_IF_ERROR(Linear(group, stream));
+    ++products;
+  } while (clock.Elapsed() < kComputingTime);
+  return 2.0 * kRows * kFeatures * kFeatures * products /
+         absl::ToDoubleSeconds(clock.Elapsed());
+}
+
+}  // namespace moe

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "kernels/core/status_macros.h"
+#include "kernels/core/tensor.h"
+
+namespace moe {
+
+// Makes `tensor` (f32, or none yet) one of at least `elements`, and never none,
+// with room for half as many again if it must grow; then what was in it is
+// lost. Views of it are f32 of any shape that fits. kResourceExhausted.
+inline absl::Status EnsureCapacity(int64_t elements, Tensor& tensor) {
+  elements = std::max<int64_t>(elements, 1);
+  const bool first = tensor.view().empty();
+  if (!first && tensor.view().num_elements() >= elements) {
+    return absl::OkStatus();
+  }
+  // The old one goes first: both together may be too much.
+  tensor = Tensor();
+  ASSIGN_OR_RETURN(
+      tensor, Tensor::Allocate(DType::kF32,
+                               {first ? elements : elements + elements / 2}));
+  return absl::OkStatus();
+}
+
+}  // namespace moe

@@ -1,0 +1,201 @@
+#include "engine/parallel/parallel_cost.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace moe {
+namespace {
+
+// That travel with each row: its expert, padded to a cache line.
+constexpr int64_t kRowHeaderBytes = 64;
+
+double CeilDiv(double a, double b) { return std::ceil(a / b); }
+
+// Distinct experts that `choices` are expected to touch on the busiest of `ep`
+// ranks, the fullest of which holds `local` of `num_experts`: those chosen at
+// all lie on the ranks by chance, so that the busiest has more than its share.
+double BusiestExperts(double num_experts, double local, double ep,
+                      double choices, double imbalance) {
+  if (choices <= 0) return 0;
+  const double chosen =
+      num_experts * (1 - std::pow(1 - 1 / num_experts, choices));
+  const double share = chosen / num_experts;
+  const double variance = num_experts == 1
+                              ? 0
+                              : local * share * (1 - share) *
+                                    (num_experts - local) / (num_experts - 1);
+  const double busiest =
+      imbalance * local * share + std::sqrt(2 * variance * std::log(ep));
+  return std::clamp(busiest, 1.0, local);
+}
+
+}  // namespace
+
+ParallelCost::ParallelCost(const ModelConfig& config, const Topology& topology,
+                           const ExchangeCosts& costs,
+                           const RankResources& rank, int tensor_degree)
+    : config_(config),
+      topology_(topology),
+      costs_(costs),
+      rank_(rank),
+      tensor_degree_(tensor_degree),
+      data_degree_(topology.world_size() / tensor_degree),
+      rows_(CeilDiv(static_cast<double>(rank.decode_batch), data_degree_)) {}
+
+ParallelCost::Peers ParallelCost::PeersInRunsOf(int size) const {
+  Peers worst = {size - 1, 0};
+  for (int rank = 0; rank < topology_.world_size(); ++rank) {
+    const int begin = rank - rank % size;
+    int near = -1;  // not itself
+    for (int other = begin; other < begin + size; ++other) {
+      near += topology_.node_of(other) == topology_.node_of(rank) ? 1 : 0;
+    }
+    if (near < worst.near) worst = {near, size - 1 - near};
+  }
+  return worst;
+}
+
+absl::Duration ParallelCost::ReadTime(double parameters, double rows) const {
+  const double bytes = parameters * SizeOf(rank_.weight_dtype);
+  return absl::Seconds(
+      std::max(bytes / rank_.read_bytes_per_second,
+               2 * parameters * rows / rank_.flops_per_second));
+}
+
+double ParallelCost::MlpParameters() const {
+  const double matrices = config_.activation == ActivationKind::kSwiGlu ? 3 : 2;
+  return matrices * config_.ffn_hidden_size * config_.hidden_size;
+}
+
+ParallelCostPart ParallelCost::Shared() const {
+  const ModelConfig& c = config_;
+  const double hidden = c.hidden_size, degree = tensor_degree_;
+  // Fewer heads of keys and values than ranks are held by several.
+  const double kv_heads = CeilDiv(c.num_kv_heads, degree);
+  const double head_rows =
+      (2 * c.num_heads / degree + 2 * kv_heads) * c.head_dim;
+  const double attention = head_rows * hidden;
+  const double mlp = MlpParameters() / degree;
+  const double head = CeilDiv(c.vocab_size, degree) * hidden;
+
+  const Peers peers = PeersInRunsOf(tensor_degree_);
+  const absl::Duration sum = PredictAllReduce(costs_, peers.near, peers.far,
+                                              rows_ * hidden * sizeof(float));
+
+  PlanPrediction p;
+  double parameters =
+      head + CeilDiv(c.padded_vocab_size, degree) * hidden +
+      (c.position == PositionKind::kLearned ? c.max_positions * hidden : 0);
+  p.weights = ReadTime(head, rows_);
+  p.reduce = sum;  // of the embeddings
+  for (int64_t layer = 0; layer < c.num_layers; ++layer) {
+    p.weights += ReadTime(attention, rows_);
+    p.reduce += sum;
+    parameters += attention;
+    if (!c.is_moe_layer(layer) || c.residual_moe != ResidualMoeKind::kNone) {
+      p.weights += ReadTime(mlp, rows_);
+      p.reduce += sum;
+      parameters += mlp;
+    }
+  }
+  const int world = topology_.world_size();
+  const int near = static_cast<int>(topology_.ranks_on(0).size()) - 1;
+  p.logits =
+      PredictMessages(costs_, near, world - 1 - near,
+                      rows_ * CeilDiv(c.vocab_size, degree) * sizeof(float));
+  p.weight_bytes =
+      static_cast<int64_t>(parameters * SizeOf(rank_.weight_dtype));
+  const int64_t tokens =
+      rank_.cache_tokens > 0 ? rank_.cache_tokens : c.max_positions;
+  p.cache_bytes = static_cast<int64_t>(2.0 * sizeof(float) * kv_heads *
+                                       c.head_dim * c.num_layers * tokens);
+  return {p};
+}
+
+ExchangeShape ParallelCost::ShapeOf(const ExpertPlacement& placement) const {
+  // One shape for all groups; where they differ, or lie unevenly, all messages
+  // count as if they left the node.
+  std::optional<NodeShape> common;
+  for (int r = 0; r < topology_.world_size(); ++r) {
+    if (placement.expert_rank(r) != 0) continue;  // one of each group
+    const std::vector<int> group = placement.ExpertGroup(r);
+    const absl::StatusOr<NodeShape> shape = topology_.ShapeOf(group);
+    if (!shape.ok() ||
+        (common.has_value() && common->num_nodes != shape->num_nodes)) {
+      common = {placement.expert_degree(), 1};
+      break;
+    }
+    common = *shape;
+  }
+  return {*common,
+          std::min(placement.expert_degree(),
+                   std::max(1, tensor_degree_ / placement.slice_degree()))};
+}
+
+std::optional<ParallelCostPart> ParallelCost::MoeLayer(
+    const MoeLayerDegrees& degrees, std::optional<ExchangeKind> pinned) const {
+  const ModelConfig& c = config_;
+  const int ep = degrees.expert_degree, es = degrees.slice_degree;
+  const ExpertPlacement placement(topology_.world_size(), degrees);
+  const double hidden = c.hidden_size, top_k = c.top_k;
+  // Rows that the experts of one copy see, and the data ranks they come from.
+  const double sources = std::max(1, ep * es / tensor_degree_);
+  const double choices =
+      top_k * std::min<double>(rows_ * sources, rank_.decode_batch);
+
+  ParallelCostPart part;
+  PlanPrediction& p = part.prediction;
+  part.local_experts = placement.NumExpertsOn(0);
+  const double expert = MlpParameters() / es;
+  const double busiest = BusiestExperts(degrees.num_experts, part.local_experts,
+                                        ep, choices, costs_.imbalance);
+  const double rows_each = choices / std::min<double>(ep, degrees.num_experts) *
+                           costs_.imbalance / busiest;
+  p.weights = busiest * ReadTime(expert, rows_each);
+  p.weight_bytes = static_cast<int64_t>(
+      part.local_experts * expert * SizeOf(rank_.weight_dtype) +
+      degrees.num_experts * hidden * sizeof(float));
+
+  // Slices beyond the tensor group first gather each other's rows.
+  const double gathered = std::max(1, es / tensor_degree_);
+  if (es > 1) {
+    const Peers peers = PeersInRunsOf(es);
+    p.reduce += PredictAllReduce(costs_, peers.near, peers.far,
+                                 choices / ep * hidden * sizeof(float));
+    if (gathered > 1) {
+      p.reduce += PredictAllGather(costs_, peers.near, peers.far,
+                                   es * rows_ * hidden * sizeof(float));
+    }
+  }
+  if (ep == 1) {
+    if (pinned.has_value() && *pinned != ExchangeKind::kFlat &&
+        *pinned != ExchangeKind::kReplicated) {
+      return std::nullopt;
+    }
+    return part;
+  }
+  const ExchangeShape shape = ShapeOf(placement);
+  const ExchangeLoad load = {
+      static_cast<int64_t>(rows_ * gathered), c.top_k,
+      static_cast<int64_t>(hidden * sizeof(float)) + kRowHeaderBytes};
+  bool found = false;
+  for (const ExchangeKind kind :
+       {ExchangeKind::kFlat, ExchangeKind::kHierarchical,
+        ExchangeKind::kCoordinated, ExchangeKind::kReplicated}) {
+    if (!ExchangeKindApplies(kind, shape)) continue;
+    if (pinned.has_value() && kind != *pinned) continue;
+    const absl::Duration time = PredictExchange(kind, costs_, shape, load).time;
+    if (found && time >= p.exchange) continue;
+    found = true;
+    p.exchange = time;
+    part.exchange = kind;
+  }
+  if (!found) return std::nullopt;
+  if (shape.nodes.num_nodes > 1 && c.residual_moe != ResidualMoeKind::kNone) {
+    p.exchange -=
+        std::min(p.exchange, ReadTime(MlpParameters() / tensor_degree_, rows_));
+  }
+  return part;
+}
+
+}  // namespace moe

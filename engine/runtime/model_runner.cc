@@ -1,0 +1,57 @@
+#include "engine/runtime/model_runner.h"
+
+#include <algorithm>
+#include <exception>
+#include <new>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/core/status_macros.h"
+
+namespace moe {
+namespace {
+
+SequenceRouting RoutingOf(const SequenceSlice& slice, int64_t top_k,
+                          const RoutingTrace& trace) {
+  SequenceRouting routing;
+  routing.sequence_id = slice.sequence_id;
+  routing.num_tokens = slice.num_tokens;
+  for (const std::vector<int32_t>& layer : trace.expert_ids) {
+    std::vector<int32_t>& ids = routing.expert_ids.emplace_back();
+    if (layer.empty()) continue;
+    const auto begin = layer.begin() + slice.first_row * top_k;
+    ids.assign(begin, begin + slice.num_tokens * top_k);
+  }
+  return routing;
+}
+
+}  // namespace
+
+absl::Status ModelRunner::Run(const Batch& share, const TensorView& logits,
+                              std::vector<SequenceRouting>* routing) {
+  RoutingTrace trace;
+  const bool traced =
+      routing != nullptr &&
+      std::any_of(
+          share.sequences.begin(), share.sequences.end(),
+          [](const SequenceSlice& slice) { return slice.trace_routing; });
+  try {
+    RETURN_IF_ERROR(
+        model_->Forward(share, *cache_, logits, traced ? &trace : nullptr));
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "there is no memory for a step of ", share.num_rows(), " rows"));
+  } catch (const std::exception& error) {
+    return absl::InternalError(absl::StrCat("the model threw in a step of ",
+                                            share.num_rows(),
+                                            " rows: ", error.what()));
+  }
+  if (!traced) return absl::OkStatus();
+  for (const SequenceSlice& slice : share.sequences) {
+    if (!slice.trace_routing) continue;
+    routing->push_back(RoutingOf(slice, model_->config().top_k, trace));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace moe

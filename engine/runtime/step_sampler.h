@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "engine/runtime/step_executor.h"
+#include "engine/sampling/sampler.h"
+#include "engine/scheduler/scheduler.h"
+#include "kernels/core/tensor.h"
+#include "kernels/core/thread_pool.h"
+
+namespace moe {
+
+// Computes a scheduled step: its rows on all ranks, then a token (or a prompt
+// logprob) from each row of logits, rows in parallel. One thread at a time.
+class StepSampler {
+ public:
+  using Results = std::vector<absl::StatusOr<SampledToken>>;
+  // The sampling of a request that is in the step.
+  using ParamsOf =
+      absl::FunctionRef<const SamplingParams&(int64_t request_key)>;
+
+  // Borrows executor and threads. `max_logit_rows` bounds the logits of one
+  // step. kResourceExhausted if their memory is not there.
+  static absl::StatusOr<StepSampler> Create(StepExecutor* executor,
+                                           ThreadPool* threads,
+                                           int64_t vocab_size,
+                                           int64_t max_logit_rows);
+
+  // One result per logit task; a row's own error concerns its request alone.
+  // An error of the whole step is the executor's. `trace` is for its Execute.
+  absl::StatusOr<Results> Run(const ScheduledStep& step, ParamsOf params_of,
+                              StepTrace* trace);
+
+ private:
+  StepSampler() = default;
+
+  StepExecutor* executor_ = nullptr;
+  ThreadPool* threads_ = nullptr;
+  Tensor logits_;                  // [max_logit_rows, vocab] f32
+  std::vector<Sampler> samplers_;  // one per worker
+};
+
+}  // namespace moe

@@ -1,0 +1,59 @@
+#include "server/generation/model_description.h"
+
+#include <algorithm>
+#include <string>
+
+#include "engine/config/model_config_names.h"
+
+namespace moe {
+namespace {
+
+void DescribeDefaults(const SamplingParams& params, v1::Model::Defaults& out) {
+  v1::Sampling& sampling = *out.mutable_sampling();
+  sampling.set_temperature(params.temperature);
+  sampling.set_top_p(params.top_p);
+  sampling.set_top_k(params.top_k);
+  sampling.set_min_p(params.min_p);
+  sampling.set_n(1);
+  v1::Penalties& penalties = *out.mutable_penalties();
+  penalties.set_presence(params.presence_penalty);
+  penalties.set_frequency(params.frequency_penalty);
+  penalties.set_repetition(params.repetition_penalty);
+}
+
+}  // namespace
+
+v1::Model DescribeModel(const ServedModel& model) {
+  const ModelConfig& config = model.info.model;
+  v1::Model out;
+  out.set_name(model.name);
+  out.set_family(config.family);
+  out.set_has_tokenizer(model.tokenizer != nullptr);
+  out.set_vocab_size(config.vocab_size);
+  out.set_max_positions(MaxSequenceTokens(*model.engine));
+  out.set_num_layers(config.num_layers);
+  out.set_hidden_size(config.hidden_size);
+  out.set_num_heads(config.num_heads);
+  out.set_num_kv_heads(config.num_kv_heads);
+  out.mutable_experts_per_layer()->Add(config.experts_per_layer.begin(),
+                                       config.experts_per_layer.end());
+  out.set_experts_per_token(config.top_k);
+  out.set_residual_moe(ResidualMoeName(config.residual_moe));
+  out.set_parameters(model.info.parameters.total);
+  out.set_active_parameters(model.info.parameters.active);
+  const absl::string_view dtype = DTypeName(model.info.weight_dtype);
+  out.set_weight_dtype(std::string(dtype));
+  const auto& eos = model.engine->options().eos_token_ids;
+  out.mutable_eos_token_ids()->Add(eos.begin(), eos.end());
+  DescribeDefaults(model.defaults, *out.mutable_defaults());
+  const RequestLimits& limits = model.limits;
+  v1::Model::Limits& out_limits = *out.mutable_limits();
+  out_limits.set_max_answers(std::min(
+      limits.max_answers, model.engine->options().max_running_sequences));
+  out_limits.set_max_logprobs(std::min(limits.max_logprobs, config.vocab_size));
+  out_limits.set_max_stop_strings(limits.max_stop_strings);
+  out_limits.set_max_stop_string_bytes(limits.max_stop_string_bytes);
+  return out;
+}
+
+}  // namespace moe

@@ -1,0 +1,262 @@
+#include "server/grpc/control_service.h"
+
+#include <grpcpp/alarm.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <atomic>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "kernels/core/status_macros.h"
+#include "proto/moe/v1/control.grpc.pb.h"
+#include "server/generation/rank_description.h"
+#include "server/generation/server_identity.h"
+#include "server/grpc/grpc_status.h"
+#include "server/grpc/unary_call.h"
+#include "server/logging/log.h"
+
+namespace moe {
+namespace {
+
+using v1::Control;
+
+// Every method takes raw bytes: message_codec.h says why.
+using RawService = Control::WithRawCallbackMethod_GetServerInfo<
+    Control::WithRawCallbackMethod_GetLoad<
+        Control::WithRawCallbackMethod_GetRanks<
+            Control::WithRawCallbackMethod_GetExpertLoad<
+                Control::WithRawCallbackMethod_Abort<
+                    Control::WithRawCallbackMethod_Drain<
+                        Control::WithRawCallbackMethod_Resume<
+                            Control::Service>>>>>>>;
+
+constexpr double kMaxWaitSeconds = 86400;
+constexpr absl::Duration kPollInterval = absl::Milliseconds(20);
+
+v1::ServerInfo DescribeServer(const InferenceCore& core,
+                              const ServerIdentity& identity) {
+  const ServedModel& model = core.model();
+  const EngineOptions& options = model.engine->options();
+  v1::ServerInfo info;
+  info.set_version(identity.version);
+  info.set_instance_id(identity.instance_id);
+  const absl::Status ready = core.CheckReady();
+  info.set_state(ready.ok()        ? v1::ServerInfo::SERVING
+                 : core.draining() ? v1::ServerInfo::DRAINING
+                                   : v1::ServerInfo::UNHEALTHY);
+  info.set_state_message(std::string(ready.message()));
+  info.set_start_time_unix_seconds(
+      absl::ToDoubleSeconds(identity.start_time - absl::UnixEpoch()));
+  info.set_uptime_seconds(
+      absl::ToDoubleSeconds(absl::Now() - identity.start_time));
+  info.add_models(model.name);
+  info.set_isa(model.info.isa);
+  info.set_threads(model.info.num_threads);
+  info.set_weight_bytes(model.info.weight_bytes);
+  info.set_kv_cache_bytes(model.info.kv_cache_bytes);
+  info.set_kv_block_tokens(model.info.block_size);
+  info.set_kv_blocks(model.info.num_blocks);
+  info.set_max_step_tokens(options.max_step_tokens);
+  info.set_max_running_sequences(options.max_running_sequences);
+  info.set_max_waiting_requests(options.max_waiting_requests);
+  info.set_load_seconds(absl::ToDoubleSeconds(model.info.load_time));
+  info.set_world_size(model.ranks == nullptr ? 1 : model.ranks->size());
+  *info.mutable_layout() = DescribeLayout(model);
+  return info;
+}
+
+v1::Load DescribeLoad(const EngineLoad& load) {
+  v1::Load out;
+  out.set_running_sequences(load.running);
+  out.set_waiting_requests(load.waiting);
+  out.set_waiting_tokens(load.waiting_tokens);
+  out.set_free_kv_blocks(load.free_blocks);
+  out.set_total_kv_blocks(load.total_blocks);
+  out.set_steps(load.steps);
+  out.set_generated_tokens(load.generated_tokens);
+  out.set_prompt_tokens(load.prompt_tokens);
+  out.set_preemptions(load.preemptions);
+  out.set_last_step_seconds(absl::ToDoubleSeconds(load.last_step_time));
+  out.set_tokens_per_second(load.tokens_per_second);
+  return out;
+}
+
+// Waits for the engine to become idle without holding a gRPC thread.
+class DrainCall : public grpc::ServerUnaryReactor {
+ public:
+  DrainCall(Engine& engine, absl::Time deadline, grpc::ByteBuffer* response)
+      : engine_(engine), deadline_(deadline), response_(response) {
+    Look();
+  }
+
+  void OnCancel() override { cancelled_ = true; }
+  void OnDone() override { delete this; }
+
+ private:
+  void Look() {
+    const absl::Time now = absl::Now();
+    const bool idle = engine_.WaitIdle(now);
+    if (!idle && now < deadline_ && !cancelled_) {
+      alarm_.Set(absl::ToChronoTime(now + kPollInterval),
+                 [this](bool) { Look(); });
+      return;
+    }
+    v1::DrainResponse result;
+    result.set_idle(idle);
+    *response_ = SerializeMessage(result);
+    Finish(grpc::Status::OK);
+  }
+
+  Engine& engine_;
+  const absl::Time deadline_;
+  grpc::ByteBuffer* response_;
+  std::atomic<bool> cancelled_ = false;
+  grpc::Alarm alarm_;
+};
+
+class ControlService : public RawService {
+ public:
+  ControlService(InferenceCore& core, bool remote_control)
+      : core_(core),
+        remote_control_(remote_control),
+        identity_(MakeServerIdentity()) {}
+
+  grpc::ServerUnaryReactor* GetServerInfo(grpc::CallbackServerContext* context,
+                                          const grpc::ByteBuffer* request,
+                                          grpc::ByteBuffer* response) override {
+    return AnswerUnary<v1::GetServerInfoRequest>(
+        context, request, response,
+        [this](
+            const v1::GetServerInfoRequest&) -> absl::StatusOr<v1::ServerInfo> {
+          return DescribeServer(core_, identity_);
+        });
+  }
+
+  grpc::ServerUnaryReactor* GetLoad(grpc::CallbackServerContext* context,
+                                    const grpc::ByteBuffer* request,
+                                    grpc::ByteBuffer* response) override {
+    return AnswerUnary<v1::GetLoadRequest>(
+        context, request, response,
+        [this](const v1::GetLoadRequest&) -> absl::StatusOr<v1::Load> {
+          return DescribeLoad(core_.model().engine->GetLoad());
+        });
+  }
+
+  grpc::ServerUnaryReactor* GetRanks(grpc::CallbackServerContext* context,
+                                     const grpc::ByteBuffer* request,
+                                     grpc::ByteBuffer* response) override {
+    return AnswerUnary<v1::GetRanksRequest>(
+        context, request, response,
+        [this](const v1::GetRanksRequest&)
+            -> absl::StatusOr<v1::GetRanksResponse> {
+          return DescribeRanks(core_.model());
+        });
+  }
+
+  grpc::ServerUnaryReactor* GetExpertLoad(grpc::CallbackServerContext* context,
+                                          const grpc::ByteBuffer* request,
+                                          grpc::ByteBuffer* response) override {
+    return AnswerUnary<v1::GetExpertLoadRequest>(
+        context, request, response, [this](const v1::GetExpertLoadRequest&) {
+          return DescribeExpertLoad(core_.model());
+        });
+  }
+
+  grpc::ServerUnaryReactor* Abort(grpc::CallbackServerContext* context,
+                                  const grpc::ByteBuffer* request,
+                                  grpc::ByteBuffer* response) override {
+    return AnswerUnary<v1::AbortRequest>(
+        context, request, response,
+        [&](const v1::AbortRequest& message)
+            -> absl::StatusOr<v1::AbortResponse> {
+          RETURN_IF_ERROR(CheckAllowed(*context, "Abort"));
+          v1::AbortResponse result;
+          result.set_aborted(core_.Abort(
+              {message.request_ids().begin(), message.request_ids().end()}));
+          return result;
+        });
+  }
+
+  grpc::ServerUnaryReactor* Drain(grpc::CallbackServerContext* context,
+                                  const grpc::ByteBuffer* bytes,
+                                  grpc::ByteBuffer* response) override {
+    v1::DrainRequest request;
+    const absl::Status status = StartDrain(*context, *bytes, request);
+    if (!status.ok()) {
+      grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+      reactor->Finish(ToGrpcStatus(status));
+      return reactor;
+    }
+    const absl::Time deadline =
+        absl::Now() + absl::Seconds(request.wait_seconds());
+    return new DrainCall(*core_.model().engine, deadline, response);
+  }
+
+  grpc::ServerUnaryReactor* Resume(grpc::CallbackServerContext* context,
+                                   const grpc::ByteBuffer* request,
+                                   grpc::ByteBuffer* response) override {
+    return AnswerUnary<v1::ResumeRequest>(
+        context, request, response,
+        [&](const v1::ResumeRequest&) -> absl::StatusOr<v1::ResumeResponse> {
+          RETURN_IF_ERROR(CheckAllowed(*context, "Resume"));
+          RETURN_IF_ERROR(core_.Resume());
+          return v1::ResumeResponse();
+        });
+  }
+
+ private:
+  absl::Status CheckAllowed(const grpc::CallbackServerContext& context,
+                            const char* method) const {
+    const std::string peer = context.peer();
+    if (!remote_control_ && !IsLocalPeer(peer)) {
+      return absl::PermissionDeniedError(absl::StrCat(
+          "Control.", method, " is for callers on the server's own host; ",
+          "server.remote_control in its configuration opens it to others"));
+    }
+    Log(Severity::kInfo, "control", {{"method", method}, {"peer", peer}});
+    return absl::OkStatus();
+  }
+
+  absl::Status StartDrain(const grpc::CallbackServerContext& context,
+                          const grpc::ByteBuffer& bytes,
+                          v1::DrainRequest& request) {
+    RETURN_IF_ERROR(ParseMessage(bytes, &request));
+    const double wait = request.wait_seconds();
+    if (!(wait >= 0 && wait <= kMaxWaitSeconds)) {
+      return FieldViolation(
+          "wait_seconds", absl::StrFormat("is %g; it must be in [0, %g]", wait,
+                                          kMaxWaitSeconds));
+    }
+    RETURN_IF_ERROR(CheckAllowed(context, "Drain"));
+    core_.StartDrain();
+    return absl::OkStatus();
+  }
+
+  InferenceCore& core_;
+  const bool remote_control_;
+  const ServerIdentity identity_;
+};
+
+}  // namespace
+
+bool IsLocalPeer(const std::string& peer) {
+  for (const char* prefix :
+       {"unix:", "ipv4:127.", "ipv6:[::1]:", "ipv6:%5B::1%5D:",
+        "ipv6:[::ffff:127.", "ipv6:%5B::ffff:127."}) {
+    if (absl::StartsWith(peer, prefix)) return true;
+  }
+  return false;
+}
+
+std::unique_ptr<grpc::Service> MakeControlService(InferenceCore& core,
+                                                  bool remote_control) {
+  return std::make_unique<ControlService>(core, remote_control);
+}
+
+}  // namespace moe

@@ -1,0 +1,158 @@
+#include "server/grpc/generation_call.h"
+
+#include <grpcpp/server_context.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/time/time.h"
+#include "kernels/core/status_macros.h"
+#include "proto/moe/v1/generation.pb.h"
+#include "server/generation/generation_stream.h"
+#include "server/grpc/grpc_status.h"
+#include "server/grpc/message_codec.h"
+
+namespace moe {
+namespace {
+
+constexpr char kRequestIdKey[] = "x-request-id";
+
+InferenceCore::Call DescribeCall(const grpc::CallbackServerContext& context) {
+  InferenceCore::Call call;
+  const auto& metadata = context.client_metadata();
+  const auto id = metadata.find(kRequestIdKey);
+  if (id != metadata.end()) {
+    call.metadata_request_id.assign(id->second.data(), id->second.size());
+  }
+  const auto deadline = context.deadline();
+  if (deadline != std::chrono::system_clock::time_point::max()) {
+    call.deadline = absl::FromChrono(deadline);
+  }
+  return call;
+}
+
+// Starts the request in `bytes`.
+absl::StatusOr<std::shared_ptr<GenerationStream>> Start(
+    grpc::CallbackServerContext& context, const grpc::ByteBuffer& bytes,
+    InferenceCore& core, ChunkWriter& writer) {
+  v1::GenerateRequest request;
+  const InferenceCore::Call call = DescribeCall(context);
+  const absl::Status parsed = ParseMessage(bytes, &request);
+  const absl::StatusOr<std::string> request_id =
+      parsed.ok() ? core.MakeRequestId(request.request_id(), call)
+                  : absl::StatusOr<std::string>(parsed);
+  if (!request_id.ok()) {
+    core.LogRefused("", request_id.status());
+    return request_id.status();
+  }
+  context.AddInitialMetadata(kRequestIdKey, *request_id);
+  return core.Start(request, *request_id, call, writer);
+}
+
+// gRPC calls OnCancel, OnWriteDone and OnDone only after the method that made
+// the reactor has returned, so stream_ is set by then.
+
+class UnaryGeneration : public grpc::ServerUnaryReactor, public ChunkWriter {
+ public:
+  UnaryGeneration(grpc::CallbackServerContext* context,
+                  const grpc::ByteBuffer* request, grpc::ByteBuffer* response,
+                  InferenceCore& core)
+      : response_(response) {
+    auto stream = Start(*context, *request, core, *this);
+    if (stream.ok()) {
+      stream_ = *std::move(stream);
+    } else {
+      Finish(ToGrpcStatus(stream.status()));
+    }
+  }
+
+  bool Write(v1::GenerateChunk chunk) override {
+    if (chunk.has_prompt()) {
+      result_.set_request_id(chunk.request_id());
+      result_.mutable_prompt()->Swap(chunk.mutable_prompt());
+    }
+    if (chunk.has_timing() || chunk.has_expert_usage()) {  // the last one
+      if (chunk.has_timing()) *result_.mutable_timing() = chunk.timing();
+      if (chunk.has_expert_usage()) {
+        *result_.mutable_expert_usage() = chunk.expert_usage();
+      }
+      return false;
+    }
+    while (result_.answers_size() <= static_cast<int>(chunk.index())) {
+      const int index = result_.answers_size();
+      result_.add_answers()->set_index(index);
+    }
+    v1::Answer& answer = *result_.mutable_answers(chunk.index());
+    answer.mutable_text()->append(chunk.text());
+    answer.mutable_tokens()->MergeFrom(chunk.tokens());
+    if (chunk.has_finish()) *answer.mutable_finish() = chunk.finish();
+    return false;
+  }
+
+  void End(const absl::Status& status) override {
+    if (status.ok()) *response_ = SerializeMessage(result_);
+    Finish(ToGrpcStatus(status));
+  }
+
+  void OnCancel() override {
+    if (stream_ != nullptr) stream_->Cancel();
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  grpc::ByteBuffer* response_;
+  v1::GenerateResponse result_;
+  std::shared_ptr<GenerationStream> stream_;  // shared with the engine
+};
+
+class StreamedGeneration : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                           public ChunkWriter {
+ public:
+  StreamedGeneration(grpc::CallbackServerContext* context,
+                     const grpc::ByteBuffer* request, InferenceCore& core) {
+    auto stream = Start(*context, *request, core, *this);
+    if (stream.ok()) {
+      stream_ = *std::move(stream);
+    } else {
+      Finish(ToGrpcStatus(stream.status()));
+    }
+  }
+
+  bool Write(v1::GenerateChunk chunk) override {
+    buffer_ = SerializeMessage(chunk);
+    StartWrite(&buffer_);
+    return true;
+  }
+
+  void End(const absl::Status& status) override {
+    Finish(ToGrpcStatus(status));
+  }
+
+  void OnWriteDone(bool ok) override { stream_->OnWritten(ok); }
+  void OnCancel() override {
+    if (stream_ != nullptr) stream_->Cancel();
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  grpc::ByteBuffer buffer_;                   // of the write on its way
+  std::shared_ptr<GenerationStream> stream_;  // shared with the engine
+};
+
+}  // namespace
+
+grpc::ServerUnaryReactor* AnswerGenerate(grpc::CallbackServerContext* context,
+                                         const grpc::ByteBuffer* request,
+                                         grpc::ByteBuffer* response,
+                                         InferenceCore& core) {
+  return new UnaryGeneration(context, request, response, core);
+}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* AnswerGenerateStream(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    InferenceCore& core) {
+  return new StreamedGeneration(context, request, core);
+}
+
+}  // namespace moe

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <grpcpp/impl/service_type.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "server/generation/inference_core.h"
+
+namespace moe {
+
+// moe.v1.Inference over `core`, which must outlive it. `max_message_bytes`: what
+// answers may have.
+std::unique_ptr<grpc::Service> MakeGenerationService(InferenceCore& core,
+                                                     int64_t max_message_bytes);
+
+}  // namespace moe

@@ -1,0 +1,116 @@
+#include "server/process/serve.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "kernels/core/status_macros.h"
+#include "server/generation/inference_core.h"
+#include "server/grpc/grpc_server.h"
+#include "server/logging/log.h"
+#include "server/process/drain.h"
+#include "server/process/exit_bound.h"
+#include "server/process/model_loader.h"
+#include "server/process/port_file.h"
+
+namespace moe {
+namespace {
+
+// How long clients may take to hear of a failure. Less than mpirun leaves a job
+// of which a process has died, and than clients may wait.
+constexpr absl::Duration kFailureFlushTime = absl::Milliseconds(800);
+
+// What ending may take beyond the time that is meant for it. Nothing holds the
+// process longer: a supervisor counts on it.
+constexpr absl::Duration kExitSlack = absl::Seconds(5);
+
+constexpr absl::Duration kListeningPatience = absl::Milliseconds(100);
+
+// For the whole time that a rank loads: what hangs may be this rank's own
+// loading. Once it serves, only rank 0 has anybody else to tell.
+std::unique_ptr<RankRuntime::Subscription> EndIfARankFails(RankRuntime& ranks) {
+  // (The runtime has logged the reason.)
+  return ranks.OnFailure([&ranks](const absl::Status&) {
+    FlushLog();
+    ranks.WaitForRank0Exit();
+    _exit(ranks.failure_exit_status());
+  });
+}
+
+[[noreturn]] void EndAfterFailure(const ServerConfig& config,
+                                  const RankRuntime& ranks,
+                                  GrpcServer& server) {
+  EndProcessAfter(kFailureFlushTime + kExitSlack, ranks.failure_exit_status());
+  RemovePortFile(config.listen.port_file, server.port());
+  server.Shutdown(absl::Now() + kFailureFlushTime);
+  Log(Severity::kError, "stopped",
+      {{"reason", std::string(ranks.status().message())}});
+  FlushLog();
+  // Destructors could wait for the ranks.
+  _exit(ranks.failure_exit_status());
+}
+
+}  // namespace
+
+absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
+                          ShutdownSignal& signal) {
+  auto loading = EndIfARankFails(ranks);
+  // Better now than when all is loaded.
+  RETURN_IF_ERROR(PreparePortFile(config.listen.port_file));
+  RETURN_IF_ERROR(GrpcServer::Check(config.listen));
+  ASSIGN_OR_RETURN(const LoadedModel model, LoadServedModel(config, ranks));
+  InferenceCore core(model.served);
+  signal.Arm();
+  ASSIGN_OR_RETURN(const auto server, GrpcServer::Start(config.listen, core));
+  const auto serving = ranks.OnFailure([&](const absl::Status& reason) {
+    // mpirun's, from now on.
+    signal.Ignore();
+    core.Fail(reason);
+    signal.Wake();
+  });
+  Log(Severity::kInfo, "listening",
+      {{"address", config.listen.address},
+       {"port", server->port()},
+       {"tls", config.listen.tls.has_value() ? "true" : "false"}});
+  // Who waits for the file finds the line in the log.
+  FlushLog(kListeningPatience);
+  RETURN_IF_ERROR(WritePortFile(config.listen.port_file, server->port()));
+  loading.reset();
+  ranks.MarkReady();
+  const int number = signal.Wait();
+  if (number == 0 || !ranks.status().ok()) {
+    EndAfterFailure(config, ranks, *server);
+  }
+  // A rank that fails meanwhile is noticed within the watchdog's time.
+  EndProcessAfter(
+      config.drain_grace + kExitSlack +
+          (ranks.size() > 1 ? config.engine.parallel.watchdog + kExitSlack
+                            : absl::ZeroDuration()),
+      kExitCutOff);
+  Log(Severity::kInfo, "draining",
+      {{"signal", strsignal(number)},
+       {"grace", absl::FormatDuration(config.drain_grace)}});
+  RemovePortFile(config.listen.port_file, server->port());
+  const bool finished = DrainServer(config.drain_grace, core, *server);
+  if (!ranks.status().ok()) EndAfterFailure(config, ranks, *server);
+  Log(finished ? Severity::kInfo : Severity::kWarning, "stopped",
+      {{"finished_all", finished ? "true" : "false"}});
+  return finished ? 0 : kExitCutOff;
+}
+
+absl::StatusOr<int> Follow(const ServerConfig& config, RankRuntime& ranks) {
+  const auto failing = EndIfARankFails(ranks);
+  RETURN_IF_ERROR(FollowModel(config, ranks));
+  Log(Severity::kInfo, "stopped");
+  return 0;
+}
+
+}  // namespace moe

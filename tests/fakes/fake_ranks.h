@@ -1,0 +1,80 @@
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "comm/communicator.h"
+#include "comm/idle_doorbell.h"
+#include "comm/process_groups.h"
+#include "engine/distributed/step_link.h"
+#include "engine/runtime/engine.h"
+#include "tests/fakes/fake_model.h"
+
+namespace moe {
+
+// An engine whose ranks are threads of this process, each with a FakeModel.
+// Useful for testing how ranks work together, with no kernels involved.
+class FakeRanks {
+ public:
+  struct Options {
+    int size = 2;
+    int tensor_degree = 1;
+    EngineOptions engine;
+    absl::Duration timeout = absl::Seconds(20);  // of every group
+    absl::Duration poll_time = absl::Milliseconds(2);
+    absl::Duration idle_timeout = absl::Seconds(20);
+    bool always_ring = false;
+    int absent_rank = -1;  // joins the groups, but does not follow
+    int64_t num_experts = 0;
+    // Of rank r's model, whose `vocab` and `num_experts` are set here.
+    std::function<FakeModel::Hooks(int rank)> hooks;
+  };
+
+  explicit FakeRanks(const Options& options);
+  // Shuts the engine down and joins the ranks.
+  ~FakeRanks() { Join(); }
+
+  Engine& engine() { return *engine_; }
+
+  // Shuts the engine down and waits until all ranks have come to their ends.
+  void Join();
+  // Waits until rank r > 0 follows no longer.
+  void AwaitEnd(int rank);
+  // After Join: what Worker::Run of rank r returned; of rank 0: OK.
+  const absl::Status& result(int rank) const { return results_[rank]; }
+  // After Join: what the rank's thread has used of a CPU.
+  absl::Duration cpu_time(int rank) const { return cpu_times_[rank]; }
+
+ private:
+  struct Rank {
+    std::unique_ptr<Communicator> plans;
+    std::unique_ptr<IdleDoorbell> doorbell;
+    std::unique_ptr<ProcessGroups> groups;
+    std::unique_ptr<FakeModel> model;
+    IndexRange vocab;
+  };
+
+  StepLink LinkOf(const Rank& rank) const;
+  void Open(int r);  // collective
+  void Follow(int r);
+
+  const Options options_;
+  std::vector<std::unique_ptr<Communicator>> worlds_;
+  std::vector<std::shared_ptr<Rank>> ranks_;  // shared with rank 0's engine
+  std::vector<absl::Status> results_;
+  std::vector<absl::Duration> cpu_times_;
+  std::vector<std::thread> threads_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::set<int> ended_;  // guarded by mutex_
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace moe

@@ -1,0 +1,194 @@
+#include "server/generation/generation_stream.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "tests/fakes/fake_engine.h"
+
+namespace moe {
+namespace {
+
+constexpr std::chrono::seconds kWaitTimeout(10);
+
+// Keeps chunks; writes stay on their way until the test ends them.
+class HeldWriter : public ChunkWriter {
+ public:
+  bool Write(v1::GenerateChunk chunk) override {
+    std::lock_guard lock(mutex_);
+    chunks_.push_back(std::move(chunk));
+    changed_.notify_all();
+    return true;
+  }
+  void End(const absl::Status& status) override {
+    std::lock_guard lock(mutex_);
+    status_ = status;
+    changed_.notify_all();
+  }
+
+  // The n-th chunk, once it is being written.
+  v1::GenerateChunk WaitForChunk(size_t n) {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(
+        changed_.wait_for(lock, kWaitTimeout, [&] { return chunks_.size() > n; }));
+    return chunks_.size() > n ? chunks_[n] : v1::GenerateChunk();
+  }
+  absl::Status WaitForEnd() {
+    std::unique_lock lock(mutex_);
+    EXPECT_TRUE(changed_.wait_for(lock, kWaitTimeout,
+                                  [&] { return status_.has_value(); }));
+    return status_.value_or(absl::InternalError("no end"));
+  }
+  bool ended() {
+    std::lock_guard lock(mutex_);
+    return status_.has_value();
+  }
+  size_t num_chunks() {
+    std::lock_guard lock(mutex_);
+    return chunks_.size();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<v1::GenerateChunk> chunks_;
+  std::optional<absl::Status> status_;
+};
+
+class GenerationStreamTest : public testing::Test {
+ protected:
+  GenerationStreamTest() { proto_.set_text("hi"); }
+
+  void Start() {
+    auto converted = ConvertRequest(proto_, model_);
+    ASSERT_TRUE(converted.ok()) << converted.status();
+    stream_ = std::make_shared<GenerationStream>(
+        GenerationStream::Options{"id", "id#1", absl::Seconds(1)}, *converted,
+        model_, delivery_, writer_,
+        [this](const GenerationSummary& summary) { summary_ = summary; });
+    Request request = converted->request;
+    request.id = "id#1";
+    ASSERT_TRUE(engine_.Submit(request, stream_).ok());
+  }
+
+  FakeEngine engine_;
+  ByteTokenizer tokenizer_;
+  ServedModel model_ = FakeServedModel(engine_, &tokenizer_);
+  HeldWriter writer_;
+  std::optional<GenerationSummary> summary_;
+  v1::GenerateRequest proto_;
+  std::shared_ptr<GenerationStream> stream_;
+  // Last: its thread uses the others.
+  SerialExecutor delivery_;
+};
+
+TEST_F(GenerationStreamTest, TokensThatComeDuringAWriteShareTheNextChunk) {
+  Start();
+  engine_.Text("id#1", "a");
+  EXPECT_EQ(writer_.WaitForChunk(0).text(), "a");
+  engine_.Text("id#1", "bcd");
+  stream_->OnWritten(true);
+  EXPECT_EQ(writer_.WaitForChunk(1).text(), "bcd");
+  engine_.LastToken("id#1", 'e', FinishReason::kLength);
+  engine_.Done("id#1");
+  stream_->OnWritten(true);
+  const v1::GenerateChunk last = writer_.WaitForChunk(2);
+  EXPECT_EQ(last.text(), "e");
+  EXPECT_EQ(last.finish().reason(), v1::Finish::LENGTH);
+  EXPECT_FALSE(writer_.ended());  // not before the write is done
+  stream_->OnWritten(true);
+  EXPECT_TRUE(writer_.WaitForEnd().ok());
+  EXPECT_EQ(writer_.num_chunks(), 3u);
+  ASSERT_TRUE(summary_.has_value());
+  EXPECT_EQ(summary_->num_prompt_tokens, 2);
+  EXPECT_EQ(summary_->num_new_tokens, 5);
+  EXPECT_EQ(summary_->finish, "length");
+}
+
+TEST_F(GenerationStreamTest, AStopStringCancelsTheAnswerInTheEngine) {
+  proto_.mutable_stopping()->add_stop("END");
+  Start();
+  engine_.Text("id#1", "a");
+  std::string text = writer_.WaitForChunk(0).text();
+  engine_.Text("id#1", "END");
+  stream_->OnWritten(true);
+  EXPECT_TRUE(engine_.WaitForCancelAnswer("id#1", 0));
+  engine_.Text("id#1", "late");
+  // Whatever the engine calls it, the client has got what it asked for.
+  engine_.Done("id#1", absl::CancelledError("cancelled"));
+  size_t n = 1;
+  while (true) {
+    const v1::GenerateChunk chunk = writer_.WaitForChunk(n++);
+    text += chunk.text();
+    stream_->OnWritten(true);
+    if (chunk.has_finish() || testing::Test::HasFailure()) break;
+  }
+  EXPECT_EQ(text, "a");
+  EXPECT_TRUE(writer_.WaitForEnd().ok());
+}
+
+TEST_F(GenerationStreamTest, AFailedWriteCancelsTheRequest) {
+  Start();
+  engine_.Text("id#1", "a");
+  writer_.WaitForChunk(0);
+  stream_->OnWritten(false);
+  EXPECT_TRUE(engine_.WaitForCancel("id#1"));
+  EXPECT_TRUE(absl::IsCancelled(writer_.WaitForEnd()));
+  EXPECT_EQ(writer_.num_chunks(), 1u);
+}
+
+TEST_F(GenerationStreamTest, CancelReachesTheEngine) {
+  Start();
+  stream_->Cancel();
+  EXPECT_TRUE(engine_.WaitForCancel("id#1"));
+  EXPECT_TRUE(absl::IsCancelled(writer_.WaitForEnd()));
+}
+
+TEST_F(GenerationStreamTest, FailureBeforeTheFirstTokenSaysThatARetryIsSafe) {
+  Start();
+  engine_.Done("id#1", absl::UnavailableError("engine failed"));
+  EXPECT_TRUE(writer_.WaitForEnd()
+                  .GetPayload("type.googleapis.com/google.rpc.RetryInfo")
+                  .has_value());
+}
+
+TEST_F(GenerationStreamTest, FailureAfterATokenKeepsWhatWasSent) {
+  Start();
+  engine_.Text("id#1", "a");
+  writer_.WaitForChunk(0);
+  engine_.Text("id#1", "b");
+  engine_.Done("id#1", absl::UnavailableError("engine failed"));
+  stream_->OnWritten(true);
+  EXPECT_EQ(writer_.WaitForChunk(1).text(), "b");
+  stream_->OnWritten(true);
+  const absl::Status status = writer_.WaitForEnd();
+  EXPECT_TRUE(absl::IsUnavailable(status));
+  EXPECT_FALSE(status.GetPayload("type.googleapis.com/google.rpc.RetryInfo")
+                   .has_value());
+}
+
+// The engine must never wait for a client: 20000 tokens pass while one write
+// hangs.
+TEST_F(GenerationStreamTest, AHangingClientDoesNotHoldUpTheEngine) {
+  Start();
+  engine_.Text("id#1", "a");
+  writer_.WaitForChunk(0);
+  for (int i = 0; i < 20000; ++i) engine_.Text("id#1", "x");
+  engine_.Done("id#1", absl::UnavailableError("end"));
+  EXPECT_EQ(writer_.num_chunks(), 1u);
+  stream_->OnWritten(true);
+  EXPECT_EQ(writer_.WaitForChunk(1).text(), std::string(20000, 'x'));
+  stream_->OnWritten(true);
+  EXPECT_TRUE(absl::IsUnavailable(writer_.WaitForEnd()));
+}
+
+}  // namespace
+}  // namespace moe
