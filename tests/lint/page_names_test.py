@@ -44,6 +44,7 @@ class PageNamesTest(PlantedTreeTest):
         )
         self.plant("docs/architecture.md", "Map")
         self.assertEqual(self.missing("docs/models.md", "`SlotTable`"), [])
+        self.assertEqual(self.missing("engine/README.md", "`SlotTable`"), ["1: SlotTable"])
 
     def test_the_tree_of_the_map(self):
         lines = ["```", "engine/", "  moe/   gate.h route.h", "  gone/", "docs/  moe/", "```"]

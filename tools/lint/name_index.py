@@ -34,12 +34,13 @@ class NameIndex:
         self._bases = {path.rpartition("/")[2] for path in self._paths}
 
     def _read(self, file, package):
-        if package in LINT or file.suffix not in CODE and not file.name.startswith(".bazelrc"):
+        if file.suffix not in CODE and not file.name.startswith(".bazelrc"):
             return
         text = file.read_text(encoding="utf-8", errors="replace")
         slashes = file.suffix in (".h", ".cc", ".cu", ".cuh", ".proto")
         text = (SLASHES if slashes else HASH).sub(" ", text)
-        self._words.update(WORD.findall(text))
+        if package not in LINT:
+            self._words.update(WORD.findall(text))
         if file.name == "BUILD.bazel":
             self._targets[package] = set(TARGET.findall(text))
 

@@ -1,8 +1,8 @@
 """The names that pages use exist in the tree.
 
 Of docs/*.md and each README.md: links, Bazel labels and paths. Of the map of the
-house, docs/architecture.md, also types, functions, macros and files that are named
-by themselves."""
+house, docs/architecture.md, and of the READMEs beside the product's sources also
+types, functions and macros. Of the map also what its drawings name."""
 import os
 import pathlib
 import re
@@ -51,6 +51,10 @@ def _is_hidden(path):
     return path.parts[0].startswith((".", "bazel-"))
 
 
+def _speaks_of_code(page):
+    return page == MAP or page.startswith(("kernels/", "comm/", "engine/", "server/"))
+
+
 def _missing(index, page, mention):
     """Yields the names of `mention` that do not exist."""
     if mention.kind == "link":
@@ -67,7 +71,7 @@ def _missing(index, page, mention):
             yield f"bazel-bin/{package}/{target}"
     text = BUILT.sub(" ", LABEL.sub(" ", text))
     yield from _missing_paths(index, page, mention, text)
-    if page == MAP and mention.kind != "plain":
+    if mention.kind == "span" and _speaks_of_code(page) or mention.kind == "block" and page == MAP:
         yield from _missing_words(index, mention, text)
 
 
