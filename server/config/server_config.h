@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "engine/loading/engine_factory.h"
 #include "engine/sampling/sampling_params.h"
+#include "server/config/request_limits.h"
 #include "server/logging/log.h"
 
 namespace moe {
@@ -17,16 +18,6 @@ struct TlsConfig {
   std::string certificate;  // PEM files
   std::string private_key;
   std::string client_ca;  // "": clients need no certificate
-};
-
-// What is taken from clients. Fields as in moe.config.Server.
-struct RequestLimits {
-  int64_t max_concurrent_requests = 1024;
-  int64_t max_answers = 16;
-  int64_t max_logprobs = 20;
-  int64_t max_stop_strings = 16;
-  int64_t max_stop_string_bytes = 1024;
-  absl::Duration retry_delay = absl::Seconds(1);
 };
 
 struct ListenConfig {

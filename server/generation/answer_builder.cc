@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "server/text/tokenizer.h"
+
 namespace moe {
 namespace {
 

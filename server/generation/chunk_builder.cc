@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "server/text/incremental_detokenizer.h"
 
 namespace moe {
 

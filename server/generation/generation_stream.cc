@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "server/grpc/grpc_status.h"
+#include "server/generation/request_errors.h"
 
 namespace moe {
 

@@ -14,21 +14,10 @@
 #include "engine/runtime/engine.h"
 #include "proto/moe/v1/generation.pb.h"
 #include "server/generation/chunk_builder.h"
+#include "server/generation/chunk_writer.h"
 #include "server/generation/serial_executor.h"
 
 namespace moe {
-
-// Where the chunks of one request go: a gRPC call, say. Called by one thread
-// at a time.
-class ChunkWriter {
- public:
-  virtual ~ChunkWriter() = default;
-  // Returns true if the write is on its way, and calls
-  // GenerationStream::OnWritten when it is done; false if it is done already.
-  virtual bool Write(v1::GenerateChunk chunk) = 0;
-  // Once, last. The writer may be gone afterwards.
-  virtual void End(const absl::Status& status) = 0;
-};
 
 // What is known of a request when it has ended, for the log.
 struct GenerationSummary {

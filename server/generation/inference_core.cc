@@ -7,9 +7,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "engine/runtime/engine.h"
 #include "kernels/core/status_macros.h"
 #include "server/generation/request_converter.h"
-#include "server/grpc/grpc_status.h"
+#include "server/generation/request_errors.h"
 #include "server/logging/log.h"
 
 namespace moe {

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "server/generation/chunk_writer.h"
 #include "server/generation/generation_stream.h"
 #include "server/generation/live_requests.h"
 #include "server/generation/serial_executor.h"

@@ -12,6 +12,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "engine/distributed/rank_runtime.h"
+#include "engine/runtime/engine.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {

@@ -9,8 +9,8 @@
 
 namespace moe {
 
-// moe.v1.Inference over `core`, which must outlive it. `max_message_bytes`: what
-// answers may have.
+// moe.v1.Inference over `core`, which must outlive it. `max_message_bytes`:
+// what answers may have.
 std::unique_ptr<grpc::Service> MakeGenerationService(InferenceCore& core,
                                                      int64_t max_message_bytes);
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "server/grpc/grpc_status.h"
+#include "server/generation/request_errors.h"
 #include "server/text/utf8.h"
 
 namespace moe {
