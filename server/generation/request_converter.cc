@@ -23,7 +23,7 @@ absl::Status NoTokenizer(const ServedModel& model, absl::string_view what) {
                    "\" has none: it takes and gives token ids only"));
 }
 
-// Reads one request, collecting what is wrong with it.
+// Reads one request and collects what is wrong with it.
 class Conversion {
  public:
   Conversion(const v1::GenerateRequest& proto, const ServedModel& model)

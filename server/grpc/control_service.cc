@@ -29,7 +29,7 @@ namespace {
 
 using v1::Control;
 
-// Every method takes raw bytes: message_codec.h says why.
+// Methods take raw bytes; message_codec.h explains why.
 using RawService = Control::WithRawCallbackMethod_GetServerInfo<
     Control::WithRawCallbackMethod_GetLoad<
         Control::WithRawCallbackMethod_GetRanks<
@@ -42,24 +42,24 @@ using RawService = Control::WithRawCallbackMethod_GetServerInfo<
 constexpr double kMaxWaitSeconds = 86400;
 constexpr absl::Duration kPollInterval = absl::Milliseconds(20);
 
-// Waits for the engine to become idle without holding a gRPC thread.
+// Waits for the engine to become idle without blocking a gRPC thread.
 class DrainCall : public grpc::ServerUnaryReactor {
  public:
   DrainCall(Engine& engine, absl::Time deadline, grpc::ByteBuffer* response)
       : engine_(engine), deadline_(deadline), response_(response) {
-    Look();
+    Poll();
   }
 
   void OnCancel() override { cancelled_ = true; }
   void OnDone() override { delete this; }
 
  private:
-  void Look() {
+  void Poll() {
     const absl::Time now = absl::Now();
     const bool idle = engine_.WaitIdle(now);
     if (!idle && now < deadline_ && !cancelled_) {
       alarm_.Set(absl::ToChronoTime(now + kPollInterval),
-                 [this](bool) { Look(); });
+                 [this](bool) { Poll(); });
       return;
     }
     v1::DrainResponse result;
@@ -171,8 +171,9 @@ class ControlService : public RawService {
     const std::string peer = context.peer();
     if (!remote_control_ && !IsLocalPeer(peer)) {
       return absl::PermissionDeniedError(absl::StrCat(
-          "Control.", method, " is for callers on the server's own host; ",
-          "server.remote_control in its configuration opens it to others"));
+          "Control.", method,
+          " may be called from the server's own host only; ",
+          "server.remote_control in the configuration allows other hosts"));
     }
     Log(Severity::kInfo, "control", {{"method", method}, {"peer", peer}});
     return absl::OkStatus();

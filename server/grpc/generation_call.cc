@@ -34,7 +34,7 @@ InferenceCore::Call DescribeCall(const grpc::CallbackServerContext& context) {
   return call;
 }
 
-// Starts the request in `bytes`.
+// Parses the request in `bytes` and starts it.
 absl::StatusOr<std::shared_ptr<GenerationStream>> Start(
     grpc::CallbackServerContext& context, const grpc::ByteBuffer& bytes,
     InferenceCore& core, ChunkWriter& writer) {
@@ -53,7 +53,7 @@ absl::StatusOr<std::shared_ptr<GenerationStream>> Start(
 }
 
 // gRPC calls OnCancel, OnWriteDone and OnDone only after the method that made
-// the reactor has returned, so stream_ is set by then.
+// the reactor has returned: stream_ is then set.
 
 class UnaryGeneration : public grpc::ServerUnaryReactor, public ChunkWriter {
  public:
@@ -120,7 +120,7 @@ class StreamedGeneration : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void OnDone() override { delete this; }
 
  private:
-  grpc::ByteBuffer buffer_;                   // of the write on its way
+  grpc::ByteBuffer buffer_;                   // of the running write
   std::shared_ptr<GenerationStream> stream_;  // shared with the engine
 };
 

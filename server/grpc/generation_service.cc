@@ -21,7 +21,7 @@ using v1::Inference;
 // included.
 constexpr size_t kMaxInlineBytes = 64 << 10;
 
-// Every method takes raw bytes: message_codec.h says why.
+// Methods take raw bytes; message_codec.h explains why.
 using RawService = Inference::WithRawCallbackMethod_Generate<
     Inference::WithRawCallbackMethod_GenerateStream<
         Inference::WithRawCallbackMethod_Tokenize<
@@ -111,7 +111,7 @@ class GenerationService : public RawService {
  private:
   InferenceCore& core_;
   const int64_t max_message_bytes_;
-  SerialExecutor long_calls_;  // of Tokenize
+  SerialExecutor long_calls_;  // Tokenize with long text
 };
 
 }  // namespace

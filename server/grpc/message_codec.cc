@@ -19,8 +19,9 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::UnknownField;
 using google::protobuf::UnknownFieldSet;
 
-// The path of the first string in `bytes`, a message of type `descriptor`, that
-// is not UTF-8; "" if there is none. Recursion is as deep as the types nest.
+// The path of the first string that is not UTF-8 in `bytes`, a message of type
+// `descriptor`; "" if there is none. The nesting of the types bounds the
+// recursion.
 std::string FindInvalidString(const std::string& bytes,
                               const Descriptor& descriptor) {
   UnknownFieldSet fields;
