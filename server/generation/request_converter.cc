@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "engine/runtime/request_validation.h"
 #include "kernels/core/status_macros.h"
 #include "proto/moe/v1/generation.pb.h"
 #include "server/generation/field_checks.h"
@@ -199,60 +199,52 @@ class Conversion {
     StoppingParams& out = result_.request.stopping;
     const int64_t context = MaxSequenceTokens(*model_.engine);
     const int64_t prompt = result_.request.prompt.size();
-    if (prompt >= context) {
-      checks_.Add(
-          proto_.has_text() ? "text" : "token_ids.ids",
-          absl::StrFormat("has %d tokens; with at least one new token, at most "
-                          "%d fit the context of %d",
-                          prompt, context - 1, context));
-      return;
-    }
-    out.max_new_tokens = context - prompt;
-    if (in.has_max_new_tokens()) {
-      if (in.max_new_tokens() == 0) {
-        checks_.Add("stopping.max_new_tokens", "is 0; it must be 1 or more");
-      } else if (in.max_new_tokens() > context - prompt) {
-        checks_.Add(
-            "stopping.max_new_tokens",
-            absl::StrFormat("is %d; after a prompt of %d tokens, at most %d "
-                            "fit the context of %d",
-                            in.max_new_tokens(), prompt, context - prompt,
-                            context));
-      } else {
-        out.max_new_tokens = in.max_new_tokens();
-      }
-    }
-    if (in.min_new_tokens() > out.max_new_tokens) {
-      checks_.Add("stopping.min_new_tokens",
-                  absl::StrFormat("is %d; max_new_tokens is %d",
-                                  in.min_new_tokens(), out.max_new_tokens));
-      return;
-    }
+    const int64_t room = context - prompt;
+    out.max_new_tokens = in.has_max_new_tokens() ? in.max_new_tokens() : room;
     out.min_new_tokens = in.min_new_tokens();
     result_.options.min_new_tokens = in.min_new_tokens();
-  }
-
-  // A step must have something to choose from.
-  void CheckThatTokensAreLeft() {
-    const SamplingParams& sampling = result_.request.sampling;
-    const StoppingParams& stopping = result_.request.stopping;
-    absl::flat_hash_set<int32_t> forbidden(sampling.banned_token_ids.begin(),
-                                           sampling.banned_token_ids.end());
-    if (stopping.min_new_tokens > 0) {
-      forbidden.insert(stopping.stop_token_ids.begin(),
-                       stopping.stop_token_ids.end());
-      if (!stopping.ignore_eos) {
-        const auto& eos = model_.engine->options().eos_token_ids;
-        forbidden.insert(eos.begin(), eos.end());
+    bool max_is_valid = true;
+    for (const LengthError error : FindLengthErrors(prompt, out, context)) {
+      switch (error) {
+        case LengthError::kPromptEmpty:           // ReadPrompt has reported it
+        case LengthError::kMinNewTokensNegative:  // the field is unsigned
+          break;
+        case LengthError::kPromptTooLong:
+          checks_.Add(
+              proto_.has_text() ? "text" : "token_ids.ids",
+              absl::StrFormat("has %d tokens; with at least one new token, at "
+                              "most %d fit the context of %d",
+                              prompt, context - 1, context));
+          break;
+        case LengthError::kMaxNewTokensBelowOne:
+          max_is_valid = false;
+          checks_.Add("stopping.max_new_tokens", "is 0; it must be 1 or more");
+          break;
+        case LengthError::kMaxNewTokensTooLarge:
+          max_is_valid = false;
+          checks_.Add(
+              "stopping.max_new_tokens",
+              absl::StrFormat("is %d; after a prompt of %d tokens, at "
+                              "most %d fit the context of %d",
+                              out.max_new_tokens, prompt, room, context));
+          break;
+        case LengthError::kMinNewTokensAboveMax:
+          checks_.Add(
+              "stopping.min_new_tokens",
+              absl::StrFormat("is %d; max_new_tokens is %d", out.min_new_tokens,
+                              max_is_valid ? out.max_new_tokens : room));
+          break;
       }
     }
-    const std::vector<int32_t>& allowed = sampling.allowed_token_ids;
-    const bool any_left =
-        allowed.empty()
-            ? static_cast<int64_t>(forbidden.size()) < checks_.vocab_size()
-            : std::any_of(allowed.begin(), allowed.end(),
-                          [&](int32_t id) { return !forbidden.contains(id); });
-    if (any_left) return;
+  }
+
+  // A step must have a token to choose.
+  void CheckThatTokensAreLeft() {
+    if (HasSelectableToken(result_.request.sampling, result_.request.stopping,
+                           checks_.vocab_size(),
+                           model_.engine->options().eos_token_ids)) {
+      return;
+    }
     checks_.Add("penalties",
                 "leave no token to choose: all are banned, not allowed, or "
                 "stop tokens before min_new_tokens");

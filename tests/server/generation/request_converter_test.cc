@@ -162,6 +162,30 @@ TEST_F(RequestConverterTest, AllViolationsAreToldAtOnce) {
   EXPECT_TRUE(absl::StrContains(status.message(), "sampling.n"));
 }
 
+TEST_F(RequestConverterTest, LengthErrorsNameValuesAndBounds) {
+  v1::Stopping& stopping = *proto_.mutable_stopping();
+  stopping.set_max_new_tokens(28);
+  stopping.set_min_new_tokens(29);
+  EXPECT_EQ(Convert().status().message(),
+            "stopping.max_new_tokens: is 28; after a prompt of 5 tokens, at "
+            "most 27 fit the context of 32; stopping.min_new_tokens: is 29; "
+            "max_new_tokens is 27");
+  stopping.set_max_new_tokens(2);
+  stopping.set_min_new_tokens(3);
+  EXPECT_EQ(Convert().status().message(),
+            "stopping.min_new_tokens: is 3; max_new_tokens is 2");
+  stopping.set_max_new_tokens(0);
+  stopping.clear_min_new_tokens();
+  proto_.mutable_token_ids();
+  EXPECT_EQ(Convert().status().message(),
+            "token_ids.ids: is empty; a prompt has a token; "
+            "stopping.max_new_tokens: is 0; it must be 1 or more");
+  proto_.set_text(std::string(40, 'x'));
+  EXPECT_EQ(Convert().status().message(),
+            "text: has 40 tokens; with at least one new token, at most 31 fit "
+            "the context of 32");
+}
+
 struct BadRequestCase {
   const char* name;
   const char* field;  // that the message must name
