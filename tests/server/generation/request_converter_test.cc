@@ -63,7 +63,7 @@ TEST_F(RequestConverterTest, ZeroIsAValueAndNotTheDefault) {
   EXPECT_EQ(result->request.sampling.seed, 0);
 }
 
-// A map's order changes from one process, and one map, to the next.
+// The order of a protobuf map differs between processes and between maps.
 TEST_F(RequestConverterTest, TheSameErrorsGiveTheSameText) {
   auto& biases = *proto_.mutable_penalties()->mutable_logit_bias();
   std::string expected;
@@ -188,7 +188,7 @@ TEST_F(RequestConverterTest, LengthErrorsNameValuesAndBounds) {
 
 struct BadRequestCase {
   const char* name;
-  const char* field;  // that the message must name
+  const char* field;  // must be in the message
   std::function<void(v1::GenerateRequest&)> spoil;
 };
 
@@ -340,7 +340,7 @@ INSTANTIATE_TEST_SUITE_P(
             [](v1::GenerateRequest& r) { r.set_truncate_prompt_tokens(0); }}),
     [](const auto& info) { return std::string(info.param.name); });
 
-// Tokenizing much more than fits would take long for nothing.
+// Tokenizing text far above the limit would only take time.
 TEST_F(RequestConverterTest, TextFarAboveTheContextIsNotTokenized) {
   struct Counting : ByteTokenizer {
     absl::StatusOr<Encoding> Encode(

@@ -51,7 +51,7 @@ TEST(GrpcStatusTest, StatusesFitHttp2Headers) {
   FieldViolations violations;
   for (int i = 0; i < 1000; ++i) violations.Add("logit_bias", "is nan");
   const grpc::Status status = ToGrpcStatus(violations.ToStatus());
-  // Both are sent; clients take 8 KiB of headers.
+  // Both are sent as headers; clients accept 8 KiB of them.
   EXPECT_LT(status.error_message().size() + status.error_details().size(),
             4096u);
 }
