@@ -26,53 +26,42 @@ absl::Status CheckAtLeast(absl::string_view field, int64_t value,
 
 absl::Status CheckLengths(const Request& request, const ModelConfig& model) {
   const int64_t prompt_size = static_cast<int64_t>(request.prompt.size());
-  if (prompt_size == 0) {
-    return absl::InvalidArgumentError("prompt is empty; it needs a token");
-  }
-  if (prompt_size >= model.max_positions) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "prompt has ", prompt_size, " tokens; the model's context of ",
-        model.max_positions, " tokens must hold it and an answer"));
-  }
   const StoppingParams& stopping = request.stopping;
-  RETURN_IF_ERROR(CheckAtLeast("max_new_tokens", stopping.max_new_tokens, 1));
-  if (stopping.max_new_tokens > model.max_positions - prompt_size) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "max_new_tokens is ", stopping.max_new_tokens, "; after a prompt of ",
-        prompt_size, " tokens the model's context of ", model.max_positions,
-        " has room for ", model.max_positions - prompt_size));
+  const std::vector<LengthError> errors =
+      FindLengthErrors(prompt_size, stopping, model.max_positions);
+  if (errors.empty()) return absl::OkStatus();
+  switch (errors[0]) {
+    case LengthError::kPromptEmpty:
+      return absl::InvalidArgumentError("prompt is empty; it needs a token");
+    case LengthError::kPromptTooLong:
+      return absl::InvalidArgumentError(absl::StrCat(
+          "prompt has ", prompt_size, " tokens; the model's context of ",
+          model.max_positions, " tokens must hold it and an answer"));
+    case LengthError::kMaxNewTokensBelowOne:
+      return CheckAtLeast("max_new_tokens", stopping.max_new_tokens, 1);
+    case LengthError::kMaxNewTokensTooLarge:
+      return absl::InvalidArgumentError(absl::StrCat(
+          "max_new_tokens is ", stopping.max_new_tokens, "; after a prompt of ",
+          prompt_size, " tokens the model's context of ", model.max_positions,
+          " has room for ", model.max_positions - prompt_size));
+    case LengthError::kMinNewTokensNegative:
+      return CheckAtLeast("min_new_tokens", stopping.min_new_tokens, 0);
+    case LengthError::kMinNewTokensAboveMax:
+      break;
   }
-  RETURN_IF_ERROR(CheckAtLeast("min_new_tokens", stopping.min_new_tokens, 0));
-  if (stopping.min_new_tokens > stopping.max_new_tokens) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("min_new_tokens is ", stopping.min_new_tokens,
-                     ", above max_new_tokens ", stopping.max_new_tokens));
-  }
-  return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("min_new_tokens is ", stopping.min_new_tokens,
+                   ", above max_new_tokens ", stopping.max_new_tokens));
 }
 
-// For the first token of an answer, of which most are forbidden.
 absl::Status CheckATokenIsLeft(const Request& request, const ModelConfig& model,
                                absl::Span<const int32_t> eos_token_ids) {
   const SamplingParams& sampling = request.sampling;
   const StoppingParams& stopping = request.stopping;
-  absl::flat_hash_set<int32_t> forbidden(sampling.banned_token_ids.begin(),
-                                         sampling.banned_token_ids.end());
-  if (stopping.min_new_tokens > 0) {
-    forbidden.insert(stopping.stop_token_ids.begin(),
-                     stopping.stop_token_ids.end());
-    if (!stopping.ignore_eos) {
-      forbidden.insert(eos_token_ids.begin(), eos_token_ids.end());
-    }
+  if (HasSelectableToken(sampling, stopping, model.vocab_size, eos_token_ids)) {
+    return absl::OkStatus();
   }
   const std::vector<int32_t>& allowed = sampling.allowed_token_ids;
-  const bool left =
-      allowed.empty()
-          ? static_cast<int64_t>(forbidden.size()) < model.vocab_size
-          : std::any_of(allowed.begin(), allowed.end(), [&](int32_t token) {
-              return !forbidden.contains(token);
-            });
-  if (left) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "no token can be chosen: of ",
       allowed.empty()
@@ -87,6 +76,47 @@ absl::Status CheckATokenIsLeft(const Request& request, const ModelConfig& model,
 }
 
 }  // namespace
+
+std::vector<LengthError> FindLengthErrors(int64_t prompt_tokens,
+                                          const StoppingParams& stopping,
+                                          int64_t max_sequence_tokens) {
+  if (prompt_tokens >= max_sequence_tokens) {
+    return {LengthError::kPromptTooLong};
+  }
+  std::vector<LengthError> errors;
+  if (prompt_tokens == 0) errors.push_back(LengthError::kPromptEmpty);
+  const int64_t room = max_sequence_tokens - prompt_tokens;
+  int64_t most = stopping.max_new_tokens;
+  if (most < 1) errors.push_back(LengthError::kMaxNewTokensBelowOne);
+  if (most > room) errors.push_back(LengthError::kMaxNewTokensTooLarge);
+  if (most < 1 || most > room) most = room;
+  if (stopping.min_new_tokens < 0) {
+    errors.push_back(LengthError::kMinNewTokensNegative);
+  } else if (stopping.min_new_tokens > most) {
+    errors.push_back(LengthError::kMinNewTokensAboveMax);
+  }
+  return errors;
+}
+
+bool HasSelectableToken(const SamplingParams& sampling,
+                        const StoppingParams& stopping, int64_t vocab_size,
+                        absl::Span<const int32_t> eos_token_ids) {
+  absl::flat_hash_set<int32_t> forbidden(sampling.banned_token_ids.begin(),
+                                         sampling.banned_token_ids.end());
+  if (stopping.min_new_tokens > 0) {
+    forbidden.insert(stopping.stop_token_ids.begin(),
+                     stopping.stop_token_ids.end());
+    if (!stopping.ignore_eos) {
+      forbidden.insert(eos_token_ids.begin(), eos_token_ids.end());
+    }
+  }
+  const std::vector<int32_t>& allowed = sampling.allowed_token_ids;
+  if (allowed.empty()) {
+    return static_cast<int64_t>(forbidden.size()) < vocab_size;
+  }
+  return std::any_of(allowed.begin(), allowed.end(),
+                     [&](int32_t token) { return !forbidden.contains(token); });
+}
 
 absl::Status ValidateRequest(const Request& request, const ModelConfig& model,
                              absl::Span<const int32_t> eos_token_ids) {

@@ -100,6 +100,31 @@ TEST(RequestValidationTest, RequestsThatLeaveNoTokenAreRefused) {
               HasSubstr("of the vocabulary, banned_token_ids and the stop"));
 }
 
+TEST(FindLengthErrorsTest, AllErrorsOfARequestAreFound) {
+  using Errors = std::vector<LengthError>;
+  StoppingParams stopping;
+  stopping.max_new_tokens = 5;
+  EXPECT_EQ(FindLengthErrors(5, stopping, 10), Errors());
+  EXPECT_EQ(FindLengthErrors(0, stopping, 10),
+            Errors({LengthError::kPromptEmpty}));
+  EXPECT_EQ(FindLengthErrors(6, stopping, 10),
+            Errors({LengthError::kMaxNewTokensTooLarge}));
+  stopping.min_new_tokens = 4;
+  // Compared with the 3 tokens that there is room for.
+  EXPECT_EQ(FindLengthErrors(7, stopping, 10),
+            Errors({LengthError::kMaxNewTokensTooLarge,
+                    LengthError::kMinNewTokensAboveMax}));
+  EXPECT_EQ(FindLengthErrors(10, stopping, 10),
+            Errors({LengthError::kPromptTooLong}));
+  stopping.max_new_tokens = 0;
+  EXPECT_EQ(FindLengthErrors(1, stopping, 10),
+            Errors({LengthError::kMaxNewTokensBelowOne}));
+  stopping.min_new_tokens = -1;
+  EXPECT_EQ(FindLengthErrors(1, stopping, 10),
+            Errors({LengthError::kMaxNewTokensBelowOne,
+                    LengthError::kMinNewTokensNegative}));
+}
+
 TEST(RequestValidationTest, EachBadEngineOptionIsNamed) {
   EngineOptions good;
   good.num_blocks = 1;
