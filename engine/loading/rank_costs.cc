@@ -8,6 +8,7 @@
 #include "comm/deadline.h"
 #include "comm/exchange_cost_measurement.h"
 #include "engine/loading/rank_rates.h"
+#include "kernels/core/cpu_stream.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {

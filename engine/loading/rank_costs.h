@@ -8,6 +8,7 @@
 #include "comm/topology.h"
 #include "engine/parallel/parallel_cost_options.h"
 #include "kernels/core/dtype.h"
+#include "kernels/core/cpu_stream.h"
 #include "kernels/core/stream.h"
 
 namespace moe {

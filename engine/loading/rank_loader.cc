@@ -22,6 +22,7 @@
 #include "engine/parallel/parallel_plan.h"
 #include "engine/parallel/rank_shard.h"
 #include "engine/runtime/engine_limits.h"
+#include "kernels/core/cpu_stream.h"
 #include "kernels/core/cpu_features.h"
 #include "kernels/core/status_macros.h"
 

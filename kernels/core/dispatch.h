@@ -3,12 +3,13 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "kernels/core/stream.h"
+#include "kernels/core/cpu_stream.h"
 
 // The one file that knows which back ends are built in. An op's <op>.cc
 // validates its arguments and ends on
 //   return MOE_DISPATCH(LayerNorm, stream, args);
-// which calls cpu::LayerNorm(args, CpuStream&) on a CPU stream.
+// which runs cpu::LayerNorm(args, CpuStream&) on a CPU stream, at once or later
+// (CpuStream::Run).
 namespace moe {
 
 // kUnimplemented: `op` was asked to run on a device without a back end.
@@ -20,7 +21,10 @@ inline absl::Status NoBackendFor(absl::string_view op, Device device) {
 
 }  // namespace moe
 
-#define MOE_DISPATCH(Op, stream, ...)                                        \
-  ((stream).device().type == ::moe::DeviceType::kCpu                         \
-       ? ::moe::cpu::Op(__VA_ARGS__, static_cast<::moe::CpuStream&>(stream)) \
+#define MOE_DISPATCH(Op, stream, args)                              \
+  ((stream).device().type == ::moe::DeviceType::kCpu                \
+       ? static_cast<::moe::CpuStream&>(stream).Run(                \
+             args, [](const auto& op_args, ::moe::CpuStream& cpu) { \
+               return ::moe::cpu::Op(op_args, cpu);                 \
+             })                                                     \
        : ::moe::NoBackendFor(#Op, (stream).device()))

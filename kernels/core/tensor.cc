@@ -1,23 +1,19 @@
 #include "kernels/core/tensor.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <cassert>
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "kernels/core/cpu_backend.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
 namespace {
 
 constexpr size_t kAlignment = 64;  // a cache line, a 512-bit vector
-constexpr size_t kHugePage = size_t{2} << 20;
 
 // Of memory for such a tensor: a multiple of kAlignment, never none, so that an
 // empty tensor is not "absent".
@@ -50,11 +46,6 @@ absl::Status NoMemory(DType dtype, absl::Span<const int64_t> dims,
   return absl::ResourceExhaustedError(
       absl::StrCat("Tensor: no memory for ", DTypeName(dtype), " [",
                    absl::StrJoin(dims, ", "), "], ", size, " bytes"));
-}
-
-// Only a hint: without huge pages all works, with more TLB misses.
-void AdviseHugePages(void* memory, size_t size) {
-  (void)madvise(memory, size, MADV_HUGEPAGE);
 }
 
 }  // namespace
@@ -109,60 +100,48 @@ TensorView MakeView(void* data, DType dtype, absl::Span<const int64_t> dims,
   return view;
 }
 
-absl::StatusOr<Tensor> Tensor::Allocate(DType dtype,
+absl::StatusOr<Tensor> Tensor::Allocate(DeviceBackend& backend,
+                                        MemoryKind kind, DType dtype,
                                         absl::Span<const int64_t> dims) {
   ASSIGN_OR_RETURN(const size_t size, AllocatedBytes(dtype, dims));
-  const size_t alignment = size >= kHugePage ? kHugePage : kAlignment;
-  void* memory = nullptr;
-  if (posix_memalign(&memory, alignment, size) != 0) {
+  absl::StatusOr<DeviceMemory> memory = backend.Allocate(size, kind);
+  if (absl::IsResourceExhausted(memory.status())) {
     return NoMemory(dtype, dims, size);
   }
+  RETURN_IF_ERROR(memory.status());
+  // Pinned memory is the host's.
+  const Device device =
+      kind == MemoryKind::kPinned ? Device{} : backend.device();
   Tensor tensor;
-  tensor.memory_.reset(memory);
-  if (alignment == kHugePage) AdviseHugePages(memory, size);
-  std::memset(memory, 0, size);
-  tensor.view_ = MakeView(memory, dtype, dims);
+  tensor.memory_ = *std::move(memory);
+  tensor.view_ = MakeView(tensor.memory_.data(), dtype, dims, device);
   return tensor;
+}
+
+absl::StatusOr<Tensor> Tensor::Allocate(DType dtype,
+                                        absl::Span<const int64_t> dims) {
+  return Allocate(HostBackend(), MemoryKind::kDevice, dtype, dims);
+}
+
+absl::StatusOr<Tensor> Tensor::Allocate(DeviceBackend& backend, DType dtype,
+                                        absl::Span<const int64_t> dims) {
+  return Allocate(backend, MemoryKind::kDevice, dtype, dims);
 }
 
 absl::StatusOr<Tensor> Tensor::AllocateUntouched(
-    DType dtype, absl::Span<const int64_t> dims) {
-  ASSIGN_OR_RETURN(const size_t bytes, AllocatedBytes(dtype, dims));
-  if (bytes < kHugePage) return Allocate(dtype, dims);
-  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  const size_t size = (bytes + page - 1) / page * page;
-  // As much more as a whole number of huge pages may be shifted by; what is
-  // left on both sides goes back.
-  const size_t whole = size + kHugePage;
-  void* const mapped = mmap(nullptr, whole, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped == MAP_FAILED) return NoMemory(dtype, dims, size);
-  char* const begin = static_cast<char*>(mapped);
-  const size_t before =
-      (kHugePage - reinterpret_cast<uintptr_t>(mapped) % kHugePage) % kHugePage;
-  if (before > 0) (void)munmap(begin, before);
-  if (before < kHugePage) {
-    (void)munmap(begin + before + size, kHugePage - before);
-  }
-  Tensor tensor;
-  tensor.memory_ =
-      std::unique_ptr<void, Free>(begin + before, Free{.mapped_bytes = size});
-  AdviseHugePages(begin + before, size);
-  tensor.view_ = MakeView(begin + before, dtype, dims);
-  return tensor;
+    DeviceBackend& backend, DType dtype, absl::Span<const int64_t> dims) {
+  return Allocate(backend, MemoryKind::kUntouched, dtype, dims);
+}
+
+absl::StatusOr<Tensor> Tensor::AllocatePinned(DeviceBackend& backend,
+                                              DType dtype,
+                                              absl::Span<const int64_t> dims) {
+  return Allocate(backend, MemoryKind::kPinned, dtype, dims);
 }
 
 size_t Tensor::num_bytes() const {
-  if (memory_ == nullptr) return 0;
+  if (memory_.data() == nullptr) return 0;
   return static_cast<size_t>(view_.num_elements()) * SizeOf(view_.dtype);
-}
-
-void Tensor::Free::operator()(void* p) const {
-  if (mapped_bytes > 0) {
-    (void)munmap(p, mapped_bytes);
-  } else {
-    std::free(p);
-  }
 }
 
 }  // namespace moe

@@ -4,12 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
-#include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "kernels/core/device.h"
+#include "kernels/core/device_backend.h"
 #include "kernels/core/dtype.h"
 
 namespace moe {
@@ -47,23 +47,30 @@ struct TensorView {
 TensorView MakeView(void* data, DType dtype, absl::Span<const int64_t> dims,
                     Device device = {});
 
-// Owns contiguous row-major memory of one device; move-only. Thread-compatible.
+// Owns contiguous row-major memory of one backend; move-only.
+// Thread-compatible. Without a backend named it is the host's (HostBackend).
 class Tensor {
  public:
   Tensor() = default;
   Tensor(Tensor&&) = default;
   Tensor& operator=(Tensor&&) = default;
 
-  // Host memory, zeroed, aligned to 64 bytes (2 MiB and on huge pages where it
-  // is that large). kResourceExhausted if there is not enough memory.
+  // Zeroed. kResourceExhausted if there is not enough memory.
   static absl::StatusOr<Tensor> Allocate(DType dtype,
                                          absl::Span<const int64_t> dims);
+  static absl::StatusOr<Tensor> Allocate(DeviceBackend& backend, DType dtype,
+                                         absl::Span<const int64_t> dims);
 
-  // The same, but the system finds and zeroes each page only when it is first
-  // touched: allocating takes no time, whatever the size. For memory that is
-  // used piece by piece.
+  // The same, but where the backend can, pages are found and zeroed only when
+  // they are first touched: for memory that is used piece by piece.
   static absl::StatusOr<Tensor> AllocateUntouched(
-      DType dtype, absl::Span<const int64_t> dims);
+      DeviceBackend& backend, DType dtype, absl::Span<const int64_t> dims);
+
+  // Zeroed host memory, from and to which streams of the backend copy by
+  // themselves.
+  static absl::StatusOr<Tensor> AllocatePinned(DeviceBackend& backend,
+                                               DType dtype,
+                                               absl::Span<const int64_t> dims);
 
   const TensorView& view() const { return view_; }
   DType dtype() const { return view_.dtype; }
@@ -76,12 +83,11 @@ class Tensor {
   }
 
  private:
-  struct Free {
-    // 0, as std::unique_ptr makes it: of malloc.
-    size_t mapped_bytes;
-    void operator()(void* p) const;
-  };
-  std::unique_ptr<void, Free> memory_;
+  static absl::StatusOr<Tensor> Allocate(DeviceBackend& backend,
+                                         MemoryKind kind, DType dtype,
+                                         absl::Span<const int64_t> dims);
+
+  DeviceMemory memory_;
   TensorView view_;
 };
 

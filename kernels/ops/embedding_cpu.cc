@@ -1,5 +1,8 @@
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "kernels/core/status_macros.h"
 #include "kernels/ops/embedding.h"
 #include "kernels/ops/op_checks.h"
 
@@ -33,17 +36,46 @@ void ReadRow(const TensorView& table, int32_t index, int64_t hidden, float* y) {
   }
 }
 
+absl::Status CheckIndices(absl::string_view name, const TensorView& indices,
+                          int64_t first, int64_t limit) {
+  const int32_t* const ids = indices.ptr<int32_t>();
+  for (int64_t r = 0; r < indices.dims[0]; ++r) {
+    if (ids[r] < first || ids[r] >= limit) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("Embedding: ", name, " ", ids[r], " of row ", r,
+                       " is outside [", first, ", ", limit, ")"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status Embedding(const EmbeddingArgs& args, CpuStream& stream) {
   const int64_t hidden = args.y.dims[1];
+  const int64_t first = args.first_token, end = first + args.table.dims[0];
+  const bool has_positions = !args.position_table.empty();
+  if (!args.partial) {
+    RETURN_IF_ERROR(CheckIndices("token id", args.token_ids, first, end));
+  }
+  if (has_positions) {
+    RETURN_IF_ERROR(CheckIndices("position", args.positions, 0,
+                                 args.position_table.dims[0]));
+  }
+  const int32_t* const tokens = args.token_ids.ptr<int32_t>();
+  const int32_t* const positions = args.positions.ptr<int32_t>();
   ParallelRows(
-      stream, args.y.dims[0], 4 * hidden, [&](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) {
+      stream, args.y.dims[0], 4 * hidden, [&](int64_t begin, int64_t end_row) {
+        for (int64_t r = begin; r < end_row; ++r) {
           float* y = args.y.ptr<float>() + r * RowStride(args.y);
-          ReadRow<false>(args.table, args.token_ids[r], hidden, y);
-          if (!args.position_table.empty()) {
-            ReadRow<true>(args.position_table, args.positions[r], hidden, y);
+          if (tokens[r] < first || tokens[r] >= end) {
+            std::fill_n(y, hidden, 0.0f);
+            continue;
+          }
+          ReadRow<false>(args.table, static_cast<int32_t>(tokens[r] - first),
+                         hidden, y);
+          if (has_positions) {
+            ReadRow<true>(args.position_table, positions[r], hidden, y);
           }
         }
       });

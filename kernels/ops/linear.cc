@@ -1,12 +1,14 @@
 #include "kernels/ops/linear.h"
 
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "kernels/core/dispatch.h"
 #include "kernels/core/status_macros.h"
 #include "kernels/ops/linear_cpu.h"
+#include "kernels/ops/op_checks.h"
 
 namespace moe {
 namespace {
@@ -22,7 +24,8 @@ bool IsF32Rows(const TensorView& view) {
          (view.strides[1] == 1 || view.dims[1] == 1);
 }
 
-absl::Status CheckGroup(size_t index, const LinearGroup& group, Device device) {
+absl::Status CheckGroup(size_t index, const LinearGroup& group,
+                        const Stream& stream) {
   if (group.y.rank != 2) {
     return Error(index, absl::StrCat("y is ", group.y.ShapeString(),
                                      ", must be f32 [rows, out]"));
@@ -48,19 +51,15 @@ absl::Status CheckGroup(size_t index, const LinearGroup& group, Device device) {
                                      "contiguous rows; ",
                                      weight));
   }
-  if (group.x_rows == nullptr) {
+  if (group.x_rows.empty()) {
     if (group.x.dims[0] < rows) {
       return Error(index, absl::StrCat("y has ", rows, " rows, x only ",
                                        group.x.dims[0]));
     }
-  } else {
-    for (int64_t r = 0; r < rows; ++r) {
-      const int64_t x_row = group.x_rows[r];
-      if (x_row < 0 || x_row >= group.x.dims[0]) {
-        return Error(index, absl::StrCat("x_rows[", r, "] is ", x_row,
-                                         ", x is ", group.x.ShapeString()));
-      }
-    }
+  } else if (group.x_rows.dtype != DType::kI32 || group.x_rows.rank != 1 ||
+             group.x_rows.dims[0] != rows || !group.x_rows.is_contiguous()) {
+    return Error(index, absl::StrCat("x_rows is ", group.x_rows.ShapeString(),
+                                     ", must be contiguous i32 [", rows, "]"));
   }
   if (!group.bias.empty() &&
       (group.bias.dtype != DType::kF32 || group.bias.rank != 1 ||
@@ -76,24 +75,31 @@ absl::Status CheckGroup(size_t index, const LinearGroup& group, Device device) {
                  absl::StrCat("residual is ", group.residual.ShapeString(),
                               ", y is ", group.y.ShapeString()));
   }
-  for (const TensorView* view :
-       {&group.x, &group.bias, &group.residual, &group.y}) {
-    if (!view->empty() && !(view->device == device)) {
-      return Error(index,
-                   absl::StrCat("a tensor ", view->ShapeString(), " lies on ",
-                                ToString(view->device), ", the stream is on ",
-                                ToString(device)));
-    }
+  const std::pair<absl::string_view, TensorView> tensors[] = {
+      {"the weight", group.weight->storage()},
+      {"x", group.x},
+      {"x_rows", group.x_rows},
+      {"bias", group.bias},
+      {"residual", group.residual},
+      {"y", group.y}};
+  for (const auto& [name, view] : tensors) {
+    if (view.empty()) continue;
+    RETURN_IF_ERROR(
+        CheckDevice(absl::StrCat("Linear: group ", index), stream, name, view));
   }
   return absl::OkStatus();
 }
 
 }  // namespace
 
+absl::Status CheckLinearGroup(const LinearGroup& group, const Stream& stream) {
+  return CheckGroup(0, group, stream);
+}
+
 absl::Status GroupedLinear(absl::Span<const LinearGroup> groups,
                            Stream& stream) {
   for (size_t i = 0; i < groups.size(); ++i) {
-    RETURN_IF_ERROR(CheckGroup(i, groups[i], stream.device()));
+    RETURN_IF_ERROR(CheckGroup(i, groups[i], stream));
   }
   return MOE_DISPATCH(GroupedLinear, stream, groups);
 }

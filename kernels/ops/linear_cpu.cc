@@ -6,6 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/core/cpu_features.h"
+#include "kernels/core/cpu_stream.h"
+#include "kernels/core/status_macros.h"
 #include "kernels/cpu/gemm_plan.h"
 #include "kernels/cpu/packed_matrix.h"
 #include "kernels/cpu/panel_gemm.h"
@@ -27,6 +29,19 @@ GemmEpilogue ToGemmEpilogue(Epilogue epilogue) {
   return GemmEpilogue::kNone;
 }
 
+absl::Status CheckRows(const LinearGroup& group) {
+  if (group.x_rows.empty()) return absl::OkStatus();
+  const int32_t* const x_rows = group.x_rows.ptr<int32_t>();
+  for (int64_t r = 0; r < group.x_rows.dims[0]; ++r) {
+    if (x_rows[r] < 0 || x_rows[r] >= group.x.dims[0]) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("Linear: x_rows[", r, "] is ", x_rows[r], ", x is ",
+                       group.x.ShapeString()));
+    }
+  }
+  return absl::OkStatus();
+}
+
 PanelGemm ToPanelGemm(const LinearGroup& group) {
   PanelGemm gemm;
   gemm.weight = group.weight->data();
@@ -34,7 +49,7 @@ PanelGemm ToPanelGemm(const LinearGroup& group) {
   gemm.in_features = group.weight->in_features();
   gemm.out_features = group.weight->out_features();
   gemm.x = group.x.ptr<float>();
-  gemm.x_rows = group.x_rows;
+  gemm.x_rows = group.x_rows.ptr<int32_t>();
   gemm.x_stride = group.x.strides[0];
   gemm.bias = group.bias.ptr<float>();
   gemm.residual = group.residual.ptr<float>();
@@ -66,6 +81,7 @@ absl::Status GroupedLinear(absl::Span<const LinearGroup> groups,
           ChosenIsa(), ", reads ", panel_columns,
           "; choose it before weights are packed"));
     }
+    RETURN_IF_ERROR(CheckRows(group));
     gemms.push_back(ToPanelGemm(group));
     shapes.push_back(
         {group.y.dims[0], NumPanels(weight.out_features(), panel_columns),

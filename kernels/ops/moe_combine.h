@@ -11,7 +11,9 @@ namespace moe {
 //   moe                               without an MLP branch,
 //   c[moe_index] * moe + c[1 - moe_index] * mlp,  c = softmax(coefficients[r])
 //   moe + mlp                         with an MLP branch and no coefficients.
-// All f32; fixed order of operations. y may alias residual.
+// All f32; fixed order of operations. y may alias residual. On the CPU a slot
+// out of range is kInvalidArgument naming it; elsewhere the caller has checked
+// them.
 struct MoeCombineArgs {
   TensorView expert_out;    // [slots, hidden], any number of slots
   TensorView slot_of;       // [rows, top_k] i32

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/str_cat.h"
+#include "kernels/core/status_macros.h"
 #include "kernels/ops/moe_combine.h"
 #include "kernels/ops/op_checks.h"
 
@@ -66,10 +68,27 @@ const float* RowOrNull(const TensorView& view, int64_t row) {
   return view.empty() ? nullptr : view.ptr<float>() + row * RowStride(view);
 }
 
+absl::Status CheckSlots(const MoeCombineArgs& args) {
+  const int64_t slots = args.expert_out.dims[0];
+  for (int64_t r = 0; r < args.slot_of.dims[0]; ++r) {
+    const int32_t* const row =
+        args.slot_of.ptr<int32_t>() + r * RowStride(args.slot_of);
+    for (int64_t j = 0; j < args.slot_of.dims[1]; ++j) {
+      if (row[j] < 0 || row[j] >= slots) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("MoeCombine: slot ", row[j], " of row ", r,
+                         " is outside [0, ", slots, ")"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status MoeCombine(const MoeCombineArgs& args, CpuStream& stream) {
   const int64_t hidden = args.y.dims[1], top_k = args.weights.dims[1];
+  RETURN_IF_ERROR(CheckSlots(args));
   const auto combine = HWY_DYNAMIC_DISPATCH(MoeCombineRow);
   ParallelRows(stream, args.y.dims[0], hidden * (top_k + 2),
                [&](int64_t begin, int64_t end) {

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "kernels/core/status_macros.h"
 
 namespace moe {
 namespace {
@@ -24,9 +25,18 @@ std::string Expected(DType dtype, absl::Span<const int64_t> dims) {
 
 }  // namespace
 
-absl::Status CheckTensor(absl::string_view op, absl::string_view name,
-                         const TensorView& view, DType dtype,
-                         absl::Span<const int64_t> dims) {
+absl::Status CheckDevice(absl::string_view op, const Stream& stream,
+                         absl::string_view name, const TensorView& view) {
+  const Device device = stream.device();
+  if (view.device == device) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      op, ": ", name, " ", view.ShapeString(), " lies on ",
+      ToString(view.device), ", the stream is on ", ToString(device)));
+}
+
+absl::Status CheckShape(absl::string_view op, absl::string_view name,
+                        const TensorView& view, DType dtype,
+                        absl::Span<const int64_t> dims) {
   if (view.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
         op, ": ", name, " is absent, must be ", Expected(dtype, dims)));
@@ -46,6 +56,13 @@ absl::Status CheckTensor(absl::string_view op, absl::string_view name,
                      Expected(dtype, dims)));
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckTensor(absl::string_view op, const Stream& stream,
+                         absl::string_view name, const TensorView& view,
+                         DType dtype, absl::Span<const int64_t> dims) {
+  RETURN_IF_ERROR(CheckShape(op, name, view, dtype, dims));
+  return CheckDevice(op, stream, name, view);
 }
 
 void ParallelRows(CpuStream& stream, int64_t rows, int64_t row_cost,

@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "kernels/core/cpu_stream.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"
 
@@ -17,9 +18,18 @@ inline constexpr int64_t kAnySize = -1;
 // kInvalidArgument "<op>: <name> is f32 [8, 512], must be f32 [8, 1024] ..." if
 // `view` is absent, of another dtype or shape, or has gaps within a row (the
 // first dimension alone may be strided).
-absl::Status CheckTensor(absl::string_view op, absl::string_view name,
-                         const TensorView& view, DType dtype,
-                         absl::Span<const int64_t> dims);
+absl::Status CheckShape(absl::string_view op, absl::string_view name,
+                        const TensorView& view, DType dtype,
+                        absl::Span<const int64_t> dims);
+
+// CheckShape and CheckDevice: for every tensor of every op.
+absl::Status CheckTensor(absl::string_view op, const Stream& stream,
+                         absl::string_view name, const TensorView& view,
+                         DType dtype, absl::Span<const int64_t> dims);
+
+// kInvalidArgument if `view` lies on another device than the stream's.
+absl::Status CheckDevice(absl::string_view op, const Stream& stream,
+                         absl::string_view name, const TensorView& view);
 
 // Distance between rows in elements.
 inline int64_t RowStride(const TensorView& view) { return view.strides[0]; }

@@ -7,7 +7,7 @@ _COPTS = [
     "-ffp-contract=off",
 ]
 
-def op_library(name, srcs = [], deps = []):
+def op_library(name, hdrs = [], deps = []):
     """An op: its contract, its checks and its arm for each device.
 
     The files are <name>.h, <name>.cc (checks and dispatch) and <name>_cpu.cc.
@@ -15,7 +15,7 @@ def op_library(name, srcs = [], deps = []):
 
     Args:
       name: the op's name.
-      srcs: further files of the op.
+      hdrs: further headers of the op.
       deps: what it needs beyond what most ops need.
     """
     native.cc_library(
@@ -23,12 +23,14 @@ def op_library(name, srcs = [], deps = []):
         srcs = [
             name + ".cc",
             name + "_cpu.cc",
-        ] + srcs,
-        hdrs = [name + ".h"],
+        ],
+        hdrs = [name + ".h"] + hdrs,
         copts = _COPTS,
         deps = [
             ":op_checks",
+            "//kernels/core:cpu_stream",
             "//kernels/core:dispatch",
+            "//kernels/core:dtype",
             "//kernels/core:status_macros",
             "//kernels/core:stream",
             "//kernels/core:tensor",

@@ -11,29 +11,19 @@ namespace moe {
 
 absl::Status Rope(const RopeArgs& args, Stream& stream) {
   constexpr char kOp[] = "Rope";
-  RETURN_IF_ERROR(CheckTensor(kOp, "x", args.x, DType::kF32,
+  RETURN_IF_ERROR(CheckTensor(kOp, stream, "x", args.x, DType::kF32,
                               {kAnySize, kAnySize, kAnySize}));
   RETURN_IF_ERROR(
-      CheckTensor(kOp, "cos", args.cos, DType::kF32, {kAnySize, kAnySize}));
-  RETURN_IF_ERROR(CheckTensor(kOp, "sin", args.sin, DType::kF32,
+      CheckTensor(kOp, stream, "cos", args.cos, DType::kF32, {kAnySize, kAnySize}));
+  RETURN_IF_ERROR(CheckTensor(kOp, stream, "sin", args.sin, DType::kF32,
                               {args.cos.dims[0], args.cos.dims[1]}));
   if (2 * args.cos.dims[1] > args.x.dims[2]) {
     return absl::InvalidArgumentError(
         absl::StrCat(kOp, ": cos is ", args.cos.ShapeString(),
                      ", too wide for the heads of x ", args.x.ShapeString()));
   }
-  if (static_cast<int64_t>(args.positions.size()) != args.x.dims[0]) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(kOp, ": ", args.positions.size(), " positions for x ",
-                     args.x.ShapeString()));
-  }
-  for (size_t r = 0; r < args.positions.size(); ++r) {
-    if (args.positions[r] < 0 || args.positions[r] >= args.cos.dims[0]) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(kOp, ": position ", args.positions[r], " of row ", r,
-                       " is outside [0, ", args.cos.dims[0], ")"));
-    }
-  }
+  RETURN_IF_ERROR(CheckTensor(kOp, stream, "positions", args.positions,
+                              DType::kI32, {args.x.dims[0]}));
   return MOE_DISPATCH(Rope, stream, args);
 }
 
@@ -47,9 +37,9 @@ absl::Status FillRopeTables(float theta, int64_t rotary_dim,
         absl::StrCat(kOp, ": rotary_dim is ", rotary_dim, " and theta ", theta,
                      ", must be positive"));
   }
-  RETURN_IF_ERROR(CheckTensor(kOp, "cos", cos, DType::kF32, {kAnySize, half}));
+  RETURN_IF_ERROR(CheckShape(kOp, "cos", cos, DType::kF32, {kAnySize, half}));
   RETURN_IF_ERROR(
-      CheckTensor(kOp, "sin", sin, DType::kF32, {cos.dims[0], half}));
+      CheckShape(kOp, "sin", sin, DType::kF32, {cos.dims[0], half}));
   for (int64_t i = 0; i < half; ++i) {
     // In float32 where the training code has float32: at high positions the
     // rounding of the angle is visible in the logits.

@@ -1,3 +1,4 @@
+#include "absl/strings/str_cat.h"
 #include "kernels/ops/op_checks.h"
 #include "kernels/ops/rope.h"
 
@@ -32,11 +33,19 @@ HWY_EXPORT(RopeHead);
 absl::Status Rope(const RopeArgs& args, CpuStream& stream) {
   const int64_t heads = args.x.dims[1], head_dim = args.x.dims[2];
   const int64_t half = args.cos.dims[1];
+  const int32_t* const positions = args.positions.ptr<int32_t>();
+  for (int64_t r = 0; r < args.x.dims[0]; ++r) {
+    if (positions[r] < 0 || positions[r] >= args.cos.dims[0]) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("Rope: position ", positions[r], " of row ", r,
+                       " is outside [0, ", args.cos.dims[0], ")"));
+    }
+  }
   const auto head = HWY_DYNAMIC_DISPATCH(RopeHead);
   ParallelRows(
       stream, args.x.dims[0], heads * half, [&](int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) {
-          const int64_t p = args.positions[r];
+          const int64_t p = positions[r];
           for (int64_t h = 0; h < heads; ++h) {
             head(args.cos.ptr<float>() + p * RowStride(args.cos),
                  args.sin.ptr<float>() + p * RowStride(args.sin), half,

@@ -9,8 +9,8 @@ namespace moe {
 absl::Status SiluAndMul(const SiluAndMulArgs& args, Stream& stream) {
   constexpr char kOp[] = "SiluAndMul";
   RETURN_IF_ERROR(
-      CheckTensor(kOp, "y", args.y, DType::kF32, {kAnySize, kAnySize}));
-  RETURN_IF_ERROR(CheckTensor(kOp, "x", args.x, DType::kF32,
+      CheckTensor(kOp, stream, "y", args.y, DType::kF32, {kAnySize, kAnySize}));
+  RETURN_IF_ERROR(CheckTensor(kOp, stream, "x", args.x, DType::kF32,
                               {args.y.dims[0], 2 * args.y.dims[1]}));
   return MOE_DISPATCH(SiluAndMul, stream, args);
 }

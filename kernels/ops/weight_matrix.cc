@@ -15,7 +15,29 @@ bool IsWeightDType(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBf16;
 }
 
+struct PackWeightArgs {
+  TensorView source;   // [out, in]
+  TensorView storage;  // [panels, in, panel_columns]
+  int32_t panel_columns = 0;
+};
+
 }  // namespace
+
+namespace cpu {
+
+static absl::Status PackWeight(const PackWeightArgs& args, CpuStream& stream) {
+  const DType dtype = args.storage.dtype;
+  const int64_t panel_bytes =
+      PanelBytes(dtype, args.source.dims[1], args.panel_columns);
+  stream.threads().ParallelFor(
+      args.storage.dims[0], [&](int64_t panel, int) {
+        PackPanel(args.source, dtype, args.panel_columns, panel,
+                  args.storage.ptr<uint8_t>() + panel * panel_bytes);
+      });
+  return absl::OkStatus();
+}
+
+}  // namespace cpu
 
 absl::StatusOr<WeightMatrix> PackWeight(const TensorView& source, DType dtype,
                                         Stream& stream) {
@@ -30,7 +52,7 @@ absl::StatusOr<WeightMatrix> PackWeight(const TensorView& source, DType dtype,
         absl::StrCat("PackWeight: cannot pack ", source.ShapeString(), " as ",
                      DTypeName(dtype), "; both must be f32, f16 or bf16"));
   }
-  if (source.device.type != DeviceType::kCpu) {
+  if (!(source.device == Device{})) {
     return absl::InvalidArgumentError(
         absl::StrCat("PackWeight: the weight lies on ", ToString(source.device),
                      ", must be in host memory"));
@@ -40,20 +62,19 @@ absl::StatusOr<WeightMatrix> PackWeight(const TensorView& source, DType dtype,
   }
   const int64_t out_features = source.dims[0];
   const int64_t in_features = source.dims[1];
-  const int32_t panel_columns = cpu::PanelColumns();
-  const int64_t num_panels = cpu::NumPanels(out_features, panel_columns);
+  PackWeightArgs args;
+  args.source = source;
+  args.panel_columns = cpu::PanelColumns();
   ASSIGN_OR_RETURN(
       Tensor storage,
-      Tensor::Allocate(dtype, {num_panels, in_features, panel_columns}));
-  const int64_t panel_bytes =
-      cpu::PanelBytes(dtype, in_features, panel_columns);
-  static_cast<CpuStream&>(stream).threads().ParallelFor(
-      num_panels, [&](int64_t panel, int) {
-        cpu::PackPanel(source, dtype, panel_columns, panel,
-                       storage.ptr<uint8_t>() + panel * panel_bytes);
-      });
+      Tensor::Allocate(stream.backend(), dtype,
+                       {cpu::NumPanels(out_features, args.panel_columns),
+                        in_features, args.panel_columns}));
+  args.storage = storage.view();
+  RETURN_IF_ERROR(MOE_DISPATCH(PackWeight, stream, args));
+  RETURN_IF_ERROR(stream.Synchronize());
   return WeightMatrix(std::move(storage), dtype, out_features, in_features,
-                      panel_columns);
+                      args.panel_columns);
 }
 
 }  // namespace moe

@@ -31,6 +31,7 @@ class WeightMatrix {
   // Output features of one panel; the last panel is padded with zeros.
   int32_t panel_columns() const { return panel_columns_; }
   const uint8_t* data() const { return storage_.ptr<uint8_t>(); }
+  const TensorView& storage() const { return storage_.view(); }
   int64_t num_bytes() const {
     return static_cast<int64_t>(storage_.num_bytes());
   }
@@ -44,8 +45,8 @@ class WeightMatrix {
 };
 
 // Packs `source` [out, in] (kF32, kF16 or kBf16, host memory, any strides) as
-// `dtype` (kF32, kF16 or kBf16; rounded to nearest even), in parallel on the
-// stream's threads. kInvalidArgument for other types or shapes,
+// `dtype` (kF32, kF16 or kBf16; rounded to nearest even) into memory of the
+// stream's backend, and waits until that is done. kInvalidArgument for other types or shapes,
 // kResourceExhausted without memory.
 absl::StatusOr<WeightMatrix> PackWeight(const TensorView& source, DType dtype,
                                         Stream& stream);

@@ -1,6 +1,7 @@
 #include "tests/support/device_variant.h"
 
 #include "absl/strings/str_cat.h"
+#include "kernels/core/cpu_stream.h"
 #include "kernels/core/cpu_features.h"
 
 namespace moe {

@@ -21,6 +21,7 @@
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/models/model.h"
 #include "kernels/core/cpu_features.h"
+#include "kernels/core/cpu_stream.h"
 #include "kernels/core/stream.h"
 #include "tests/benchmarks/engine/paper_shape.h"
 #include "tests/benchmarks/machine_ceilings.h"

@@ -30,6 +30,7 @@
 #include "engine/cache/kv_cache.h"
 #include "engine/models/model.h"
 #include "kernels/core/status_macros.h"
+#include "kernels/core/cpu_stream.h"
 #include "kernels/core/stream.h"
 #include "tests/benchmarks/engine/paper_shape.h"
 #include "tests/fakes/random_checkpoint.h"

@@ -6,6 +6,7 @@
 
 #include "engine/loading/rank_rates.h"
 #include "gtest/gtest.h"
+#include "kernels/core/cpu_stream.h"
 #include "kernels/core/thread_pool.h"
 #include "tests/support/ranks.h"
 

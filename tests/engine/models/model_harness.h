@@ -9,6 +9,7 @@
 #include "engine/cache/kv_cache.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/models/model.h"
+#include "kernels/core/cpu_stream.h"
 #include "kernels/core/stream.h"
 
 namespace moe {

@@ -11,6 +11,7 @@
 #include "engine/models/model.h"
 #include "engine/parallel/rank_shard.h"
 #include "gtest/gtest.h"
+#include "kernels/core/cpu_stream.h"
 #include "kernels/core/stream.h"
 #include "tests/support/ranks.h"
 

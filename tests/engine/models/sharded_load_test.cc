@@ -17,6 +17,7 @@
 #include "engine/models/model.h"
 #include "engine/parallel/rank_shard.h"
 #include "gtest/gtest.h"
+#include "kernels/core/cpu_stream.h"
 #include "kernels/core/stream.h"
 #include "tests/engine/models/model_harness.h"
 #include "tests/engine/models/tensor_ranks.h"

@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "gtest/gtest.h"
+#include "kernels/core/cpu_stream.h"
 #include "kernels/core/cpu_features.h"
 #include "kernels/ops/linear.h"
 

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstddef>
+
+#include "absl/status/statusor.h"
+#include "kernels/core/device.h"
+#include "kernels/core/device_backend.h"
+
+namespace moe {
+
+// The host's memory: all kinds are memory that host code may touch. Memory of
+// 2 MiB and more is aligned to that and on huge pages where the system has
+// them. kUntouched memory of that size costs no time, whatever its size: the
+// system finds and zeroes each page when it is first touched.
+class CpuBackend : public DeviceBackend {
+ public:
+  Device device() const override { return {DeviceType::kCpu, 0}; }
+  absl::StatusOr<DeviceMemory> Allocate(size_t bytes, MemoryKind kind) override;
+
+ private:
+  void Free(void* data, size_t bytes, MemoryKind kind) override;
+};
+
+// The one of this process; never destroyed.
+CpuBackend& HostBackend();
+
+}  // namespace moe
