@@ -1,7 +1,5 @@
 #include "engine/loading/rank_loader.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <limits>
 #include <string>
@@ -13,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "comm/topology.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/distributed/launched_process.h"
 #include "engine/distributed/rank_agreement.h"
 #include "engine/loading/load_checks.h"
 #include "engine/loading/memory_budget.h"
@@ -27,12 +26,6 @@
 
 namespace moe {
 namespace {
-
-std::string HostName() {
-  char name[256] = "";
-  gethostname(name, sizeof(name) - 1);
-  return name;
-}
 
 // What must be equal for ranks to have the same model before them.
 std::string DescribeModel(const ModelConfig& model) {

@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "engine/loading/engine_factory.h"
+#include "engine/loading/load_engine_options.h"
 #include "engine/sampling/sampling_params.h"
 #include "server/logging/log.h"
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "engine/distributed/rank_runtime.h"
-#include "engine/loading/engine_factory.h"
+#include "engine/loading/engine_info.h"
 #include "engine/runtime/engine.h"
 #include "engine/sampling/sampling_params.h"
 #include "server/config/server_config.h"

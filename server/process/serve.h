@@ -1,6 +1,7 @@
 #pragma once
 
 #include "absl/status/statusor.h"
+#include "engine/distributed/exit_policy.h"
 #include "engine/distributed/rank_runtime.h"
 #include "server/config/server_config.h"
 #include "server/process/shutdown_signal.h"
@@ -8,9 +9,9 @@
 namespace moe {
 
 // What the process ends with.
-inline constexpr int kExitFailed = RankRuntime::kExitStartFailed;
+inline constexpr int kExitFailed = ExitPolicy::kExitStartFailed;
 inline constexpr int kExitCutOff = 2;  // drain_grace ran out, or more
-inline constexpr int kExitRankFailed = RankRuntime::kExitRankFailed;
+inline constexpr int kExitRankFailed = ExitPolicy::kExitRankFailed;
 
 // Rank 0 of a job that has started: loads the model, serves it until a signal
 // comes, drains, and lets the other ranks go. The exit status; an error if it

@@ -14,7 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "engine/runtime/engine_parts.h"
+#include "engine/runtime/threaded_engine.h"
 #include "kernels/core/thread_pool.h"
 #include "tests/fakes/byte_tokenizer.h"
 #include "tests/fakes/fake_model.h"
