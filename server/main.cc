@@ -1,6 +1,5 @@
-// moe_server: loads one model and serves it over gRPC until it is told to stop.
-// Started by mpirun it is one of many ranks: rank 0 serves, the others compute
-// with it.
+// moe_server: loads one model and serves it over gRPC until it gets a signal.
+// Under mpirun it is one of many ranks: rank 0 serves, the others compute.
 //
 // Exit status: 0 after a drain in which every request finished; 1 if the server
 // could not start; 2 if drain_grace ran out and requests were ended; 3 if a
@@ -47,18 +46,18 @@ ABSL_FLAG(
     "Check the configuration, open tokenizer and checkpoint, try the address"
     " and the TLS files, and exit");
 ABSL_FLAG(std::string, address, "",
-          "Instead of the configuration's server.address");
+          "Overrides server.address of the configuration");
 ABSL_FLAG(absl::optional<int>, port, absl::nullopt,
-          "Instead of the configuration's server.port; 0: a free one");
+          "Overrides server.port of the configuration; 0: any free port");
 ABSL_FLAG(std::string, port_file, "",
-          "Instead of the configuration's server.port_file; relative to the"
+          "Overrides server.port_file of the configuration; relative to the"
           " working directory");
 ABSL_FLAG(bool, version, false, "Print the version and exit");
 
 namespace moe {
 namespace {
 
-// Those of the server itself, and a few to spare.
+// Open files that are not connections, with some to spare.
 constexpr int64_t kOtherFiles = 128;
 
 int Fail(const absl::Status& status) {
@@ -68,7 +67,7 @@ int Fail(const absl::Status& status) {
   return kExitFailed;
 }
 
-// The configuration with what the command line says instead.
+// The configuration with the overrides of the command line.
 absl::StatusOr<ServerConfig> ReadConfig(const std::string& file) {
   ASSIGN_OR_RETURN(ServerConfig config, LoadServerConfig(file));
   ListenConfig& listen = config.listen;
@@ -96,7 +95,7 @@ BootstrapInfo FactsOf(const ServerConfig& config) {
   return facts;
 }
 
-// A rank that cannot go on: the others hear of it.
+// Ends a rank that cannot continue, and tells the other ranks why.
 int GiveUp(const absl::Status& status, RankRuntime& ranks) {
   Fail(status);
   if (ranks.size() > 1) {
@@ -106,13 +105,13 @@ int GiveUp(const absl::Status& status, RankRuntime& ranks) {
       FlushLog();
       ranks.WaitForRank0Exit();
     }
-    // Destructors could wait for the others.
+    // Destructors could wait for other ranks.
     _exit(ranks.failure_exit_status());
   }
   return ranks.failure_exit_status();
 }
 
-// Every request may come by a connection of its own.
+// Warns if the limit of open files is too low for one connection per request.
 void WarnOfFewFiles(const ServerConfig& config) {
   const int64_t needed = config.limits.max_concurrent_requests + kOtherFiles;
   if (FileLimit() >= needed) return;
@@ -136,7 +135,7 @@ int RunRank(const std::string& file, const absl::StatusOr<ServerConfig>& config,
     InitLog(Severity::kInfo, LogFormat::kKeyValue, log_rank);
   }
   CaptureLibraryLogs();
-  // All ranks come to the same end of this.
+  // All ranks get the same result.
   const absl::Status started =
       ranks.Start(config.ok() ? FactsOf(*config)
                               : absl::StatusOr<BootstrapInfo>(config.status()));
@@ -172,7 +171,7 @@ int CheckConfig(const std::string& file) {
       !status.ok()) {
     return Fail(status);
   }
-  // The configured port may be that of the server that runs.
+  // A running server may be using the configured port.
   ListenConfig listen = config->listen;
   listen.port = 0;
   if (const absl::Status status = GrpcServer::Check(listen); !status.ok()) {
@@ -192,8 +191,8 @@ int Main(int* argc, char*** argv) {
     return Fail(absl::InvalidArgumentError("--config is required"));
   }
   if (absl::GetFlag(FLAGS_check_config)) return CheckConfig(file);
-  ShutdownSignal signal;  // before there are threads
-  // An error of it is told to the other ranks first.
+  ShutdownSignal signal;  // before any thread starts
+  // RunRank tells the other ranks of an error before this one exits.
   const absl::StatusOr<ServerConfig> config = ReadConfig(file);
   const auto ranks = RankRuntime::Init(
       argc, argv, config.ok() ? config->connect_timeout : absl::Minutes(1));
@@ -210,7 +209,7 @@ int main(int argc, char** argv) {
       "  moe_server --config=FILE [--check_config] [--port=N] ...\n"
       "  mpirun -np N moe_server --config=FILE");
   absl::FlagsUsageConfig usage;
-  // --help lists the flags of this program.
+  // --help lists only the flags of this program.
   usage.contains_help_flags = [](absl::string_view file) {
     return absl::StrContains(file, "server/");
   };

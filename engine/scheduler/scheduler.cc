@@ -246,7 +246,7 @@ void Scheduler::AddTask(DataRank* rank, Sequence* sequence, LogitTask task,
                         int64_t row) {
   rank->share.logit_rows.push_back(static_cast<int32_t>(row));
   rank->tasks.push_back({sequence, task.kind});
-  rank->logit_tasks.push_back(std::move(task));
+  rank->logit_tasks.push_back(task);
 }
 
 void Scheduler::FinishStep() {

@@ -12,15 +12,13 @@
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace moe {
-namespace HWY_NAMESPACE {
+namespace moe::HWY_NAMESPACE {
 namespace {
 
 int64_t ThisTarget() { return HWY_TARGET; }
 
 }  // namespace
-}  // namespace HWY_NAMESPACE
-}  // namespace moe
+}  // namespace moe::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE

@@ -19,7 +19,7 @@ const FieldDescriptor& ConfigSection::Find(const std::string& name,
   const FieldDescriptor* field =
       message_.GetDescriptor()->FindFieldByName(name);
   if (field == nullptr || field->is_repeated() != repeated) {
-    std::abort();  // our own typo
+    std::abort();  // a bug in the caller: no such field
   }
   return *field;
 }
@@ -143,7 +143,7 @@ absl::Status ConfigSection::CheckEnums() const {
   std::vector<const FieldDescriptor*> fields;
   reflection.ListFields(message_, &fields);
   for (const FieldDescriptor* field : fields) {
-    // (Messages of repeated fields have no enums.)
+    // Messages in repeated fields have no enums.
     if (field->is_repeated()) continue;
     if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
       RETURN_IF_ERROR(Nested(field->name()).CheckEnums());

@@ -10,12 +10,12 @@
 namespace moe {
 namespace {
 
-// The largest that a number of ranks can be.
+// The largest number of ranks.
 constexpr int64_t kMaxRanks = 65536;
 constexpr int64_t kMaxDecodeBatch = 1 << 20;
-// Bounds of what machines can do, per second.
-constexpr double kLeastRate = 1e3;
-constexpr double kGreatestRate = 1e18;
+// Bounds of rates, per second.
+constexpr double kMinRate = 1e3;
+constexpr double kMaxRate = 1e18;
 
 absl::StatusOr<std::vector<MoeDegreesOption>> ReadMoeLayers(
     const ConfigSection& section) {
@@ -53,9 +53,8 @@ absl::StatusOr<LinkCostOptions> ReadLinkCosts(const ConfigSection& section) {
   LinkCostOptions link;
   ASSIGN_OR_RETURN(link.latency, ReadTime(section, "latency"));
   ASSIGN_OR_RETURN(link.per_message, ReadTime(section, "per_message"));
-  ASSIGN_OR_RETURN(
-      link.bytes_per_second,
-      section.Double("bytes_per_second", kLeastRate, kGreatestRate));
+  ASSIGN_OR_RETURN(link.bytes_per_second,
+                   section.Double("bytes_per_second", kMinRate, kMaxRate));
   return link;
 }
 
@@ -63,15 +62,12 @@ absl::StatusOr<CostOptions> ReadCosts(const ConfigSection& section) {
   CostOptions costs;
   ASSIGN_OR_RETURN(costs.in_node, ReadLinkCosts(section.Nested("in_node")));
   ASSIGN_OR_RETURN(costs.across, ReadLinkCosts(section.Nested("across")));
-  ASSIGN_OR_RETURN(
-      costs.copy_bytes_per_second,
-      section.Double("copy_bytes_per_second", kLeastRate, kGreatestRate));
-  ASSIGN_OR_RETURN(
-      costs.read_bytes_per_second,
-      section.Double("read_bytes_per_second", kLeastRate, kGreatestRate));
-  ASSIGN_OR_RETURN(
-      costs.flops_per_second,
-      section.Double("flops_per_second", kLeastRate, kGreatestRate));
+  ASSIGN_OR_RETURN(costs.copy_bytes_per_second,
+                   section.Double("copy_bytes_per_second", kMinRate, kMaxRate));
+  ASSIGN_OR_RETURN(costs.read_bytes_per_second,
+                   section.Double("read_bytes_per_second", kMinRate, kMaxRate));
+  ASSIGN_OR_RETURN(costs.flops_per_second,
+                   section.Double("flops_per_second", kMinRate, kMaxRate));
   return costs;
 }
 
@@ -90,8 +86,8 @@ std::optional<ExchangeKind> ReadExchange(config::Parallel::Exchange exchange) {
   }
 }
 
-// What the ranks and machines that there must be say of each other; that of the
-// model is CheckParallel's.
+// Checks that world_size, nodes and node_shape fit each other. CheckParallel
+// checks them against the model.
 absl::Status CheckWorld(const ParallelConfig& parallel,
                         const ConfigSection& section) {
   const int world = parallel.world_size;

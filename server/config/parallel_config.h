@@ -8,17 +8,18 @@
 
 namespace moe {
 
-// What moe.config.Parallel says, validated, with defaults in place. Plain data.
+// The values of moe.config.Parallel, validated, with defaults filled in. Plain
+// data.
 struct ParallelConfig {
   ParallelOptions options;
-  // Ranks and machines that there must be; 0: any number.
+  // Required numbers of ranks and machines; 0: any number.
   int world_size = 0;
   int nodes = 0;
-  // For the ranks to find each other.
+  // Longest time until all ranks have found each other.
   absl::Duration connect_timeout = absl::Minutes(1);
 };
 
-// `section` is that of `proto`. kInvalidArgument naming line and field.
+// `section`: of `proto`. kInvalidArgument that names line and field.
 absl::StatusOr<ParallelConfig> ReadParallel(const config::Parallel& proto,
                                             const ConfigSection& section);
 

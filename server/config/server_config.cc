@@ -25,14 +25,14 @@ namespace {
 
 constexpr float kFloatMax = std::numeric_limits<float>::max();
 
-// Keeps the first complaint of the text-format parser, with the line it is
-// about: not every complaint names the field.
+// Keeps the first error of the text-format parser, with its source line: not
+// every error names the field.
 class FirstError : public google::protobuf::io::ErrorCollector {
  public:
   FirstError(const std::string& file, const std::string& text)
       : file_(file), lines_(absl::StrSplit(text, '\n')) {}
 
-  // Both from 0.
+  // `line` and `column` count from 0.
   void AddError(int line, int column, const std::string& message) override {
     if (!status_.ok()) return;
     std::string source;
@@ -76,7 +76,7 @@ absl::Status ReadCheckpoint(const config::Checkpoint& proto,
   return absl::OkStatus();
 }
 
-// Of UTF-8, without control characters.
+// True for valid UTF-8 without control characters.
 bool IsPrintable(absl::string_view text) {
   while (!text.empty()) {
     const Utf8Unit unit = NextUtf8Unit(text);
@@ -99,7 +99,7 @@ absl::Status ReadModel(const config::Model& proto, const ConfigSection& section,
   const std::filesystem::path path(out.engine.checkpoint_path);
   out.model_name = proto.name();
   if (out.model_name.empty()) {
-    // "models/x/" has an empty last part.
+    // The last part of "models/x/" is empty.
     out.model_name =
         (path.has_filename() ? path : path.parent_path()).filename().string();
   }
@@ -113,7 +113,7 @@ absl::Status ReadModel(const config::Model& proto, const ConfigSection& section,
             "that is"));
   }
   ASSIGN_OR_RETURN(out.tokenizer_path, section.ExistingPath("tokenizer"));
-  std::error_code ignored;  // the checkpoint's reader says what is wrong
+  std::error_code ignored;  // the checkpoint's reader reports it
   if (out.tokenizer_path.empty() &&
       std::filesystem::exists(path / "tokenizer.json", ignored)) {
     out.tokenizer_path = path / "tokenizer.json";
@@ -311,7 +311,7 @@ absl::StatusOr<ServerConfig> LoadServerConfig(const std::string& file) {
   std::ostringstream text;
   text << stream.rdbuf();
   std::error_code ignored;
-  // A directory opens, and reads as nothing.
+  // A directory can be opened, and reads as empty.
   if (!stream || std::filesystem::is_directory(file, ignored)) {
     return absl::NotFoundError(
         absl::StrCat("cannot read the configuration file \"", file, "\""));

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "server/text/tokenizer.h"
+
 namespace moe {
 namespace {
 
@@ -16,7 +18,7 @@ bool Contains(const std::vector<int32_t>& ids, int32_t id) {
 v1::Token ToProto(const SampledToken& token, bool with_logprob) {
   v1::Token out;
   out.set_id(token.token_id);
-  // The first token of a prompt has none.
+  // The first token of a prompt has no logprob.
   if (!with_logprob || std::isnan(token.logprob.logprob)) return out;
   out.set_logprob(token.logprob.logprob);
   out.set_rank(token.logprob.rank);
@@ -62,7 +64,7 @@ bool AnswerBuilder::Append(const TokenEvent& event) {
   if (!event.finish.has_value()) return false;
   if (detokenizer_.has_value() && Show(detokenizer_->Finish())) {
     FinishByStopString();
-    return false;  // the engine is done with it anyway
+    return false;  // the engine has ended this answer itself
   }
   FinishByEngine(*event.finish);
   return false;
@@ -73,7 +75,7 @@ bool AnswerBuilder::AppendText(int32_t token_id, HeldToken& held) {
   const std::string piece = detokenizer_->Append(token_id);
   produced_bytes_ += piece.size();
   held.end = produced_bytes_;
-  // A part of a character waits for the rest.
+  // The token waits until its character is complete.
   if (piece.empty() && !model_.tokenizer->IsSpecial(token_id)) ++held.end;
   return Show(piece);
 }
@@ -125,7 +127,7 @@ void AnswerBuilder::FinishByEngine(const SequenceFinish& finish) {
 }
 
 void AnswerBuilder::FinishByStopString() {
-  // Tokens that have no byte before the end of the shown text are cut off.
+  // Keep the tokens with at least one byte in the shown text.
   for (HeldToken& held : held_) {
     if (held.begin < shown_bytes_) tokens_.push_back(std::move(held.token));
   }
@@ -144,7 +146,7 @@ v1::Usage AnswerBuilder::usage() const {
   return usage;
 }
 
-bool AnswerBuilder::HasNews() const {
+bool AnswerBuilder::HasOutput() const {
   return !text_.empty() || !tokens_.empty() || finish_is_new_;
 }
 

@@ -18,32 +18,32 @@ namespace moe {
 // The proto of a token; with logprobs if `with_logprob`.
 v1::Token ToProto(const SampledToken& token, bool with_logprob);
 
-// Turns the tokens of one answer into the text and tokens that may be shown.
-// What might turn out to belong to a stop string waits, tokens together with
-// their text. Not thread-safe. `options` and `model` must outlive it.
+// Turns the tokens of one answer into its text and tokens. Holds back text that
+// may become a stop string, together with its tokens. Not thread-safe. Borrows
+// `options` and `model`.
 class AnswerBuilder {
  public:
   AnswerBuilder(int32_t index, const AnswerOptions& options,
                 const ServedModel& model, int64_t num_prompt_tokens,
                 bool with_logprobs);
 
-  // Tokens that come after the answer has finished are ignored. Returns true
-  // if this token completed a stop string, which the engine cannot know.
+  // Ignores tokens after the answer has finished. True if this token completed
+  // a stop string; the engine does not search for those.
   bool Append(const TokenEvent& event);
 
   bool finished() const { return finish_.has_value(); }
   const std::optional<v1::Finish>& finish() const { return finish_; }
   int64_t num_tokens() const { return num_tokens_; }
 
-  // Something to show has come since the last Take.
-  bool HasNews() const;
-  // Moves it into a chunk of this answer.
+  // True if there are text, tokens or a finish since the last Take.
+  bool HasOutput() const;
+  // Moves them into a chunk of this answer.
   v1::GenerateChunk Take();
 
  private:
   struct HeldToken {
     v1::Token token;
-    int64_t begin;  // its bytes of the answer's text
+    int64_t begin;  // the token's bytes in the answer's text: [begin, end)
     int64_t end;
   };
 
@@ -66,7 +66,7 @@ class AnswerBuilder {
 
   int64_t num_tokens_ = 0;      // of the answer so far
   int64_t produced_bytes_ = 0;  // by the detokenizer
-  int64_t shown_bytes_ = 0;     // those that have passed the search
+  int64_t shown_bytes_ = 0;     // of these, not held back
   std::deque<HeldToken> held_;
   // Since the last Take.
   std::string text_;

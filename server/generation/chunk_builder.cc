@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "server/text/incremental_detokenizer.h"
 
 namespace moe {
 
@@ -70,7 +71,7 @@ void ChunkBuilder::AddExpertLoad(const RequestExpertLoad& load) {
 }
 
 void ChunkBuilder::AddTiming(const RequestTiming& timing) {
-  ended_well_ = true;
+  ended_ok_ = true;
   if (!options_.timing) return;
   v1::Timing& out = timing_.emplace();
   const auto since_submission = [&timing](absl::Time time) {
@@ -85,9 +86,9 @@ void ChunkBuilder::AddTiming(const RequestTiming& timing) {
 std::vector<v1::GenerateChunk> ChunkBuilder::Take() {
   std::vector<v1::GenerateChunk> chunks;
   for (AnswerBuilder& answer : answers_) {
-    if (answer.HasNews()) chunks.push_back(answer.Take());
+    if (answer.HasOutput()) chunks.push_back(answer.Take());
   }
-  if (ended_well_ && (timing_.has_value() || expert_usage_.has_value())) {
+  if (ended_ok_ && (timing_.has_value() || expert_usage_.has_value())) {
     v1::GenerateChunk& last = chunks.emplace_back();
     if (timing_.has_value()) *last.mutable_timing() = *timing_;
     if (expert_usage_.has_value()) {

@@ -13,25 +13,26 @@
 
 namespace moe {
 
-// Turns what the engine tells of a request into the chunks of its stream.
-// Tokens that have come between two calls of Take share a chunk. Not
-// thread-safe. `model` must outlive it.
+// Turns the engine's events of one request into the chunks of its stream.
+// Tokens that arrive between two calls of Take share a chunk. Not thread-safe.
+// Borrows `model`.
 class ChunkBuilder {
  public:
-  // `request_id`: as the client knows it.
+  // `request_id`: the client's.
   ChunkBuilder(std::string request_id, const ConvertedRequest& converted,
                const ServedModel& model);
   ChunkBuilder(const ChunkBuilder&) = delete;
   ChunkBuilder& operator=(const ChunkBuilder&) = delete;
 
   void AddPrompt(const PromptEvent& event);
-  // True if a stop string has ended the answer: the engine must be told.
+  // True if a stop string ended the answer: the caller must then cancel the
+  // answer in the engine.
   bool AddToken(const TokenEvent& event);
   void AddExpertLoad(const RequestExpertLoad& load);
-  // To be called last, if the request has ended well.
+  // The last call, for a request that ended OK.
   void AddTiming(const RequestTiming& timing);
 
-  // One chunk for each answer that has news, then one for timing and expert
+  // One chunk for each answer with new output, then one for timing and expert
   // usage.
   std::vector<v1::GenerateChunk> Take();
 
@@ -48,11 +49,11 @@ class ChunkBuilder {
   std::vector<AnswerBuilder> answers_;
   int32_t num_unfinished_;
   bool with_prompt_logprobs_ = false;
-  // The head of the stream; unset once it has been sent.
+  // Request id and prompt, for the first chunk; unset once sent.
   std::optional<v1::GenerateChunk> head_;
   std::optional<v1::Timing> timing_;
   std::optional<v1::ExpertUsage> expert_usage_;
-  bool ended_well_ = false;
+  bool ended_ok_ = false;
 };
 
 }  // namespace moe

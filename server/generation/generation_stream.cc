@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "server/grpc/grpc_status.h"
+#include "server/generation/request_errors.h"
 
 namespace moe {
 
@@ -58,7 +58,7 @@ void GenerationStream::OnWritten(bool ok) {
   Deliver();
 }
 
-bool GenerationStream::TakeNews() {
+bool GenerationStream::BuildChunks() {
   PendingEvents events;
   {
     std::lock_guard lock(mutex_);
@@ -77,7 +77,7 @@ bool GenerationStream::TakeNews() {
   if (events.expert_load.has_value()) builder_.AddExpertLoad(*events.expert_load);
   if (events.done.has_value()) {
     done_ = std::move(events.done);
-    // The client has all it wanted, whatever became of the request then.
+    // The client has all its answers: later errors do not matter to it.
     if (builder_.all_finished()) done_->status = absl::OkStatus();
     if (done_->status.ok()) builder_.AddTiming(done_->timing);
   }
@@ -93,19 +93,19 @@ void GenerationStream::Deliver() {
       v1::GenerateChunk chunk = std::move(chunks_.front());
       chunks_.pop_front();
       wrote_ = true;
-      // From here on, OnWritten may run and may finish the stream.
+      // OnWritten may run, and finish the stream, before Write returns.
       if (writer_.Write(std::move(chunk))) return;
     }
     chunks_.clear();
-    // busy_ is kept for ever after the end.
+    // busy_ stays set after the end.
     if (done_.has_value()) return Finish();
-    if (!TakeNews()) return;
+    if (!BuildChunks()) return;
   }
 }
 
 void GenerationStream::Finish() {
   absl::Status status = done_->status;
-  // Another try is safe as long as the client has seen nothing.
+  // The client may retry safely if it has received nothing.
   if (!wrote_) status = WithRetryInfo(status, options_.retry_delay);
   on_end_({options_.request_id, status, builder_.num_prompt_tokens(),
            builder_.num_new_tokens(), builder_.FinishReasons(), done_->timing});

@@ -14,23 +14,12 @@
 #include "engine/runtime/engine.h"
 #include "proto/moe/v1/generation.pb.h"
 #include "server/generation/chunk_builder.h"
+#include "server/generation/chunk_writer.h"
 #include "server/generation/serial_executor.h"
 
 namespace moe {
 
-// Where the chunks of one request go: a gRPC call, say. Called by one thread
-// at a time.
-class ChunkWriter {
- public:
-  virtual ~ChunkWriter() = default;
-  // Returns true if the write is on its way, and calls
-  // GenerationStream::OnWritten when it is done; false if it is done already.
-  virtual bool Write(v1::GenerateChunk chunk) = 0;
-  // Once, last. The writer may be gone afterwards.
-  virtual void End(const absl::Status& status) = 0;
-};
-
-// What is known of a request when it has ended, for the log.
+// What the log says about a request that has ended.
 struct GenerationSummary {
   std::string request_id;
   absl::Status status;
@@ -40,16 +29,16 @@ struct GenerationSummary {
   RequestTiming timing;
 };
 
-// One request between the engine and its client. Tokens are queued by the
-// engine's thread and delivered by others, so a slow client holds up nobody:
-// while a write is on its way, tokens gather and then share a chunk. Shared by
-// the engine (until OnDone), the call and the delivery thread. Thread-safe.
+// Carries one request's events from the engine to its client. The engine's
+// thread only queues them; other threads deliver them, so a slow client delays
+// nobody: tokens that arrive during a write share the next chunk. Shared by the
+// engine (until OnDone), the call and the delivery thread. Thread-safe.
 class GenerationStream : public RequestObserver,
                          public std::enable_shared_from_this<GenerationStream> {
  public:
   struct Options {
-    std::string request_id;  // as the client knows it
-    std::string engine_id;   // as the engine knows it
+    std::string request_id;  // the client's
+    std::string engine_id;   // the engine's
     absl::Duration retry_delay;
   };
 
@@ -65,14 +54,16 @@ class GenerationStream : public RequestObserver,
   void OnPrompt(const PromptEvent& event) override;
   void OnToken(const TokenEvent& event) override;
   void OnExpertLoad(const RequestExpertLoad& load) override;
-  // The first call counts: the server may end a request that the engine cannot.
+  // Only the first call has an effect: the server itself ends requests that
+  // the engine no longer can.
   void OnDone(const absl::Status& status, const RequestTiming& timing) override;
 
-  // Of a request that was not submitted: nothing will come, the writer's End
-  // neither. False if its end is on the way already.
+  // For a request that the engine refused: nothing will be written, not even
+  // End. False if OnDone has been called before.
   bool Discard();
 
-  // A write is done. Not OK: the client is gone, and the request is cancelled.
+  // A write is done. If `ok` is false the client is gone, and the request is
+  // cancelled.
   void OnWritten(bool ok);
 
   // The client has cancelled the call or its deadline has passed.
@@ -83,7 +74,7 @@ class GenerationStream : public RequestObserver,
     absl::Status status;
     RequestTiming timing;
   };
-  // What the engine has told since the last look.
+  // Events of the engine that are not delivered yet.
   struct PendingEvents {
     std::optional<PromptEvent> prompt;
     std::vector<TokenEvent> tokens;
@@ -95,14 +86,15 @@ class GenerationStream : public RequestObserver,
     }
   };
 
-  // Adds to events_ by `add`, and sees to it that somebody delivers them.
+  // Calls `add` with the pending events and schedules their delivery.
   template <typename Add>
   void Enqueue(Add add);
-  // Writes until a write is on its way or there is no events. Run by whoever
-  // holds busy_.
+  // Writes until a write stays running or nothing is pending. Only the holder
+  // of busy_ calls it.
   void Deliver();
-  // Feeds events to the builder; false (and busy_ given up) if there is none.
-  bool TakeNews();
+  // Feeds the pending events to builder_. If there are none it releases busy_
+  // and returns false.
+  bool BuildChunks();
   void Finish();
 
   const Options options_;
@@ -111,10 +103,10 @@ class GenerationStream : public RequestObserver,
 
   std::mutex mutex_;
   PendingEvents events_;           // guarded by mutex_
-  bool busy_ = false;   // guarded by mutex_; somebody delivers or will
+  bool busy_ = false;   // guarded by mutex_; delivery runs or is scheduled
   bool ended_ = false;  // guarded by mutex_; OnDone has been called
 
-  // Of whoever holds busy_.
+  // Used by the holder of busy_ only.
   ChunkBuilder builder_;
   ChunkWriter& writer_;
   std::function<void(const GenerationSummary&)> on_end_;

@@ -9,7 +9,7 @@ HealthMonitor::HealthMonitor(Check check, Report report,
     : check_(std::move(check)),
       report_(std::move(report)),
       interval_(interval) {
-  // The first word is said before anybody can ask.
+  // The first report precedes the return of the constructor.
   CheckNow();
   thread_ = std::thread([this] { Run(); });
 }

@@ -11,8 +11,8 @@
 
 namespace moe {
 
-// Asks `check` again and again on a thread of its own and reports each change
-// between OK and not OK, the first result included, which is reported before
+// Calls `check` periodically on a thread of its own and reports the first
+// result and each change between OK and not OK. The first report comes before
 // the constructor returns.
 class HealthMonitor {
  public:
@@ -20,10 +20,10 @@ class HealthMonitor {
   using Report = std::function<void(const absl::Status& status)>;
 
   HealthMonitor(Check check, Report report, absl::Duration interval);
-  // Returns once no report runs or will come.
+  // No report runs or follows when this returns.
   ~HealthMonitor();
-  // Asks now, on the caller's thread, besides. Thread-safe; not to be called
-  // from `check` or `report`.
+  // Checks now, on the caller's thread. Thread-safe; must not be called from
+  // `check` or `report`.
   void CheckNow();
 
   HealthMonitor(const HealthMonitor&) = delete;
@@ -39,7 +39,7 @@ class HealthMonitor {
   std::mutex mutex_;
   std::condition_variable stopped_;
   bool stopping_ = false;       // guarded by mutex_
-  std::optional<bool> was_ok_;  // the same
+  std::optional<bool> was_ok_;  // guarded by mutex_
   std::thread thread_;
 };
 

@@ -7,9 +7,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "engine/runtime/engine.h"
 #include "kernels/core/status_macros.h"
 #include "server/generation/request_converter.h"
-#include "server/grpc/grpc_status.h"
+#include "server/generation/request_errors.h"
 #include "server/logging/log.h"
 
 namespace moe {
@@ -54,7 +55,7 @@ absl::StatusOr<const ServedModel*> InferenceCore::FindModel(
 absl::StatusOr<std::string> InferenceCore::MakeRequestId(
     const std::string& requested, const Call& call) const {
   if (requested.empty()) {
-    // Proxies set it; the client may not even know.
+    // Proxies set this id, so a bad one is not the client's error.
     return IsRequestId(call.metadata_request_id) ? call.metadata_request_id
                                                  : RandomId();
   }
@@ -92,7 +93,7 @@ absl::StatusOr<std::shared_ptr<GenerationStream>> InferenceCore::TryStart(
   ASSIGN_OR_RETURN(const ServedModel* model, FindModel(request.model()));
   RETURN_IF_ERROR(failure());
   if (draining_) return Draining();
-  // Counted before the prompt is tokenized, which is what costs.
+  // Count it before the prompt is tokenized, which can take long.
   ASSIGN_OR_RETURN(const std::string engine_id, live_requests_.Add(request_id));
   auto converted = ConvertRequest(request, *model);
   absl::Status status = converted.status();
@@ -105,8 +106,8 @@ absl::StatusOr<std::shared_ptr<GenerationStream>> InferenceCore::TryStart(
         *converted, *model, delivery_, writer,
         [this, engine_id, deadline = call.deadline](GenerationSummary summary) {
           Forget(summary.request_id, engine_id);
-          // gRPC cancels a call whose deadline passes; its client is told of
-          // the deadline.
+          // A front end may cancel a call when its deadline passes. The log
+          // names the deadline as the cause.
           if (absl::IsCancelled(summary.status) && absl::Now() >= deadline) {
             summary.status =
                 absl::DeadlineExceededError("the call's deadline has passed");
@@ -119,8 +120,8 @@ absl::StatusOr<std::shared_ptr<GenerationStream>> InferenceCore::TryStart(
       streams_[engine_id] = stream;
     }
     if (status.ok()) {
-      // (Fail may end the stream before, and the engine again; the first
-      // counts.)
+      // Fail may have ended the stream already; the engine's OnDone then has
+      // no effect.
       status = model->engine->Submit(std::move(converted->request), stream);
     }
     if (status.ok()) return stream;
@@ -128,7 +129,7 @@ absl::StatusOr<std::shared_ptr<GenerationStream>> InferenceCore::TryStart(
       Forget(request_id, engine_id);
       return status;
     }
-    return stream;  // which Fail has ended
+    return stream;  // Fail has ended it
   }
   Forget(request_id, engine_id);
   return status;
@@ -159,7 +160,7 @@ void InferenceCore::Fail(const absl::Status& reason) {
     }
   }
   for (const auto& stream : streams) stream->OnDone(reason, {});
-  TellReadyListener();
+  NotifyReadyListener();
 }
 
 void InferenceCore::SetReadyListener(std::function<void()> listener) {
@@ -167,7 +168,7 @@ void InferenceCore::SetReadyListener(std::function<void()> listener) {
   ready_listener_ = std::move(listener);
 }
 
-void InferenceCore::TellReadyListener() {
+void InferenceCore::NotifyReadyListener() {
   std::lock_guard lock(listener_mutex_);
   if (ready_listener_) ready_listener_();
 }
@@ -189,7 +190,7 @@ void InferenceCore::StartDrain() {
     draining_ = true;
     model_.engine->StartDrain();
   }
-  TellReadyListener();
+  NotifyReadyListener();
 }
 
 absl::Status InferenceCore::Resume() {
@@ -201,7 +202,7 @@ absl::Status InferenceCore::Resume() {
     model_.engine->Resume();
     draining_ = false;
   }
-  TellReadyListener();
+  NotifyReadyListener();
   return absl::OkStatus();
 }
 
@@ -224,10 +225,10 @@ void InferenceCore::LogEnd(const GenerationSummary& summary) const {
   const bool has_tokens = summary.num_new_tokens > 0;
   const absl::Duration first = timing.first_token - timing.submitted;
   const absl::Duration decode = timing.finished - timing.first_token;
-  const bool as_wanted = summary.status.ok() ||
-                         absl::IsCancelled(summary.status) ||
-                         absl::IsDeadlineExceeded(summary.status);
-  Log(as_wanted ? Severity::kInfo : Severity::kWarning, "request_finished",
+  const bool as_expected = summary.status.ok() ||
+                           absl::IsCancelled(summary.status) ||
+                           absl::IsDeadlineExceeded(summary.status);
+  Log(as_expected ? Severity::kInfo : Severity::kWarning, "request_finished",
       {{"request_id", summary.request_id},
        {"status", absl::StatusCodeToString(summary.status.code())},
        {"message", std::string(summary.status.message())},

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "server/generation/chunk_writer.h"
 #include "server/generation/generation_stream.h"
 #include "server/generation/live_requests.h"
 #include "server/generation/serial_executor.h"
@@ -20,15 +21,15 @@
 
 namespace moe {
 
-// What all front ends do with requests, whatever protocol they came by: finds
-// the model, names the request, starts and aborts it, and refuses it while the
-// server drains. Thread-safe. Must outlive every stream it starts, and the
-// model's engine must outlive it.
+// What every front end does with requests: finds the model, gives the request
+// an id, starts and aborts it, and refuses it while the server drains. Knows no
+// protocol: a front end passes a Call and a ChunkWriter. Thread-safe. Must
+// outlive every stream it starts; the model's engine must outlive it.
 class InferenceCore {
  public:
-  // The identity of a call, as its protocol gives it.
+  // What the front end knows about a call besides its request.
   struct Call {
-    std::string metadata_request_id;  // "": none
+    std::string metadata_request_id;  // `x-request-id`; "": none
     absl::Time deadline = absl::InfiniteFuture();
   };
 
@@ -38,45 +39,46 @@ class InferenceCore {
   // "" means the model that is served. kNotFound for any other name.
   absl::StatusOr<const ServedModel*> FindModel(const std::string& name) const;
 
-  // The id for a request that asks for `requested` (kInvalidArgument if that
-  // cannot be logged as one word), or else the call's if that can, or a new
-  // one.
+  // The id of a request: `requested` (kInvalidArgument if it is not one
+  // printable word), else the call's if that is one, else a new one.
   absl::StatusOr<std::string> MakeRequestId(const std::string& requested,
                                             const Call& call) const;
 
-  // Starts a request; its chunks and its end go to `writer`. If the status is
-  // not OK, `writer` is not called; kUnavailable and kResourceExhausted say
-  // when to try again.
+  // Starts a request; `writer` receives its chunks and its end. On an error
+  // `writer` is not called; kUnavailable and kResourceExhausted say when to
+  // retry.
   absl::StatusOr<std::shared_ptr<GenerationStream>> Start(
       const v1::GenerateRequest& request, const std::string& request_id,
       const Call& call, ChunkWriter& writer);
 
-  // For calls that end before Start; it logs those that it refuses itself.
+  // Logs a call that was refused before Start. Start logs its own refusals.
   void LogRefused(const std::string& request_id,
                   const absl::Status& status) const;
 
-  // Ends the requests of these ids; returns how many there are.
+  // Cancels the requests with these ids; returns how many there are.
   int64_t Abort(const std::vector<std::string>& request_ids);
 
-  // Refuses new requests from now on; those that run go on.
+  // Refuses new requests from now on; running ones continue.
   void StartDrain();
   // kFailedPrecondition once StartShutdown has been called.
   absl::Status Resume();
-  // As StartDrain, and for good.
+  // Like StartDrain, but Resume cannot undo it.
   void StartShutdown();
   bool draining() const { return draining_; }
-  // Waits until every request has ended and its client has been sent all of it;
-  // false if `deadline` comes first.
+  // Waits until every request has ended and all its chunks are written; false
+  // if `deadline` comes first.
   bool WaitDelivered(absl::Time deadline) const {
     return live_requests_.WaitEmpty(deadline);
   }
 
-  // The engine will not come back: ends every request with `reason`, which must
-  // be kUnavailable, and refuses all that follow. Does not wait for the engine.
+  // For an engine that has failed for good: ends every request with `reason`,
+  // which must be kUnavailable, and refuses all later ones. Does not wait for
+  // the engine.
   void Fail(const absl::Status& reason);
 
-  // `listener` is called when CheckReady may have changed because of one of the
-  // calls above; null: no more, and none runs when this returns.
+  // `listener` is called when one of the calls above may have changed
+  // CheckReady. With null there are no more calls, and none runs when this
+  // returns.
   void SetReadyListener(std::function<void()> listener);
 
   // OK while the server takes requests and the engine makes progress.
@@ -89,19 +91,19 @@ class InferenceCore {
   void LogEnd(const GenerationSummary& summary) const;
   void Forget(const std::string& request_id, const std::string& engine_id);
   absl::Status failure() const;
-  void TellReadyListener();
+  void NotifyReadyListener();
 
   const ServedModel model_;
-  std::mutex drain_mutex_;  // held while one of the two changes
+  std::mutex drain_mutex_;  // held while the next two change
   std::atomic<bool> draining_ = false;
   bool shutting_down_ = false;  // guarded by drain_mutex_
-  std::mutex listener_mutex_;   // held while it is called
+  std::mutex listener_mutex_;   // held while the listener runs
   std::function<void()> ready_listener_;
   mutable std::mutex streams_mutex_;
   absl::Status failure_;  // guarded by streams_mutex_
-  // By the engine's id; guarded by streams_mutex_.
+  // By engine id; guarded by streams_mutex_.
   absl::flat_hash_map<std::string, std::weak_ptr<GenerationStream>> streams_;
-  // Streams refer to those below from engine and gRPC threads.
+  // Streams use the members below from other threads.
   LiveRequests live_requests_;
   SerialExecutor delivery_;
 };

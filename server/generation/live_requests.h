@@ -13,15 +13,15 @@
 
 namespace moe {
 
-// The requests that are being served, by the ids that clients gave them. Ids
-// need not be unique: a client may retry, or hedge, under the same one; so each
-// request has an id of its own for the engine. Thread-safe.
+// The live requests by the ids that clients gave them. These need not be unique
+// (a client may retry or hedge with the same id), so each request gets a unique
+// id for the engine. Thread-safe.
 class LiveRequests {
  public:
   explicit LiveRequests(int64_t max_requests) : max_requests_(max_requests) {}
 
-  // The engine's id for a new request. kResourceExhausted if there are
-  // max_requests already.
+  // The engine's id for a new request. kResourceExhausted if max_requests are
+  // live already.
   absl::StatusOr<std::string> Add(const std::string& request_id);
   void Remove(const std::string& request_id, const std::string& engine_id);
 
@@ -30,7 +30,7 @@ class LiveRequests {
 
   int64_t size() const;
 
-  // Waits until there are none; false if `deadline` comes first.
+  // Waits until no request is live; false if `deadline` comes first.
   bool WaitEmpty(absl::Time deadline) const;
 
  private:

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "engine/config/model_config_names.h"
+#include "engine/runtime/engine.h"
 
 namespace moe {
 namespace {

@@ -5,7 +5,7 @@
 
 namespace moe {
 
-// What GetModel tells of a model.
+// What Inference.GetModel answers.
 v1::Model DescribeModel(const ServedModel& model);
 
 }  // namespace moe

@@ -12,6 +12,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "engine/distributed/rank_runtime.h"
+#include "engine/runtime/engine.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -52,7 +54,7 @@ v1::Rank ToProto(const RankStatus& status) {
   return rank;
 }
 
-// What the server knows of a process alone.
+// The one rank of a server without a RankRuntime.
 v1::Rank DescribeThisProcess(const ServedModel& model) {
   v1::Rank rank;
   rank.set_pid(getpid());
@@ -65,8 +67,8 @@ v1::Rank DescribeThisProcess(const ServedModel& model) {
   return rank;
 }
 
-// The load of a rank that has computed nothing of the model of `other`'s.
-ExpertLoad NothingDone(const ExpertLoad& other) {
+// The load of a rank with the layers of `other` that has computed nothing.
+ExpertLoad ZeroLoad(const ExpertLoad& other) {
   ExpertLoad load;
   for (const MoeLayerLoad& layer : other.layers) {
     MoeLayerLoad& none = load.layers.emplace_back();
@@ -76,7 +78,7 @@ ExpertLoad NothingDone(const ExpertLoad& other) {
   return load;
 }
 
-// Sums up over the ranks what a summary of rows and slots leaves out.
+// Adds the exchanges of all ranks to `out`.
 void AddExchanges(const std::vector<ExpertLoad>& ranks, size_t index,
                   v1::MoeLayerLoad& out) {
   constexpr size_t kNumKinds =
@@ -87,7 +89,7 @@ void AddExchanges(const std::vector<ExpertLoad>& ranks, size_t index,
   for (const ExpertLoad& rank : ranks) {
     const MoeLayerLoad& layer = rank.layers[index];
     for (size_t kind = 0; kind < kNumKinds; ++kind) {
-      // Each rank takes part in each.
+      // Every rank takes part in every exchange.
       steps[kind] = std::max(steps[kind], layer.exchanges[kind]);
     }
     messages += layer.messages;
@@ -123,7 +125,7 @@ v1::Layout DescribeLayout(const ServedModel& model) {
     out.set_expert_data_degree(world_size /
                                (degrees.expert_degree * degrees.slice_degree));
   }
-  // A process alone has no plan: it holds all there is.
+  // One process has no layout: it holds everything.
   if (model.info.moe_layers.empty()) {
     const std::vector<int64_t>& experts = model.info.model.experts_per_layer;
     for (size_t i = 0; i < experts.size(); ++i) {
@@ -156,18 +158,18 @@ v1::GetRanksResponse DescribeRanks(const ServedModel& model) {
 
 absl::StatusOr<v1::ExpertLoad> DescribeExpertLoad(const ServedModel& model) {
   if (model.ranks == nullptr) {
-    return absl::UnavailableError("this engine does not tell of its experts");
+    return absl::UnavailableError("this engine does not count expert load");
   }
   std::vector<ExpertLoad> ranks;
   for (RankStatus& status : model.ranks->Ranks()) {
-    std::optional<ExpertLoad>& told = status.progress.expert_load;
-    if (told.has_value()) {
-      ranks.push_back(*std::move(told));
+    std::optional<ExpertLoad>& reported = status.progress.expert_load;
+    if (reported.has_value()) {
+      ranks.push_back(*std::move(reported));
     } else if (!ranks.empty()) {
-      // Its first heartbeat since the start is under way.
-      ranks.push_back(NothingDone(ranks[0]));
+      // The rank has not sent its first heartbeat yet.
+      ranks.push_back(ZeroLoad(ranks[0]));
     } else {
-      return absl::UnavailableError("rank 0 does not tell of its experts");
+      return absl::UnavailableError("rank 0 does not report expert load");
     }
   }
   ASSIGN_OR_RETURN(const std::vector<MoeLayerLoadSummary> layers,

@@ -6,15 +6,15 @@
 
 namespace moe {
 
-// The ranks of a model in the words of moe.v1.Control.
+// Describe the ranks of a model as messages of moe.v1.Control.
 
 v1::Layout DescribeLayout(const ServedModel& model);
 
-// Every rank as of its last heartbeat.
+// Every rank, as of its last heartbeat.
 v1::GetRanksResponse DescribeRanks(const ServedModel& model);
 
-// A rank that has not told of its experts yet counts as one that has done
-// nothing; kUnavailable if rank 0 does not tell.
+// A rank that has not reported its load yet counts as zero; kUnavailable if
+// rank 0 does not report it.
 absl::StatusOr<v1::ExpertLoad> DescribeExpertLoad(const ServedModel& model);
 
 }  // namespace moe

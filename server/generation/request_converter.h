@@ -16,13 +16,13 @@ namespace v1 {
 class GenerateRequest;
 }  // namespace v1
 
-// How the tokens of a request become what the client asked for.
+// What a client wants to receive of its request's answers.
 struct AnswerOptions {
   int32_t num_answers = 1;
   bool text = false;
   bool tokens = false;  // ids, with logprobs where the engine gives them
   std::vector<std::string> stop;
-  std::optional<StopStrings> stop_finder;  // of `stop`, at its start
+  std::optional<StopStrings> stop_finder;  // for `stop`; copied per answer
   std::vector<int32_t> stop_token_ids;
   bool include_stop = false;
   int64_t min_new_tokens = 0;
@@ -34,20 +34,20 @@ struct AnswerOptions {
 };
 
 struct ConvertedRequest {
-  Request request;  // but for id and deadline, which are the call's
+  Request request;  // id and deadline unset
   AnswerOptions options;
 };
 
-// Text prompts may have this many bytes for each token of the context. More
-// can't fit by far (tokens have a few bytes; 128 is what long runs of one
-// character make), and to find that out by tokenizing would take seconds of a
-// gRPC thread, of which there are few.
+// The longest text prompt, in bytes for each token of the context. Longer text
+// cannot fit (tokens have a few bytes, and at most 128 in long runs of one
+// character), and tokenizing it first would block one of the front end's few
+// threads for seconds.
 inline constexpr int64_t kMaxTextBytesPerToken = 256;
 
 // Checks a request, fills in the model's defaults and tokenizes the prompt.
-// kInvalidArgument with a google.rpc.BadRequest that names every bad field;
-// kFailedPrecondition if it needs the tokenizer that the model lacks.
-// Takes time linear in the prompt. Thread-safe.
+// kInvalidArgument names every bad field (FieldViolations); kFailedPrecondition
+// if it needs a tokenizer and the model has none. Takes time linear in the
+// prompt. Thread-safe.
 absl::StatusOr<ConvertedRequest> ConvertRequest(
     const v1::GenerateRequest& proto, const ServedModel& model);
 

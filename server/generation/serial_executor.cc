@@ -22,7 +22,7 @@ void SerialExecutor::Schedule(std::function<void()> task) {
     was_empty = tasks_.empty();
     tasks_.push_back(std::move(task));
   }
-  // If it was not, the thread is awake, or has been told already.
+  // If the queue was not empty, the thread is awake or already notified.
   if (was_empty) scheduled_.notify_one();
 }
 

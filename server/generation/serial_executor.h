@@ -8,17 +8,17 @@
 
 namespace moe {
 
-// Runs tasks one after another, away from the engine's thread, turning tokens
-// into text and starting writes, or away from gRPC's. Thread-safe.
+// Runs tasks one after another on a thread of its own, so that neither the
+// engine's thread nor a front end's has to. Thread-safe.
 class SerialExecutor {
  public:
   SerialExecutor();
-  // Runs what has been scheduled, then ends.
+  // Runs all scheduled tasks first.
   ~SerialExecutor();
   SerialExecutor(const SerialExecutor&) = delete;
   SerialExecutor& operator=(const SerialExecutor&) = delete;
 
-  // Returns at once. Tasks run in order.
+  // Does not wait. Tasks run in the order of the calls.
   void Schedule(std::function<void()> task);
 
  private:

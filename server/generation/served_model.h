@@ -1,20 +1,21 @@
 #pragma once
 
-#include <cstdint>
 #include <string>
-#include <vector>
 
 #include "engine/distributed/rank_runtime.h"
 #include "engine/loading/engine_info.h"
 #include "engine/runtime/engine.h"
 #include "engine/sampling/sampling_params.h"
-#include "server/config/server_config.h"
-#include "server/text/tokenizer.h"
+#include "server/config/request_limits.h"
 
 namespace moe {
 
-// What is served under one name. Borrows engine, tokenizer and ranks. Immutable
-// once the server runs, so safe to share by threads.
+class Engine;
+class RankRuntime;
+class Tokenizer;
+
+// A model that is served under a name. Borrows engine, tokenizer and ranks.
+// Immutable while the server runs, so threads may share it.
 struct ServedModel {
   std::string name;
   Engine* engine = nullptr;
@@ -22,8 +23,8 @@ struct ServedModel {
   SamplingParams defaults;
   RequestLimits limits;
   EngineInfo info;
-  // The ranks that it runs on; null: this process, and nothing is known of its
-  // experts.
+  // The ranks that compute the model; null: this process alone, without
+  // counts of its experts' load.
   const RankRuntime* ranks = nullptr;
 };
 

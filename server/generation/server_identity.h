@@ -8,14 +8,14 @@ namespace moe {
 
 inline constexpr char kServerVersion[] = "0.1.0";
 
-// Which server this is, among versions and restarts.
+// Tells this server process from earlier and other ones.
 struct ServerIdentity {
   std::string version;
   std::string instance_id;  // random
   absl::Time start_time;
 };
 
-// An identity that starts now.
+// A new identity with the current time.
 ServerIdentity MakeServerIdentity();
 
 }  // namespace moe

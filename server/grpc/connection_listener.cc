@@ -23,11 +23,12 @@
 namespace moe {
 namespace {
 
-// File descriptors that connections leave to the rest of the process.
+// File descriptors that are kept free for the rest of the process.
 constexpr int64_t kReservedFiles = 32;
-// How long to wait for others to close some.
+// How long to wait, when no descriptor is free, before the next try.
 constexpr int kPauseMs = 100;
-constexpr absl::Duration kLineInterval = absl::Seconds(10);
+// Between two log lines about refused connections.
+constexpr absl::Duration kLogInterval = absl::Seconds(10);
 
 bool SetOption(int fd, int level, int option, int value) {
   return setsockopt(fd, level, option, &value, sizeof(value)) == 0;
@@ -51,17 +52,17 @@ int PortOf(int fd) {
                    : reinterpret_cast<sockaddr_in*>(&address)->sin_port);
 }
 
-// A socket that listens, or -1 with errno.
+// A listening socket, or -1 with errno.
 int Listen(const addrinfo& info) {
   const int fd =
       socket(info.ai_family, info.ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
              info.ai_protocol);
   if (fd < 0) return -1;
-  // "::" is IPv4, too, whatever the system's default.
+  // "::" includes IPv4, whatever the system's default.
   if (info.ai_family == AF_INET6) {
     SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
   }
-  // Connections of a server before this one may linger.
+  // The port is usable while connections of an earlier server time out.
   if (SetOption(fd, SOL_SOCKET, SO_REUSEADDR, 1) &&
       bind(fd, info.ai_addr, info.ai_addrlen) == 0 &&
       listen(fd, SOMAXCONN) == 0) {
@@ -73,12 +74,13 @@ int Listen(const addrinfo& info) {
   return -1;
 }
 
-// A host without IPv6 has no ::1, though "localhost" may mean it, too.
-bool IsNotHere(int error) {
+// True if this host does not have the address: "localhost" may resolve to ::1
+// on a host without IPv6.
+bool IsMissingAddress(int error) {
   return error == EAFNOSUPPORT || error == EADDRNOTAVAIL;
 }
 
-// "[::1]" is "::1".
+// "[::1]" becomes "::1".
 std::string WithoutBrackets(const std::string& address) {
   if (!absl::StartsWith(address, "[") || !absl::EndsWith(address, "]")) {
     return address;
@@ -113,13 +115,13 @@ absl::Status ConnectionListener::Bind(const std::string& address, int port) {
   if (error != 0) return fail(gai_strerror(error));
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(found,
                                                              freeaddrinfo);
-  std::string why = "it has no address";
+  std::string why = "the name has no address";
   for (const addrinfo* info = found; info != nullptr; info = info->ai_next) {
     SetPort(info->ai_addr, port_ == 0 ? port : port_);
     const int fd = Listen(*info);
     if (fd < 0) {
       why = std::strerror(errno);
-      if (IsNotHere(errno)) continue;
+      if (IsMissingAddress(errno)) continue;
       return fail(why);
     }
     sockets_.push_back(fd);
@@ -163,12 +165,12 @@ void ConnectionListener::Accept(int listening) {
     if (fd < 0) {
       if (errno == EAGAIN) return;
       if (errno == EINTR || errno == ECONNABORTED) continue;
-      // Others wait in the kernel's queue until there is room.
+      // Connections wait in the kernel's queue until a descriptor is free.
       CountRefused(std::strerror(errno));
       Pause();
       return;
     }
-    // The kernel gives the lowest number that is free.
+    // The kernel gives out the lowest free number.
     if (fd >= FileLimit() - kReservedFiles) {
       close(fd);
       CountRefused("the limit of open files is near");
@@ -179,7 +181,7 @@ void ConnectionListener::Accept(int listening) {
   }
 }
 
-// As gRPC sets up its own.
+// The options that gRPC sets on sockets it accepts itself.
 void ConnectionListener::Prepare(int fd) const {
   SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   SetOption(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, user_timeout_ms_);
@@ -188,12 +190,12 @@ void ConnectionListener::Prepare(int fd) const {
 void ConnectionListener::CountRefused(const char* why) {
   ++num_refused_;
   const absl::Time now = absl::Now();
-  if (now - last_line_ < kLineInterval) return;
+  if (now - last_log_ < kLogInterval) return;
   Log(Severity::kError, "connections_refused",
       {{"connections", std::exchange(num_refused_, 0)},
        {"open_files_limit", FileLimit()},
        {"reason", why}});
-  last_line_ = now;
+  last_log_ = now;
 }
 
 void ConnectionListener::Pause() const {

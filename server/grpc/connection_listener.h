@@ -13,30 +13,30 @@
 
 namespace moe {
 
-// Listens on a TCP address and hands on the connections that come. gRPC could
-// do it, but gives a port up for good the first time that the process has no
-// file descriptor left. This one refuses connections before there is none, so
-// that the rest of the process still gets its own, and goes on when some are
-// closed.
+// Listens on a TCP address and passes on the connections that it accepts.
+// gRPC's own listener closes its port for ever the first time that the process
+// runs out of file descriptors. This one refuses connections shortly before, so
+// that the rest of the process can still open files, and accepts again when
+// others close.
 class ConnectionListener {
  public:
-  // Takes ownership of a connected socket, which does not block. Called on the
+  // Takes ownership of a connected, non-blocking socket. Called on the
   // listener's thread.
   using Take = std::function<void(int fd)>;
 
-  // Binds the address, all that it resolves to if it is a name, and nothing
-  // else. `port` 0: a free one. kUnavailable if it cannot be had.
+  // Binds exactly `address`; if it is a host name, all addresses that it
+  // resolves to. `port` 0: any free port. kUnavailable if that fails.
   static absl::StatusOr<std::unique_ptr<ConnectionListener>> Open(
       const std::string& address, int port);
-  // Stops: `take` does not run when this returns.
+  // Stops listening; `take` is not running when this returns.
   ~ConnectionListener();
   ConnectionListener(const ConnectionListener&) = delete;
   ConnectionListener& operator=(const ConnectionListener&) = delete;
 
   int port() const { return port_; }
 
-  // Connections come from now on. `user_timeout`: how long what has been sent
-  // may go without an answer of the other side's kernel. Once.
+  // Starts to accept; call it once. `user_timeout` is TCP_USER_TIMEOUT: how
+  // long sent data may stay unacknowledged before the connection is closed.
   void Start(absl::Duration user_timeout, Take take);
 
  private:
@@ -45,7 +45,7 @@ class ConnectionListener {
   void Run();
   void Accept(int listening);
   void Prepare(int fd) const;
-  // One that could not be taken; logged now and then.
+  // Counts a refused connection; logs the count at most once per interval.
   void CountRefused(const char* why);
   void Pause() const;
 
@@ -55,8 +55,8 @@ class ConnectionListener {
   int port_ = 0;
   int user_timeout_ms_ = 0;
   Take take_;
-  int64_t num_refused_ = 0;  // since the last line; of the thread
-  absl::Time last_line_ = absl::InfinitePast();
+  int64_t num_refused_ = 0;  // since last_log_; thread_ only
+  absl::Time last_log_ = absl::InfinitePast();
   std::thread thread_;
 };
 

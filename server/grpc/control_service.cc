@@ -13,9 +13,12 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "engine/runtime/engine.h"
 #include "kernels/core/status_macros.h"
 #include "proto/moe/v1/control.grpc.pb.h"
 #include "server/generation/rank_description.h"
+#include "server/generation/request_errors.h"
+#include "server/generation/server_description.h"
 #include "server/generation/server_identity.h"
 #include "server/grpc/grpc_status.h"
 #include "server/grpc/unary_call.h"
@@ -26,7 +29,7 @@ namespace {
 
 using v1::Control;
 
-// Every method takes raw bytes: message_codec.h says why.
+// Methods take raw bytes; message_codec.h explains why.
 using RawService = Control::WithRawCallbackMethod_GetServerInfo<
     Control::WithRawCallbackMethod_GetLoad<
         Control::WithRawCallbackMethod_GetRanks<
@@ -39,72 +42,24 @@ using RawService = Control::WithRawCallbackMethod_GetServerInfo<
 constexpr double kMaxWaitSeconds = 86400;
 constexpr absl::Duration kPollInterval = absl::Milliseconds(20);
 
-v1::ServerInfo DescribeServer(const InferenceCore& core,
-                              const ServerIdentity& identity) {
-  const ServedModel& model = core.model();
-  const EngineOptions& options = model.engine->options();
-  v1::ServerInfo info;
-  info.set_version(identity.version);
-  info.set_instance_id(identity.instance_id);
-  const absl::Status ready = core.CheckReady();
-  info.set_state(ready.ok()        ? v1::ServerInfo::SERVING
-                 : core.draining() ? v1::ServerInfo::DRAINING
-                                   : v1::ServerInfo::UNHEALTHY);
-  info.set_state_message(std::string(ready.message()));
-  info.set_start_time_unix_seconds(
-      absl::ToDoubleSeconds(identity.start_time - absl::UnixEpoch()));
-  info.set_uptime_seconds(
-      absl::ToDoubleSeconds(absl::Now() - identity.start_time));
-  info.add_models(model.name);
-  info.set_isa(model.info.isa);
-  info.set_threads(model.info.num_threads);
-  info.set_weight_bytes(model.info.weight_bytes);
-  info.set_kv_cache_bytes(model.info.kv_cache_bytes);
-  info.set_kv_block_tokens(model.info.block_size);
-  info.set_kv_blocks(model.info.num_blocks);
-  info.set_max_step_tokens(options.max_step_tokens);
-  info.set_max_running_sequences(options.max_running_sequences);
-  info.set_max_waiting_requests(options.max_waiting_requests);
-  info.set_load_seconds(absl::ToDoubleSeconds(model.info.load_time));
-  info.set_world_size(model.ranks == nullptr ? 1 : model.ranks->size());
-  *info.mutable_layout() = DescribeLayout(model);
-  return info;
-}
-
-v1::Load DescribeLoad(const EngineLoad& load) {
-  v1::Load out;
-  out.set_running_sequences(load.running);
-  out.set_waiting_requests(load.waiting);
-  out.set_waiting_tokens(load.waiting_tokens);
-  out.set_free_kv_blocks(load.free_blocks);
-  out.set_total_kv_blocks(load.total_blocks);
-  out.set_steps(load.steps);
-  out.set_generated_tokens(load.generated_tokens);
-  out.set_prompt_tokens(load.prompt_tokens);
-  out.set_preemptions(load.preemptions);
-  out.set_last_step_seconds(absl::ToDoubleSeconds(load.last_step_time));
-  out.set_tokens_per_second(load.tokens_per_second);
-  return out;
-}
-
-// Waits for the engine to become idle without holding a gRPC thread.
+// Waits for the engine to become idle without blocking a gRPC thread.
 class DrainCall : public grpc::ServerUnaryReactor {
  public:
   DrainCall(Engine& engine, absl::Time deadline, grpc::ByteBuffer* response)
       : engine_(engine), deadline_(deadline), response_(response) {
-    Look();
+    Poll();
   }
 
   void OnCancel() override { cancelled_ = true; }
   void OnDone() override { delete this; }
 
  private:
-  void Look() {
+  void Poll() {
     const absl::Time now = absl::Now();
     const bool idle = engine_.WaitIdle(now);
     if (!idle && now < deadline_ && !cancelled_) {
       alarm_.Set(absl::ToChronoTime(now + kPollInterval),
-                 [this](bool) { Look(); });
+                 [this](bool) { Poll(); });
       return;
     }
     v1::DrainResponse result;
@@ -216,8 +171,9 @@ class ControlService : public RawService {
     const std::string peer = context.peer();
     if (!remote_control_ && !IsLocalPeer(peer)) {
       return absl::PermissionDeniedError(absl::StrCat(
-          "Control.", method, " is for callers on the server's own host; ",
-          "server.remote_control in its configuration opens it to others"));
+          "Control.", method,
+          " may be called from the server's own host only; ",
+          "server.remote_control in the configuration allows other hosts"));
     }
     Log(Severity::kInfo, "control", {{"method", method}, {"peer", peer}});
     return absl::OkStatus();

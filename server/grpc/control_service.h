@@ -9,11 +9,11 @@
 
 namespace moe {
 
-// True if `peer`, as gRPC writes it ("ipv4:127.0.0.1:4711"), is on this host.
+// True if `peer`, in gRPC's form ("ipv4:127.0.0.1:4711"), is on this host.
 bool IsLocalPeer(const std::string& peer);
 
-// moe.v1.Control over `core`, which must outlive it. `remote_control`: take
-// Abort, Drain and Resume from other hosts, too.
+// The service moe.v1.Control over `core`, which must outlive it.
+// `remote_control`: also accept Abort, Drain and Resume from other hosts.
 std::unique_ptr<grpc::Service> MakeControlService(InferenceCore& core,
                                                   bool remote_control);
 

@@ -8,9 +8,9 @@
 namespace moe {
 namespace {
 
-// Containers have a hard limit of 2^30 now and then, and there are libraries
-// that go through all numbers.
-constexpr rlim_t kEnough = 1 << 20;
+// Some containers have a hard limit of 2^30, and some libraries loop over all
+// descriptor numbers.
+constexpr rlim_t kMaxLimit = 1 << 20;
 
 }  // namespace
 
@@ -24,7 +24,7 @@ int64_t FileLimit() {
 void RaiseFileLimit() {
   rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  const rlim_t wanted = std::min(limit.rlim_max, kEnough);
+  const rlim_t wanted = std::min(limit.rlim_max, kMaxLimit);
   if (limit.rlim_cur >= wanted) return;
   limit.rlim_cur = wanted;
   setrlimit(RLIMIT_NOFILE, &limit);

@@ -4,10 +4,10 @@
 
 namespace moe {
 
-// How many files, connections included, this process may have open at once.
+// How many files, including connections, this process may have open at once.
 int64_t FileLimit();
 
-// Raises the limit as far as the process may (its hard limit, within reason).
+// Raises the limit to the hard limit, but not above 2^20.
 void RaiseFileLimit();
 
 }  // namespace moe

@@ -9,7 +9,9 @@
 #include "absl/time/time.h"
 #include "kernels/core/status_macros.h"
 #include "proto/moe/v1/generation.pb.h"
+#include "server/generation/chunk_writer.h"
 #include "server/generation/generation_stream.h"
+#include "server/generation/response_builder.h"
 #include "server/grpc/grpc_status.h"
 #include "server/grpc/message_codec.h"
 
@@ -32,7 +34,7 @@ InferenceCore::Call DescribeCall(const grpc::CallbackServerContext& context) {
   return call;
 }
 
-// Starts the request in `bytes`.
+// Parses the request in `bytes` and starts it.
 absl::StatusOr<std::shared_ptr<GenerationStream>> Start(
     grpc::CallbackServerContext& context, const grpc::ByteBuffer& bytes,
     InferenceCore& core, ChunkWriter& writer) {
@@ -51,7 +53,7 @@ absl::StatusOr<std::shared_ptr<GenerationStream>> Start(
 }
 
 // gRPC calls OnCancel, OnWriteDone and OnDone only after the method that made
-// the reactor has returned, so stream_ is set by then.
+// the reactor has returned: stream_ is then set.
 
 class UnaryGeneration : public grpc::ServerUnaryReactor, public ChunkWriter {
  public:
@@ -68,30 +70,12 @@ class UnaryGeneration : public grpc::ServerUnaryReactor, public ChunkWriter {
   }
 
   bool Write(v1::GenerateChunk chunk) override {
-    if (chunk.has_prompt()) {
-      result_.set_request_id(chunk.request_id());
-      result_.mutable_prompt()->Swap(chunk.mutable_prompt());
-    }
-    if (chunk.has_timing() || chunk.has_expert_usage()) {  // the last one
-      if (chunk.has_timing()) *result_.mutable_timing() = chunk.timing();
-      if (chunk.has_expert_usage()) {
-        *result_.mutable_expert_usage() = chunk.expert_usage();
-      }
-      return false;
-    }
-    while (result_.answers_size() <= static_cast<int>(chunk.index())) {
-      const int index = result_.answers_size();
-      result_.add_answers()->set_index(index);
-    }
-    v1::Answer& answer = *result_.mutable_answers(chunk.index());
-    answer.mutable_text()->append(chunk.text());
-    answer.mutable_tokens()->MergeFrom(chunk.tokens());
-    if (chunk.has_finish()) *answer.mutable_finish() = chunk.finish();
+    result_.Add(std::move(chunk));
     return false;
   }
 
   void End(const absl::Status& status) override {
-    if (status.ok()) *response_ = SerializeMessage(result_);
+    if (status.ok()) *response_ = SerializeMessage(result_.response());
     Finish(ToGrpcStatus(status));
   }
 
@@ -102,7 +86,7 @@ class UnaryGeneration : public grpc::ServerUnaryReactor, public ChunkWriter {
 
  private:
   grpc::ByteBuffer* response_;
-  v1::GenerateResponse result_;
+  ResponseBuilder result_;
   std::shared_ptr<GenerationStream> stream_;  // shared with the engine
 };
 
@@ -136,7 +120,7 @@ class StreamedGeneration : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void OnDone() override { delete this; }
 
  private:
-  grpc::ByteBuffer buffer_;                   // of the write on its way
+  grpc::ByteBuffer buffer_;                   // of the running write
   std::shared_ptr<GenerationStream> stream_;  // shared with the engine
 };
 

@@ -8,8 +8,8 @@
 
 namespace moe {
 
-// Answer one call of Inference.Generate or GenerateStream. What they return
-// lives until gRPC is done with the call. `core` must outlive the call.
+// Answer one call of Inference.Generate or GenerateStream. The reactors delete
+// themselves when gRPC is done with the call. `core` must outlive the call.
 grpc::ServerUnaryReactor* AnswerGenerate(grpc::CallbackServerContext* context,
                                          const grpc::ByteBuffer* request,
                                          grpc::ByteBuffer* response,

@@ -2,19 +2,13 @@
 
 #include <grpcpp/support/server_callback.h>
 
-#include <limits>
-#include <string>
-#include <vector>
-
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/str_cat.h"
 #include "kernels/core/status_macros.h"
 #include "proto/moe/v1/generation.grpc.pb.h"
 #include "server/generation/model_description.h"
 #include "server/generation/serial_executor.h"
+#include "server/generation/tokenization.h"
 #include "server/grpc/generation_call.h"
-#include "server/grpc/grpc_status.h"
 #include "server/grpc/unary_call.h"
 
 namespace moe {
@@ -22,15 +16,12 @@ namespace {
 
 using v1::Inference;
 
-// Text up to this length is tokenized at once. A document takes seconds, and
-// gRPC has as few as two threads for all calls, health included.
+// Text up to this length is tokenized on gRPC's thread. Longer text can take
+// seconds, and gRPC may have only two threads for all calls, health checks
+// included.
 constexpr size_t kMaxInlineBytes = 64 << 10;
 
-// Tokenize answers with an id and the bytes of each token: some 2.5 bytes for
-// each of common text, at most 7 or so.
-constexpr int64_t kAnswerBytesPerTextByte = 4;
-
-// Every method takes raw bytes: message_codec.h says why.
+// Methods take raw bytes; message_codec.h explains why.
 using RawService = Inference::WithRawCallbackMethod_Generate<
     Inference::WithRawCallbackMethod_GenerateStream<
         Inference::WithRawCallbackMethod_Tokenize<
@@ -38,70 +29,6 @@ using RawService = Inference::WithRawCallbackMethod_Generate<
                 Inference::WithRawCallbackMethod_GetModel<
                     Inference::WithRawCallbackMethod_ListModels<
                         Inference::Service>>>>>>;
-
-absl::StatusOr<const Tokenizer*> FindTokenizer(const InferenceCore& core,
-                                               const std::string& model_name) {
-  ASSIGN_OR_RETURN(const ServedModel* model, core.FindModel(model_name));
-  if (model->tokenizer != nullptr) return model->tokenizer;
-  return absl::FailedPreconditionError(
-      absl::StrCat("model \"", model->name, "\" has no tokenizer"));
-}
-
-absl::StatusOr<v1::TokenizeResponse> Tokenize(
-    const InferenceCore& core, const v1::TokenizeRequest& request,
-    int64_t max_message_bytes) {
-  ASSIGN_OR_RETURN(const Tokenizer* tokenizer,
-                   FindTokenizer(core, request.model()));
-  const int64_t max_bytes = max_message_bytes / kAnswerBytesPerTextByte;
-  if (static_cast<int64_t>(request.text().size()) > max_bytes) {
-    return FieldViolation(
-        "text", absl::StrCat("has ", request.text().size(), " bytes; at most ",
-                             max_bytes,
-                             " are taken, since the answer is longer and "
-                             "must fit server.max_message_bytes, ",
-                             max_message_bytes));
-  }
-  const absl::StatusOr<Encoding> encoding =
-      tokenizer->Encode(request.text(), {});
-  if (absl::IsInvalidArgument(encoding.status())) {
-    return FieldViolation("text", encoding.status().message());
-  }
-  RETURN_IF_ERROR(encoding.status());
-  v1::TokenizeResponse response;
-  for (const int32_t id : encoding->ids) {
-    response.add_token_ids(id);
-    const absl::string_view bytes = tokenizer->TokenBytes(id);
-    response.add_tokens(std::string(bytes));
-  }
-  const int64_t num_bytes = response.ByteSizeLong();
-  if (num_bytes > max_message_bytes) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the ", encoding->ids.size(), " tokens take ", num_bytes,
-                     " bytes, and server.max_message_bytes is ",
-                     max_message_bytes, ": send the text in parts"));
-  }
-  return response;
-}
-
-absl::StatusOr<v1::DetokenizeResponse> Detokenize(
-    const InferenceCore& core, const v1::DetokenizeRequest& request) {
-  ASSIGN_OR_RETURN(const Tokenizer* tokenizer,
-                   FindTokenizer(core, request.model()));
-  std::vector<int32_t> ids;
-  ids.reserve(request.token_ids_size());
-  for (int i = 0; i < request.token_ids_size(); ++i) {
-    const uint32_t id = request.token_ids(i);
-    if (id > std::numeric_limits<int32_t>::max() || !tokenizer->IsToken(id)) {
-      return FieldViolation(absl::StrCat("token_ids[", i, "]"),
-                            absl::StrCat("is ", id, ", which is no token"));
-    }
-    ids.push_back(static_cast<int32_t>(id));
-  }
-  v1::DetokenizeResponse response;
-  ASSIGN_OR_RETURN(*response.mutable_text(),
-                   tokenizer->Decode(ids, /*skip_special_tokens=*/false));
-  return response;
-}
 
 class GenerationService : public RawService {
  public:
@@ -126,8 +53,12 @@ class GenerationService : public RawService {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     const auto finish = [=, this] {
       FinishUnary<v1::TokenizeRequest>(
-          reactor, request, response, [&](const v1::TokenizeRequest& message) {
-            return moe::Tokenize(core_, message, max_message_bytes_);
+          reactor, request, response,
+          [&](const v1::TokenizeRequest& message)
+              -> absl::StatusOr<v1::TokenizeResponse> {
+            ASSIGN_OR_RETURN(const ServedModel* model,
+                             core_.FindModel(message.model()));
+            return moe::Tokenize(*model, message, max_message_bytes_);
           });
     };
     if (request->Length() <= kMaxInlineBytes) {
@@ -143,8 +74,11 @@ class GenerationService : public RawService {
                                        grpc::ByteBuffer* response) override {
     return AnswerUnary<v1::DetokenizeRequest>(
         context, request, response,
-        [this](const v1::DetokenizeRequest& message) {
-          return moe::Detokenize(core_, message);
+        [this](const v1::DetokenizeRequest& message)
+            -> absl::StatusOr<v1::DetokenizeResponse> {
+          ASSIGN_OR_RETURN(const ServedModel* model,
+                           core_.FindModel(message.model()));
+          return moe::Detokenize(*model, message);
         });
   }
 
@@ -177,7 +111,7 @@ class GenerationService : public RawService {
  private:
   InferenceCore& core_;
   const int64_t max_message_bytes_;
-  SerialExecutor long_calls_;  // of Tokenize
+  SerialExecutor long_calls_;  // Tokenize with long text
 };
 
 }  // namespace

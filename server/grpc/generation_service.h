@@ -9,8 +9,8 @@
 
 namespace moe {
 
-// moe.v1.Inference over `core`, which must outlive it. `max_message_bytes`: what
-// answers may have.
+// The service moe.v1.Inference over `core`, which must outlive it.
+// `max_message_bytes`: the longest answer of Tokenize.
 std::unique_ptr<grpc::Service> MakeGenerationService(InferenceCore& core,
                                                      int64_t max_message_bytes);
 

@@ -28,7 +28,7 @@ namespace {
 
 constexpr char kHealthServices[][20] = {"", "moe.v1.Inference"};
 
-// Process-wide switches of gRPC, to be set before the first server is built.
+// Process-wide options of gRPC, which must be set before a server is built.
 void InitGrpcPlugins() {
   static std::once_flag once;
   std::call_once(once, [] {
@@ -81,15 +81,15 @@ void SetOptions(const ListenConfig& config, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
                              milliseconds(config.keepalive_timeout));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  // A long prefill sends nothing for a while; clients that ping meanwhile must
-  // not be cut off for it.
+  // Nothing is sent during a long prefill. Clients that ping meanwhile must not
+  // be disconnected for it.
   builder.AddChannelArgument(
       GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
       milliseconds(config.min_client_ping_interval));
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
 }
 
-// Certificate and key that do not work show where a port is opened with them.
+// gRPC reports a bad certificate or key only when it opens a port with them.
 absl::Status CheckTls(
     const std::shared_ptr<grpc::ServerCredentials>& credentials) {
   grpc::ServerBuilder builder;
@@ -126,7 +126,7 @@ class GrpcServerImpl : public GrpcServer {
                      ConnectionListener::Open(config.address, config.port));
     port_ = listener_->port();
     RETURN_IF_ERROR(Build(config));
-    // (gRPC says SERVING from the start; the monitor's first word comes now.)
+    // gRPC reports SERVING until the monitor's first report, which comes now.
     monitor_ = std::make_unique<HealthMonitor>(
         [this] { return core_.CheckReady(); },
         [this](const absl::Status& status) {
@@ -137,7 +137,7 @@ class GrpcServerImpl : public GrpcServer {
         },
         kHealthInterval);
     core_.SetReadyListener([this] { UpdateHealth(); });
-    // What broken connections still have to send is given up with them.
+    // keepalive_timeout also bounds how long sent data may stay unacknowledged.
     listener_->Start(config.keepalive_timeout, [this](int fd) {
       grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters
           connection;

@@ -9,28 +9,28 @@
 
 namespace moe {
 
-// Serves Inference, Control, grpc.health.v1 and reflection on one port. Health
-// of "" and of "moe.v1.Inference" follows InferenceCore::CheckReady: at once
-// where the core itself changes it, else within kHealthInterval. Thread-safe.
+// Serves Inference, Control, grpc.health.v1 and reflection on one port. The
+// health of "" and "moe.v1.Inference" follows InferenceCore::CheckReady: at
+// once when the core changes it, else within kHealthInterval. Thread-safe.
 class GrpcServer {
  public:
   static constexpr absl::Duration kHealthInterval = absl::Milliseconds(100);
 
-  // Listens. kInvalidArgument for TLS files that don't work, kUnavailable if
-  // the address cannot be had. `core` must outlive the server.
+  // Listens. kInvalidArgument for TLS files that do not work, kUnavailable if
+  // the address is not available. `core` must outlive the server.
   static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(
       const ListenConfig& config, InferenceCore& core);
 
-  // Whether Start can listen: opens the port, with the TLS files, and closes it
-  // again. The errors of Start.
+  // Checks that Start can listen: opens the port with the TLS files and closes
+  // it again. Returns the errors of Start.
   static absl::Status Check(const ListenConfig& config);
 
   virtual ~GrpcServer() = default;
 
   virtual int port() const = 0;
 
-  // Takes no more calls, waits until `deadline` for those that run, then cuts
-  // them off. The server cannot be used again.
+  // Refuses new calls, waits until `deadline` for running ones, then cancels
+  // them. The server cannot be used again.
   virtual void Shutdown(absl::Time deadline) = 0;
 };
 

@@ -1,104 +1,26 @@
 #include "server/grpc/grpc_status.h"
 
+#include <string>
+
 #include "absl/strings/cord.h"
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "proto/rpc/error_details.pb.h"
+#include "server/generation/request_errors.h"
 
 namespace moe {
-namespace {
-
-constexpr absl::string_view kTypePrefix = "type.googleapis.com/google.rpc.";
-
-// Attaches `message` to `status` as the google.rpc message `name`.
-void Attach(absl::string_view name, const google::protobuf::Message& message,
-            absl::Status& status) {
-  status.SetPayload(absl::StrCat(kTypePrefix, name),
-                    absl::Cord(message.SerializeAsString()));
-}
-
-}  // namespace
-
-void FieldViolations::Add(absl::string_view field,
-                          absl::string_view description) {
-  if (violations_.size() >= kMaxViolations) {
-    ++num_left_out_;
-    return;
-  }
-  violations_.emplace_back(std::string(field), std::string(description));
-}
-
-absl::Status FieldViolations::ToStatus() const {
-  if (violations_.empty()) return absl::OkStatus();
-  rpc::BadRequest bad_request;
-  std::string message;
-  for (const auto& [field, description] : violations_) {
-    rpc::BadRequest::FieldViolation* violation =
-        bad_request.add_field_violations();
-    violation->set_field(field);
-    violation->set_description(description);
-    absl::StrAppend(&message, message.empty() ? "" : "; ", field, ": ",
-                    description);
-  }
-  if (num_left_out_ > 0) {
-    absl::StrAppend(&message, "; and ", num_left_out_, " more");
-  }
-  absl::Status status = absl::InvalidArgumentError(message);
-  Attach("BadRequest", bad_request, status);
-  return status;
-}
-
-absl::Status FieldViolation(absl::string_view field,
-                            absl::string_view description) {
-  FieldViolations violations;
-  violations.Add(field, description);
-  return violations.ToStatus();
-}
-
-std::string Shorten(absl::string_view text) {
-  if (text.size() <= kMaxShownBytes) return std::string(text);
-  size_t size = kMaxShownBytes;
-  // Not inside a character: its bytes but for the first are 10xxxxxx.
-  while (size > 0 && (text[size] & 0xc0) == 0x80) --size;
-  return absl::StrCat(text.substr(0, size), "...");
-}
-
-absl::Status ResourceNotFound(absl::string_view type, absl::string_view name,
-                              absl::string_view description) {
-  rpc::ResourceInfo resource;
-  resource.set_resource_type(std::string(type));
-  resource.set_resource_name(std::string(name));
-  resource.set_description(std::string(description));
-  absl::Status status = absl::NotFoundError(description);
-  Attach("ResourceInfo", resource, status);
-  return status;
-}
-
-absl::Status WithRetryInfo(absl::Status status, absl::Duration delay) {
-  if (!absl::IsUnavailable(status) && !absl::IsResourceExhausted(status)) {
-    return status;
-  }
-  rpc::RetryInfo retry;
-  absl::Duration rest;
-  retry.mutable_retry_delay()->set_seconds(
-      absl::IDivDuration(delay, absl::Seconds(1), &rest));
-  retry.mutable_retry_delay()->set_nanos(
-      static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
-  Attach("RetryInfo", retry, status);
-  return status;
-}
 
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   rpc::Status details;
   status.ForEachPayload(
       [&details](absl::string_view type_url, const absl::Cord& payload) {
-        if (!absl::StartsWith(type_url, kTypePrefix)) return;
+        if (!absl::StartsWith(type_url, kErrorDetailPrefix)) return;
         rpc::Any* detail = details.add_details();
         detail->set_type_url(std::string(type_url));
         detail->set_value(std::string(payload));
       });
-  // absl's codes are gRPC's.
+  // absl and gRPC number the codes alike.
   const auto code = static_cast<grpc::StatusCode>(status.code());
   const std::string message(status.message());
   if (details.details().empty()) return grpc::Status(code, message);

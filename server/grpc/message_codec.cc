@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "server/grpc/grpc_status.h"
+#include "server/generation/request_errors.h"
 #include "server/text/utf8.h"
 
 namespace moe {
@@ -19,8 +19,9 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::UnknownField;
 using google::protobuf::UnknownFieldSet;
 
-// The path of the first string in `bytes`, a message of type `descriptor`, that
-// is not UTF-8; "" if there is none. Recursion is as deep as the types nest.
+// The path of the first string that is not UTF-8 in `bytes`, a message of type
+// `descriptor`; "" if there is none. The nesting of the types bounds the
+// recursion.
 std::string FindInvalidString(const std::string& bytes,
                               const Descriptor& descriptor) {
   UnknownFieldSet fields;

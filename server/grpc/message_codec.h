@@ -7,8 +7,8 @@
 
 namespace moe {
 
-// Parses a request. gRPC's own parsing would answer a string that is not UTF-8
-// with INTERNAL and no word of explanation; this returns kInvalidArgument that
+// Parses a request. gRPC's own parsing would end a call with INTERNAL and no
+// explanation if a string is not UTF-8; this returns kInvalidArgument that
 // names the field.
 absl::Status ParseMessage(const grpc::ByteBuffer& bytes,
                           google::protobuf::Message* message);

@@ -10,8 +10,8 @@
 
 namespace moe {
 
-// Parses a `Request` and ends a unary call with what `answer` (Request ->
-// absl::StatusOr<Response>) makes of it, or its status.
+// Parses a `Request`, calls `answer` (Request -> absl::StatusOr<Response>) and
+// finishes the unary call with its response or error.
 template <typename Request, typename Answer>
 void FinishUnary(grpc::ServerUnaryReactor* reactor,
                  const grpc::ByteBuffer* bytes, grpc::ByteBuffer* response,
@@ -26,7 +26,7 @@ void FinishUnary(grpc::ServerUnaryReactor* reactor,
   reactor->Finish(ToGrpcStatus(status));
 }
 
-// The same at once, on gRPC's thread: for what takes no time.
+// The same on gRPC's thread, for answers that take no time.
 template <typename Request, typename Answer>
 grpc::ServerUnaryReactor* AnswerUnary(grpc::CallbackServerContext* context,
                                       const grpc::ByteBuffer* bytes,

@@ -27,8 +27,8 @@ Severity FromEngine(EngineLogLevel level) {
   return Severity::kError;
 }
 
-void LogOfEngine(EngineLogLevel level, const std::string& event,
-                 const EngineLogFields& fields) {
+void LogEngine(EngineLogLevel level, const std::string& event,
+               const EngineLogFields& fields) {
   std::vector<LogField> converted;
   converted.reserve(fields.size());
   for (const auto& [key, value] : fields) {
@@ -38,21 +38,22 @@ void LogOfEngine(EngineLogLevel level, const std::string& event,
   Log(FromEngine(level), event, converted);
 }
 
-// gRPC has no level for warnings: its errors are mostly those of a connection.
-void LogOfGrpc(gpr_log_func_args* args) {
+// gRPC has no level for warnings, and most of its errors concern a single
+// connection.
+void LogGrpc(gpr_log_func_args* args) {
   const Severity level =
       args->severity == GPR_LOG_SEVERITY_DEBUG  ? Severity::kDebug
       : args->severity == GPR_LOG_SEVERITY_INFO ? Severity::kInfo
                                                 : Severity::kWarning;
   Log(level, "grpc",
       {{"file", args->file}, {"line", args->line}, {"message", args->message}});
-  // Its last word.
+  // gRPC aborts the process next.
   if (absl::StartsWith(args->message, "assertion failed")) FlushLog();
 }
 
-// Its errors are of messages that clients sent.
-void LogOfProtobuf(google::protobuf::LogLevel level, const char* file, int line,
-                   const std::string& message) {
+// Protobuf's errors concern messages that clients sent: they are warnings here.
+void LogProtobuf(google::protobuf::LogLevel level, const char* file, int line,
+                 const std::string& message) {
   Log(level == google::protobuf::LOGLEVEL_INFO    ? Severity::kInfo
       : level == google::protobuf::LOGLEVEL_FATAL ? Severity::kError
                                                   : Severity::kWarning,
@@ -62,9 +63,9 @@ void LogOfProtobuf(google::protobuf::LogLevel level, const char* file, int line,
 }  // namespace
 
 void CaptureLibraryLogs() {
-  SetEngineLogSink(LogOfEngine);
-  gpr_set_log_function(LogOfGrpc);
-  google::protobuf::SetLogHandler(LogOfProtobuf);
+  SetEngineLogSink(LogEngine);
+  gpr_set_log_function(LogGrpc);
+  google::protobuf::SetLogHandler(LogProtobuf);
 }
 
 }  // namespace moe

@@ -18,7 +18,7 @@ namespace moe {
 namespace {
 
 constexpr size_t kMaxWaitingBytes = 4 << 20;
-constexpr absl::Duration kErrorPatience = absl::Milliseconds(100);
+constexpr absl::Duration kErrorFlushTimeout = absl::Milliseconds(100);
 
 std::atomic<LogFormat> log_format{LogFormat::kKeyValue};
 
@@ -36,7 +36,7 @@ spdlog::level::level_enum ToSpdlog(Severity level) {
   return spdlog::level::err;
 }
 
-// The payload is what FormatKeyValue or FormatJsonMembers made.
+// The payload (%v) comes from FormatKeyValue or FormatJsonMembers.
 std::string Pattern(LogFormat format, std::optional<int> rank) {
   if (format == LogFormat::kJson) {
     return absl::StrCat(R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l",)",
@@ -47,7 +47,7 @@ std::string Pattern(LogFormat format, std::optional<int> rank) {
                       rank ? absl::StrCat("rank=", *rank, " ") : "", "%v");
 }
 
-// Of ASCII.
+// True for printable ASCII that needs no quotes.
 bool IsWord(const std::string& value) {
   if (value.empty()) return false;
   for (const unsigned char c : value) {
@@ -58,8 +58,8 @@ bool IsWord(const std::string& value) {
   return true;
 }
 
-// In double quotes, with JSON's escapes. Bytes that are no UTF-8, which JSON
-// cannot hold, as text: "\\xe9".
+// In double quotes, with JSON's escapes. JSON cannot hold bytes that are not
+// UTF-8; they are written as text: "\\xe9".
 std::string Quote(const std::string& value) {
   std::string out = "\"";
   absl::string_view rest = value;
@@ -126,7 +126,7 @@ std::string Format(absl::string_view event,
                                         : FormatKeyValue(event, fields);
 }
 
-// Gives lines to a LogWriter.
+// Passes lines to a LogWriter.
 class QueuedSink : public spdlog::sinks::base_sink<std::mutex> {
  public:
   LogWriter& writer() { return writer_; }
@@ -193,7 +193,7 @@ void Log(Severity level, absl::string_view event,
   if (!Logger().should_log(spdlog_level)) return;
   const std::string line = Format(event, fields);
   Logger().log(spdlog_level, spdlog::string_view_t(line.data(), line.size()));
-  if (level == Severity::kError) FlushLog(kErrorPatience);
+  if (level == Severity::kError) FlushLog(kErrorFlushTimeout);
 }
 
 void FlushLog(absl::Duration timeout) { Sink().writer().Flush(timeout); }

@@ -14,7 +14,7 @@ namespace moe {
 enum class Severity { kDebug, kInfo, kWarning, kError };
 enum class LogFormat { kKeyValue, kJson };
 
-// One key=value of a log line. Keys are snake_case words.
+// A key and its value in a log line. Keys are snake_case words.
 class LogField {
  public:
   LogField(absl::string_view key, absl::string_view value)
@@ -26,7 +26,7 @@ class LogField {
   LogField(absl::string_view key, int64_t value);
   LogField(absl::string_view key, int value)
       : LogField(key, static_cast<int64_t>(value)) {}
-  // Four significant digits: log lines are for people.
+  // Written with four significant digits.
   LogField(absl::string_view key, double value);
 
   const std::string& key() const { return key_; }
@@ -39,30 +39,31 @@ class LogField {
   bool is_text_ = false;
 };
 
-// "event=name key=value key=\"a \\\"value\\\"\"": values are quoted where they
-// would not read back as one word.
+// `event=name key=value key="a \"value\""`. Values that are not one word are
+// quoted.
 std::string FormatKeyValue(absl::string_view event,
                            const std::vector<LogField>& fields);
-// "\"event\":\"name\",\"key\":1": the inside of a JSON object.
+// `"event":"name","key":1`: the members of a JSON object, without its braces.
 std::string FormatJsonMembers(absl::string_view event,
                               const std::vector<LogField>& fields);
 
-// Lines go to standard error from now on in this form, with the rank of this
-// process if it has one. Before the first call: key=value from kInfo up. Not
-// thread-safe; call at start-up.
+// Sets the level and form of the lines on standard error. `rank`: written in
+// each line. Before this call: key=value, from kInfo up. Not thread-safe; call
+// it at start-up.
 void InitLog(Severity level, LogFormat format,
              std::optional<int> rank = std::nullopt);
 
-// Writes one line, on another thread: a reader of standard error that does not
-// read holds nobody up, and lines beyond some MiB are dropped, the oldest first
-// (event=log_dropped tells how many). Of an error it waits a moment until it is
-// out, since the process may be about to end. Thread-safe.
+// Writes one line on a separate thread, so a blocked standard error delays
+// nobody. Beyond 4 MiB of waiting lines the oldest are dropped
+// (event=log_dropped counts them). For an error it waits up to 100 ms until the
+// line is written, since the process may be about to end. Thread-safe.
 void Log(Severity level, absl::string_view event,
          std::initializer_list<LogField> fields = {});
 void Log(Severity level, absl::string_view event,
          const std::vector<LogField>& fields);
 
-// Waits until all lines are out, but not for ever: before the process ends.
+// Waits until all lines are written, for at most `timeout`. Call it before
+// _exit.
 void FlushLog(absl::Duration timeout = absl::Seconds(1));
 
 }  // namespace moe

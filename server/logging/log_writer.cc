@@ -17,7 +17,7 @@ bool WriteAll(int fd, const std::string& text) {
     const ssize_t n = write(fd, text.data() + done, text.size() - done);
     if (n >= 0) {
       done += n;
-    } else if (errno == EAGAIN) {  // somebody has made it non-blocking
+    } else if (errno == EAGAIN) {  // the descriptor is non-blocking
       pollfd ready = {fd, POLLOUT, 0};
       poll(&ready, 1, -1);
     } else if (errno != EINTR) {
@@ -33,7 +33,7 @@ LogWriter::LogWriter(int fd, size_t max_bytes, DescribeDropped describe_dropped)
     : fd_(fd),
       max_bytes_(max_bytes),
       describe_dropped_(std::move(describe_dropped)) {
-  // No signal is this thread's, SIGPIPE included.
+  // The thread handles no signals; SIGPIPE is blocked too.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -55,7 +55,7 @@ void LogWriter::Write(std::string line) {
     std::lock_guard lock(mutex_);
     num_bytes_ += line.size();
     lines_.push_back(std::move(line));
-    // The newest stays, however long.
+    // The newest line is always kept.
     while (num_bytes_ > max_bytes_ && lines_.size() > 1) {
       num_bytes_ -= lines_.front().size();
       lines_.pop_front();
@@ -90,7 +90,8 @@ void LogWriter::Run() {
     lock.lock();
     writing_ = false;
     if (!ok) num_dropped_ += dropped == 0 ? 1 : dropped;
-    // (A word on what is lost that cannot be written is not tried for ever.)
+    // If even this line cannot be written, drop the others instead of retrying
+    // for ever.
     if (!ok && dropped > 0) {
       num_dropped_ += lines_.size();
       lines_.clear();

@@ -7,8 +7,8 @@
 namespace moe {
 namespace {
 
-// Calls that have just ended still have their last bytes to send. Calls that
-// never end by themselves, Health.Watch, are cut off when it is over.
+// For the last bytes of calls that have just ended. Calls that never end by
+// themselves (Health.Watch) are cancelled after it.
 constexpr absl::Duration kFlushTime = absl::Seconds(1);
 
 }  // namespace
@@ -21,7 +21,7 @@ bool DrainServer(absl::Duration grace, InferenceCore& core,
   const bool finished = engine.WaitIdle(deadline);
   engine.Shutdown(absl::UnavailableError(
       "the server shuts down and its drain_grace has run out"));
-  // Slow readers have the rest of the time.
+  // Clients that read slowly get the rest of the time.
   const bool delivered = core.WaitDelivered(deadline);
   server.Shutdown(absl::Now() + kFlushTime);
   return finished && delivered;

@@ -6,9 +6,9 @@
 
 namespace moe {
 
-// Ends the service: refuses new requests, lets those that run or wait finish
-// for as long as `grace`, ends the rest with UNAVAILABLE, and closes the
-// server. True if every request has finished and its answer has been taken.
+// Refuses new requests, waits up to `grace` for the others to finish, ends the
+// rest with UNAVAILABLE, and shuts the server down. True if every request
+// finished and every client received its whole answer.
 bool DrainServer(absl::Duration grace, InferenceCore& core, GrpcServer& server);
 
 }  // namespace moe

@@ -33,7 +33,8 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> OpenTokenizer(
   return tokenizer;
 }
 
-// What the tokenizer knows fills in what the configuration leaves open.
+// The engine's options of the configuration; the tokenizer supplies the
+// end-of-text tokens and the vocabulary's size if they are not set.
 LoadEngineOptions EngineOptionsWith(const ServerConfig& config,
                                     const Tokenizer* tokenizer) {
   LoadEngineOptions options = config.engine;
@@ -51,7 +52,7 @@ LoadEngineOptions EngineOptionsWith(const ServerConfig& config,
   return options;
 }
 
-// Logs now and then how far the weights are.
+// Logs the progress of loading, at most once per kProgressInterval.
 LoadProgress LogProgress() {
   return [last = absl::Now()](int64_t done, int64_t total) mutable {
     const absl::Time now = absl::Now();
@@ -64,7 +65,7 @@ LoadProgress LogProgress() {
   };
 }
 
-// Degrees are for layers that have experts.
+// parallel.moe_layers may name only layers with experts.
 absl::Status CheckMoeLayers(const ParallelOptions& parallel,
                             const ModelConfig& model) {
   for (const MoeDegreesOption& option : parallel.layers) {
@@ -83,7 +84,7 @@ absl::Status CheckMoeLayers(const ParallelOptions& parallel,
   return absl::OkStatus();
 }
 
-// Whether the ranks that there must be can have the model as configured.
+// Checks that the configured number of ranks can hold the model as configured.
 absl::Status CheckWorld(const ServerConfig& config, const ModelConfig& model) {
   if (config.world_size == 0) return absl::OkStatus();
   const absl::StatusOr<std::string> checked = CheckParallel(
@@ -101,7 +102,7 @@ absl::Status CheckWorld(const ServerConfig& config, const ModelConfig& model) {
   return absl::OkStatus();
 }
 
-// Most text would then have tokens that the model lacks.
+// Warns if the tokenizer has tokens that the model's vocabulary lacks.
 void WarnOfVocabulary(const Tokenizer* tokenizer, const ModelConfig& model) {
   if (tokenizer == nullptr || tokenizer->vocab_size() <= model.vocab_size) {
     return;
@@ -115,7 +116,7 @@ void WarnOfVocabulary(const Tokenizer* tokenizer, const ModelConfig& model) {
         "model's?"}});
 }
 
-// The engine has logged what it loaded (event=engine_loaded).
+// The engine itself has logged event=engine_loaded.
 void LogServed(const ServerConfig& config, const Engine& engine) {
   Log(Severity::kInfo, "model_ready",
       {{"model", config.model_name},
@@ -151,8 +152,7 @@ absl::StatusOr<LoadedModel> LoadServedModel(const ServerConfig& config,
 }
 
 absl::Status FollowModel(const ServerConfig& config, RankRuntime& ranks) {
-  // The tokenizer's facts go into the options, which must be equal on all
-  // ranks.
+  // The options depend on the tokenizer and must be equal on all ranks.
   ASSIGN_OR_RETURN(const auto tokenizer, OpenTokenizer(config));
   return FollowRank(EngineOptionsWith(config, tokenizer.get()), ranks,
                     LogProgress());

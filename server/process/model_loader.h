@@ -12,26 +12,25 @@
 
 namespace moe {
 
-// A model in memory with what it is made of.
+// A served model with the objects that it borrows.
 struct LoadedModel {
   std::unique_ptr<Tokenizer> tokenizer;  // null: none
   std::unique_ptr<Engine> engine;        // running
-  ServedModel served;                    // borrows the two
+  ServedModel served;                    // borrows the two above
 };
 
-// On rank 0: reads tokenizer and checkpoint and starts the engine; logs
-// progress and what has been loaded. Errors name the configuration's field or
-// the file. `ranks` must outlive the model.
+// On rank 0: loads tokenizer and checkpoint and starts the engine; logs
+// progress and what was loaded. Errors name the configuration's field or the
+// file. `ranks` must outlive the model.
 absl::StatusOr<LoadedModel> LoadServedModel(const ServerConfig& config,
                                             RankRuntime& ranks);
 
-// On the other ranks: loads this rank's share and computes with it until rank 0
-// lets it go (OK), or somebody fails.
+// On the other ranks: loads this rank's part of the model and computes with it
+// until rank 0 ends the job (OK) or a rank fails.
 absl::Status FollowModel(const ServerConfig& config, RankRuntime& ranks);
 
-// Opens tokenizer and checkpoint, without loading the weights. Where the
-// configuration says how many ranks there must be, checks that they can have
-// the model.
+// Opens tokenizer and checkpoint without loading the weights. If the
+// configuration sets the number of ranks, checks that they can hold the model.
 absl::Status CheckModelFiles(const ServerConfig& config);
 
 }  // namespace moe

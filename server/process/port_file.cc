@@ -37,7 +37,8 @@ absl::Status CheckPortFile(const std::string& path) {
   if (!std::filesystem::is_directory(directory, ignored)) {
     return Error(path, "is in a directory that does not exist");
   }
-  // It is renamed into place, so that only the directory matters.
+  // WritePortFile renames a temporary file: only the directory must be
+  // writable.
   if (access(directory.c_str(), W_OK | X_OK) != 0) return CannotWrite(path);
   return absl::OkStatus();
 }

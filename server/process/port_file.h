@@ -6,19 +6,19 @@
 
 namespace moe {
 
-// The file that tells a port, and that the server is ready, while it is there.
-// An empty path: none, and all of these do nothing.
+// The file that contains the server's port. It exists while the server is
+// ready. With an empty path there is none, and these functions do nothing.
 
 // kInvalidArgument if the file could not be written.
 absl::Status CheckPortFile(const std::string& path);
 
-// The same, and removes what a server before has left.
+// The same, and removes the file of an earlier server.
 absl::Status PreparePortFile(const std::string& path);
 
-// Written at once: a reader never sees a part of it.
+// Atomic: a reader never sees a part of the file.
 absl::Status WritePortFile(const std::string& path, int port);
 
-// Removes the file, unless another server has written its own port meanwhile.
+// Removes the file unless it contains another port, of another server.
 void RemovePortFile(const std::string& path, int port);
 
 }  // namespace moe

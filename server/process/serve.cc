@@ -24,15 +24,15 @@
 namespace moe {
 namespace {
 
-// How long clients may take to hear of a failure. Less than mpirun leaves a job
-// of which a process has died, and than clients may wait.
+// How long clients get to receive the error when a rank fails. mpirun kills the
+// job soon after one of its processes has died, so it is short.
 constexpr absl::Duration kFailureFlushTime = absl::Milliseconds(800);
 
-// What ending may take beyond the time that is meant for it. Nothing holds the
-// process longer: a supervisor counts on it.
+// The process is ended this long after its shutdown should have finished, even
+// if something hangs: supervisors rely on it.
 constexpr absl::Duration kExitSlack = absl::Seconds(5);
 
-constexpr absl::Duration kListeningPatience = absl::Milliseconds(100);
+constexpr absl::Duration kListeningFlushTimeout = absl::Milliseconds(100);
 
 // Ends the process after `time`, whatever hangs, unless it has ended before.
 void ExitWithin(absl::Duration time, int exit_status) {
@@ -45,10 +45,10 @@ void ExitWithin(absl::Duration time, int exit_status) {
   });
 }
 
-// For the whole time that a rank loads: what hangs may be this rank's own
-// loading. Once it serves, only rank 0 has anybody else to tell.
+// Ends the process when a rank fails, even if this rank's own loading hangs.
+// While serving, rank 0 instead reports the failure to its clients first.
 std::unique_ptr<RankRuntime::Subscription> EndIfARankFails(RankRuntime& ranks) {
-  // (The runtime has logged the reason.)
+  // The runtime has logged the reason.
   return ranks.OnFailure([&ranks](const absl::Status&) {
     FlushLog();
     ranks.WaitForRank0Exit();
@@ -65,7 +65,7 @@ std::unique_ptr<RankRuntime::Subscription> EndIfARankFails(RankRuntime& ranks) {
   Log(Severity::kError, "stopped",
       {{"reason", std::string(ranks.status().message())}});
   FlushLog();
-  // Destructors could wait for the ranks.
+  // Destructors could wait for other ranks.
   _exit(ranks.failure_exit_status());
 }
 
@@ -74,7 +74,7 @@ std::unique_ptr<RankRuntime::Subscription> EndIfARankFails(RankRuntime& ranks) {
 absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
                           ShutdownSignal& signal) {
   auto loading = EndIfARankFails(ranks);
-  // Better now than when all is loaded.
+  // Find these errors before the model is loaded.
   RETURN_IF_ERROR(PreparePortFile(config.listen.port_file));
   RETURN_IF_ERROR(GrpcServer::Check(config.listen));
   ASSIGN_OR_RETURN(const LoadedModel model, LoadServedModel(config, ranks));
@@ -82,7 +82,7 @@ absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
   signal.Arm();
   ASSIGN_OR_RETURN(const auto server, GrpcServer::Start(config.listen, core));
   const auto serving = ranks.OnFailure([&](const absl::Status& reason) {
-    // mpirun's, from now on.
+    // mpirun now signals this process; EndAfterFailure ends it.
     signal.Ignore();
     core.Fail(reason);
     signal.Wake();
@@ -91,8 +91,8 @@ absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
       {{"address", config.listen.address},
        {"port", server->port()},
        {"tls", config.listen.tls.has_value() ? "true" : "false"}});
-  // Who waits for the file finds the line in the log.
-  FlushLog(kListeningPatience);
+  // The line is in the log when the port file appears.
+  FlushLog(kListeningFlushTimeout);
   RETURN_IF_ERROR(WritePortFile(config.listen.port_file, server->port()));
   loading.reset();
   ranks.MarkReady();
@@ -100,7 +100,7 @@ absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
   if (number == 0 || !ranks.status().ok()) {
     EndAfterFailure(config, ranks, *server);
   }
-  // A rank that fails meanwhile is noticed within the watchdog's time.
+  // A rank that fails during the drain is noticed after the watchdog's time.
   ExitWithin(
       config.drain_grace + kExitSlack +
           (ranks.size() > 1 ? config.engine.parallel.watchdog + kExitSlack

@@ -8,20 +8,21 @@
 
 namespace moe {
 
-// What the process ends with.
+// Exit statuses of the process.
 inline constexpr int kExitFailed = ExitPolicy::kExitStartFailed;
-inline constexpr int kExitCutOff = 2;  // drain_grace ran out, or more
+inline constexpr int kExitCutOff = 2;  // drain_grace ran out, or the exit hung
 inline constexpr int kExitRankFailed = ExitPolicy::kExitRankFailed;
 
-// Rank 0 of a job that has started: loads the model, serves it until a signal
-// comes, drains, and lets the other ranks go. The exit status; an error if it
-// could not start. When a rank fails, all requests end with the reason and the
-// process ends here, without returning.
+// On rank 0, after RankRuntime::Start: loads the model, serves it until a
+// signal arrives, drains, and ends the job. Returns the exit status; an error
+// if it could not start. When a rank fails, it ends all requests with the
+// reason and exits the process without returning.
 absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
                           ShutdownSignal& signal);
 
-// Another rank: loads its share of the model and computes until rank 0 lets it
-// go: 0; or an error. When another rank fails, the process ends here, too.
+// On the other ranks: loads this rank's part of the model and computes until
+// rank 0 ends the job. Returns 0 or an error; exits the process when another
+// rank fails.
 absl::StatusOr<int> Follow(const ServerConfig& config, RankRuntime& ranks);
 
 }  // namespace moe

@@ -40,7 +40,7 @@ void ShutdownSignal::Run() {
     if (stopping_) return;
     if (ignored_) continue;
     std::lock_guard lock(mutex_);
-    // No destructor runs: they might be what hangs.
+    // Skip destructors: one of them may be what hangs.
     if (!armed_ || signal_ != 0) _exit(128 + signal);
     signal_ = signal;
     received_.notify_all();

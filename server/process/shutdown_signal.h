@@ -9,13 +9,13 @@
 
 namespace moe {
 
-// Waits for SIGTERM, SIGINT and SIGUSR1 (which, of the three, mpirun passes on
-// at once and leaves its processes alone for). Once armed, the first one is
-// reported and the second ends the process at once, with status 128 + signal;
-// before that, while there is nothing to drain, the first one does. Make it
-// before any other thread, since threads inherit the signals' being blocked.
-// One per process. SIGPIPE is ignored from then on: who reads the log may go
-// away.
+// Receives SIGTERM, SIGINT and SIGUSR1. (mpirun forwards SIGUSR1 at once and
+// does not kill the ranks after it.) Once armed, Wait reports the first signal,
+// and the second ends the process at once with status 128 + signal. Before
+// that, when there is nothing to drain, the first signal ends it. Construct it
+// before any other thread starts: threads inherit the blocked signals. One per
+// process. It also ignores SIGPIPE, since the reader of the log may close its
+// end.
 class ShutdownSignal {
  public:
   ShutdownSignal();
@@ -24,11 +24,11 @@ class ShutdownSignal {
   ShutdownSignal& operator=(const ShutdownSignal&) = delete;
 
   void Arm() { armed_ = true; }
-  // Signals do nothing from now on: for a process that others end.
+  // Ignores signals from now on: rank 0 or mpirun ends this process.
   void Ignore() { ignored_ = true; }
 
-  // Returns the first signal's number once it has come, or 0 after Wake. Only
-  // after Arm.
+  // Waits for the first signal and returns its number, or 0 after Wake. Call
+  // Arm before.
   int Wait();
   void Wake();
 
@@ -42,7 +42,7 @@ class ShutdownSignal {
   std::mutex mutex_;
   std::condition_variable received_;
   int signal_ = 0;      // guarded by mutex_
-  bool woken_ = false;  // the same
+  bool woken_ = false;  // guarded by mutex_
   std::thread thread_;
 };
 

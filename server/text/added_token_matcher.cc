@@ -125,7 +125,7 @@ std::vector<TextSegment> AddedTokenMatcher::Split(absl::string_view text,
     if (token->rstrip) end += NumLeadingSpaceBytes(text.substr(end));
     add(done, begin, -1);
     add(begin, end, token->id);
-    // Tokens of white space may not match again what was just taken.
+    // A token of white space must not match bytes that are already taken.
     done = at = end;
   }
   add(done, text.size(), -1);

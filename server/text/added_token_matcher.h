@@ -13,10 +13,10 @@ namespace moe {
 struct AddedToken {
   std::string content;
   int32_t id = 0;
-  bool single_word = false;  // only where no word character touches it
-  bool lstrip = false;       // takes the white space before it, too
-  bool rstrip = false;       // takes the white space after it, too
-  bool normalized = true;    // looked for in the normalized text
+  bool single_word = false;  // only without adjacent word characters
+  bool lstrip = false;       // includes the white space before it
+  bool rstrip = false;       // includes the white space after it
+  bool normalized = true;    // is searched for in the normalized text
   bool special = false;
 };
 
@@ -27,8 +27,8 @@ struct TextSegment {
   int32_t id = -1;
 };
 
-// Finds added tokens: the leftmost first, of those that start together the
-// longest. Immutable, so safe to share by threads.
+// Finds added tokens: the leftmost first, and the longest of those that start
+// at the same byte. Immutable and thread-safe.
 class AddedTokenMatcher {
  public:
   // No content may be empty.

@@ -13,7 +13,7 @@
 namespace moe {
 namespace {
 
-// Far above any vocabulary; keeps a hostile id from sizing the tables.
+// Far above any real vocabulary; bounds the tables for hostile ids.
 constexpr int32_t kMaxVocab = 1 << 24;
 
 uint64_t PairKey(int32_t left, int32_t right) {
@@ -21,16 +21,16 @@ uint64_t PairKey(int32_t left, int32_t right) {
          static_cast<uint32_t>(right);
 }
 
-// A run of bytes that has become one symbol, in a doubly linked list.
+// A symbol: a run of merged bytes, in a doubly linked list.
 struct Node {
   int32_t id;
-  int32_t num_bytes;  // 0: swallowed by the node before it
+  int32_t num_bytes;  // 0: merged into the node before it
   int32_t prev;
   int32_t next;
 };
 
-// A merge that may apply at the node `left`. It is stale if the nodes have
-// changed since; that shows by their ids.
+// A merge that may apply at the node `left`. It is stale if the ids of the
+// nodes have changed since.
 struct Candidate {
   int32_t rank;
   int32_t left;
@@ -81,8 +81,8 @@ absl::Status BpeModel::AddVocab(const BpeModelSpec& spec) {
     }
     used[id] = true;
     entries_[entry] = id;
-    // Entries outside the alphabet ("hello world") cannot come out of bytes;
-    // they stand for what they say.
+    // Entries outside the alphabet ("hello world") cannot result from merges;
+    // their bytes are their text.
     const std::optional<std::string> bytes = AlphabetToBytes(entry);
     token_bytes_[id] = bytes.value_or(entry);
     if (!bytes) continue;
@@ -114,7 +114,8 @@ absl::Status BpeModel::AddMerges(const BpeModelSpec& spec) {
                        "\" + \"", absl::CEscape(right), "\", but \"",
                        absl::CEscape(sides[i]), "\" is not in the vocabulary"));
     }
-    // Of a pair given twice the later rank counts, as in Hugging Face's.
+    // If a pair is listed twice the later rank counts, as in Hugging Face's
+    // tokenizers.
     merges_[PairKey(ids[0], ids[1])] = {static_cast<int32_t>(rank), ids[2]};
   }
   return absl::OkStatus();
@@ -145,7 +146,7 @@ absl::Status BpeModel::Encode(absl::string_view piece,
     }
   }
 
-  // Kept between pieces: most are a few bytes long.
+  // Reused for all pieces, since most are a few bytes long.
   thread_local std::vector<Node> nodes;
   thread_local std::vector<Candidate> candidates;
   nodes.clear();

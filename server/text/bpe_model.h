@@ -13,16 +13,16 @@
 
 namespace moe {
 
-// What a byte-level BPE model is made of, as files write it.
+// The parts of a byte-level BPE model, as its file has them.
 struct BpeModelSpec {
   // Written in the byte alphabet (byte_alphabet.h).
   std::vector<std::pair<std::string, int32_t>> vocab;
-  // By rank: the first is applied first. Both sides in the byte alphabet.
+  // In the order of rank; the first has priority. Both in the byte alphabet.
   std::vector<std::pair<std::string, std::string>> merges;
-  // Stands for bytes that the vocabulary lacks; none: they are an error.
+  // For bytes that the vocabulary lacks; without it they are an error.
   std::optional<std::string> unk_token;
-  bool fuse_unk = false;       // one unk_token for several such bytes in a row
-  bool ignore_merges = false;  // pieces that are tokens are taken whole
+  bool fuse_unk = false;       // one unk_token for a run of such bytes
+  bool ignore_merges = false;  // a piece that is a token is not merged
 };
 
 struct BpeSymbol {
@@ -30,13 +30,13 @@ struct BpeSymbol {
   int32_t num_bytes;
 };
 
-// Byte-pair encoding of pieces of bytes: starts from single bytes and applies
+// Byte-pair encoding of pieces of bytes: starts with single bytes and applies
 // the merge of the lowest rank, the leftmost first, until none applies.
-// Immutable, so safe to share by threads.
+// Immutable and thread-safe.
 class BpeModel {
  public:
-  // kInvalidArgument naming the entry: ids out of [0, 2^24) or used twice,
-  // merges whose sides or result are not in the vocabulary.
+  // kInvalidArgument, naming the entry, for ids outside [0, 2^24) or used
+  // twice, and for merges whose parts or result are not in the vocabulary.
   static absl::StatusOr<BpeModel> Create(const BpeModelSpec& spec);
 
   // Appends the symbols of `piece` to `symbols`; their num_bytes add up to
@@ -45,7 +45,7 @@ class BpeModel {
   absl::Status Encode(absl::string_view piece,
                       std::vector<BpeSymbol>* symbols) const;
 
-  // The bytes of each id; empty where the id is unused.
+  // The bytes of each id; empty if the id is unused.
   const std::vector<std::string>& token_bytes() const { return token_bytes_; }
 
   // The id of a vocabulary entry as written, e.g. "<|endoftext|>"; -1: none.

@@ -166,7 +166,7 @@ absl::Status BpeTokenizer::EncodeWords(absl::string_view text, int64_t begin,
     int64_t at = word.begin - (word.prefix_space ? 1 : 0);
     for (const BpeSymbol& symbol : symbols) {
       ids->push_back(symbol.id);
-      // The prefix space is no part of the text.
+      // The prefix space is not part of the text.
       offsets->push_back({std::max(at, word.begin), at + symbol.num_bytes});
       at += symbol.num_bytes;
     }

@@ -24,7 +24,7 @@ struct BpeTokenizerSpec {
   std::vector<AddedToken> added_tokens;
   NormalizationForm normalization = NormalizationForm::kNone;
   PretokenizerSpec pretokenizer;
-  // Put around a text by add_special_tokens.
+  // Added around a text by add_special_tokens.
   std::vector<int32_t> prefix_ids;
   std::vector<int32_t> suffix_ids;
   std::vector<int32_t> eos_ids;
@@ -34,8 +34,8 @@ struct BpeTokenizerSpec {
 // Hugging Face's tokenizers library for the same file.
 class BpeTokenizer final : public Tokenizer {
  public:
-  // kInvalidArgument naming what contradicts: ids without a token, one id for
-  // two tokens, merges outside the vocabulary.
+  // kInvalidArgument, naming the entry, for ids without a token, an id of two
+  // tokens, or merges outside the vocabulary.
   static absl::StatusOr<std::unique_ptr<BpeTokenizer>> Create(
       BpeTokenizerSpec spec);
 
@@ -62,8 +62,8 @@ class BpeTokenizer final : public Tokenizer {
   BpeTokenizer(BpeModel model, Pretokenizer pretokenizer)
       : model_(std::move(model)), pretokenizer_(std::move(pretokenizer)) {}
   absl::Status AddTokens(const BpeTokenizerSpec& spec);
-  // Encodes bytes [begin, end) of `text`, which hold no added token; their
-  // offsets are those in `text`.
+  // Encodes bytes [begin, end) of `text`, which contain no added token. Offsets
+  // are relative to `text`.
   absl::Status EncodeWords(absl::string_view text, int64_t begin, int64_t end,
                            std::vector<int32_t>* ids,
                            std::vector<ByteSpan>* offsets) const;

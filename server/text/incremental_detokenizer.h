@@ -8,10 +8,10 @@
 
 namespace moe {
 
-// Turns a growing list of ids into text, piece by piece. What Append and Finish
-// return, joined, is what Tokenizer::Decode gives for all ids at once; each
-// piece is valid UTF-8, so characters that span tokens come when complete.
-// Not thread-safe. The tokenizer must outlive it.
+// Turns a growing list of ids into text, piece by piece. The joined results of
+// Append and Finish equal Tokenizer::Decode of all ids. Each piece is valid
+// UTF-8: a character that spans tokens appears when it is complete. Not
+// thread-safe. The tokenizer must outlive it.
 class IncrementalDetokenizer {
  public:
   IncrementalDetokenizer(const Tokenizer& tokenizer, bool skip_special_tokens)
@@ -21,7 +21,7 @@ class IncrementalDetokenizer {
   // that is no token (models may pad their vocabulary) adds nothing.
   std::string Append(int32_t id);
 
-  // What is left: U+FFFD if the last character is incomplete, else nothing.
+  // The rest of the text: U+FFFD if the last character is incomplete, else "".
   std::string Finish();
 
  private:

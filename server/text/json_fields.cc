@@ -75,7 +75,7 @@ absl::StatusOr<bool> GetBoolOr(const Json& object, absl::string_view path,
 
 absl::StatusOr<int32_t> ToId(const Json& value, absl::string_view field) {
   if (value.is_number_integer()) {
-    // A huge unsigned number would wrap; it is as wrong as a negative one.
+    // A huge unsigned number would wrap around; it is invalid, too.
     const int64_t id = value.get<int64_t>();
     if (id >= 0 && id <= std::numeric_limits<int32_t>::max()) {
       return static_cast<int32_t>(id);

@@ -11,7 +11,7 @@ namespace moe {
 
 using Json = nlohmann::json;
 
-// Access to parsed JSON that returns Status where nlohmann would throw.
+// Access to parsed JSON that returns a Status where nlohmann would throw.
 // `path` names the object in messages: "model" and "type" give "model.type".
 
 // kInvalidArgument with the place if `text` is no JSON object.

@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The largest known tokenizer.json has some 35 MB.
+// The largest known tokenizer.json has about 35 MB.
 constexpr uintmax_t kMaxFileBytes = 256u << 20;
 
 bool IsFile(const fs::path& path) {
@@ -61,8 +61,8 @@ void AddUnique(int32_t id, std::vector<int32_t>* ids) {
   }
 }
 
-// Adds what the config file `path` says, if it is there. `is_token`: its
-// eos_token counts (else its eos_token_id).
+// Adds the end-of-text token of the config file `path`, if it exists.
+// `is_token`: read eos_token, else eos_token_id.
 absl::Status AddEndOfText(const fs::path& path, bool is_token,
                           BpeTokenizerSpec* spec) {
   if (!IsFile(path)) return absl::OkStatus();

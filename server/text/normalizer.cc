@@ -37,7 +37,7 @@ ByteSpan NormalizedText::ToSource(ByteSpan span) const {
   const auto starts_before = [](const Change& change, int64_t at) {
     return change.target.begin < at;
   };
-  // The change at or before each border decides how far it is shifted.
+  // The last change at or before each border determines its shift.
   auto change = std::upper_bound(changes_.begin(), changes_.end(), span.begin,
                                  starts_after);
   int64_t begin = span.begin;

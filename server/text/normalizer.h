@@ -12,13 +12,13 @@ namespace moe {
 
 enum class NormalizationForm { kNone, kNfc, kNfd, kNfkc, kNfkd };
 
-// A normalized text that knows where its bytes come from.
+// A normalized text with a map from its bytes to the source's.
 class NormalizedText {
  public:
   const std::string& text() const { return text_; }
 
-  // The source's bytes that `span` of text() comes from; whole changed pieces
-  // where it touches one.
+  // The bytes of the source that became `span` of text(). If the span touches a
+  // changed piece, the whole piece.
   ByteSpan ToSource(ByteSpan span) const;
 
  private:

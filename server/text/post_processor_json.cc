@@ -11,7 +11,7 @@ namespace {
 
 constexpr char kPath[] = "post_processor";
 
-// The ids that special_tokens gives for the name.
+// The ids of the name in special_tokens.
 absl::StatusOr<std::vector<int32_t>> FindIds(const Json& json,
                                              const std::string& name) {
   const std::string field =
@@ -48,7 +48,7 @@ absl::Status AddTemplate(const Json& json, PostProcessor* result) {
         absl::StrCat("post_processor.single with the text ", num_texts,
                      " times is not supported"));
   }
-  // A later processor of a Sequence goes around what earlier ones gave.
+  // A later processor of a Sequence adds outside the ids of earlier ones.
   before.insert(before.end(), result->prefix_ids.begin(),
                 result->prefix_ids.end());
   result->prefix_ids = std::move(before);

@@ -8,16 +8,16 @@
 
 namespace moe {
 
-// What is put around the ids of a text.
+// The ids that are added before and after those of a text.
 struct PostProcessor {
   std::vector<int32_t> prefix_ids;
   std::vector<int32_t> suffix_ids;
 };
 
 // Reads tokenizer.json's post_processor: ByteLevel (which adds no ids; its
-// trim_offsets is not followed, see Encoding::offsets), TemplateProcessing's
-// template for a single text, Bert- and RobertaProcessing, or a Sequence of
-// them. Others are kUnimplemented.
+// trim_offsets is ignored, see Encoding::offsets), the template for a single
+// text of TemplateProcessing, BertProcessing, RobertaProcessing, or a Sequence
+// of them. Others are kUnimplemented.
 absl::StatusOr<PostProcessor> ParsePostProcessor(const Json& json);
 
 }  // namespace moe

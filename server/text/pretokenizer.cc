@@ -13,7 +13,7 @@ constexpr absl::string_view kGpt2Pattern =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+"
     "|\\s+(?!\\S)|\\s+";
 
-// The pieces that `behavior` makes of consecutive spans.
+// The pieces that consecutive spans become by `behavior`.
 std::vector<PatternSpan> Apply(SplitBehavior behavior,
                                const std::vector<PatternSpan>& spans) {
   std::vector<PatternSpan> pieces;

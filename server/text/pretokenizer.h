@@ -11,7 +11,7 @@
 
 namespace moe {
 
-// What becomes of the matches of a split pattern.
+// What a split does with the matches of its pattern.
 enum class SplitBehavior {
   kIsolated,            // each is a piece of its own
   kRemoved,             // dropped
@@ -23,33 +23,33 @@ enum class SplitBehavior {
 struct SplitStep {
   SplitPattern pattern;
   SplitBehavior behavior = SplitBehavior::kIsolated;
-  bool invert = false;  // what lies between matches counts as the matches
+  bool invert = false;  // the text between matches counts as the matches
 };
 
 struct PretokenizerSpec {
   std::vector<SplitStep> steps;
-  // Last step: puts a space before each piece that starts with none.
+  // Last step: adds a space before each piece that does not start with one.
   bool add_prefix_space = false;
   // Last step: splits by GPT-2's pattern.
   bool use_gpt2_pattern = true;
 };
 
-// A word for BPE: bytes [begin, end) of the text, behind a space that the text
-// does not have if `prefix_space`.
+// A word for BPE: bytes [begin, end) of the text. `prefix_space`: preceded by a
+// space that is not in the text.
 struct Pretoken {
   int64_t begin = 0;
   int64_t end = 0;
   bool prefix_space = false;
 };
 
-// Cuts text into words, which BPE never merges across. Immutable, so safe to
-// share by threads.
+// Splits text into words; BPE never merges across their borders. Immutable and
+// thread-safe.
 class Pretokenizer {
  public:
   static absl::StatusOr<Pretokenizer> Create(PretokenizerSpec spec);
 
   // Appends the words of bytes [begin, end) of `text`, valid UTF-8, in order.
-  // Patterns do not see the rest. kResourceExhausted as SplitPattern::Split.
+  // Patterns do not see the rest. kResourceExhausted as in SplitPattern::Split.
   absl::Status Split(absl::string_view text, int64_t begin, int64_t end,
                      std::vector<Pretoken>* pretokens) const;
 

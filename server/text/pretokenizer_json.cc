@@ -58,7 +58,7 @@ absl::StatusOr<SplitStep> ParseDigits(const Json& json) {
 absl::StatusOr<SplitStep> ParsePunctuation(const Json& json) {
   ASSIGN_OR_RETURN(const SplitBehavior behavior,
                    ParseBehavior(json, "Isolated"));
-  // ASCII's punctuation has symbols, too.
+  // ASCII punctuation also includes symbols.
   ASSIGN_OR_RETURN(SplitPattern split,
                    SplitPattern::CreateRegex("[\\p{P}$+<=>^`|~]"));
   return SplitStep{std::move(split), behavior, false};

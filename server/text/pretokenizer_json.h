@@ -6,8 +6,9 @@
 
 namespace moe {
 
-// Reads tokenizer.json's pre_tokenizer: ByteLevel, alone or behind any of
-// Split, Digits and Punctuation in a Sequence. Others are kUnimplemented.
+// Reads tokenizer.json's pre_tokenizer: ByteLevel, alone or in a
+// Sequence after any of Split, Digits and Punctuation. Others are
+// kUnimplemented.
 absl::StatusOr<PretokenizerSpec> ParsePretokenizer(const Json& json);
 
 }  // namespace moe

@@ -13,8 +13,8 @@
 namespace moe {
 namespace {
 
-// Steps of one match attempt. The patterns in use need a few a byte of the
-// longest run; a hostile text for a bad pattern is stopped in under a second.
+// Steps of one match attempt. Real patterns need a few steps for each byte of
+// the longest run; a hostile text for a bad pattern is stopped within a second.
 constexpr uint32_t kMinMatchSteps = 1'000'000;
 constexpr uint32_t kMatchStepsPerByte = 16;
 constexpr uint32_t kMaxMatchSteps = 100'000'000;
@@ -33,9 +33,9 @@ absl::Status Unsupported(absl::string_view regex, absl::string_view what) {
                    ", which this tokenizer does not support"));
 }
 
-// Rewrites what PCRE2 reads otherwise than Oniguruma: \s is the White_Space
-// property there (PCRE2 adds U+180E), and \w has marks and not all numbers.
-// Refuses what has no equal.
+// Rewrites what PCRE2 and Oniguruma read differently. In Oniguruma \s is the
+// White_Space property (PCRE2 adds U+180E), and \w includes marks and excludes
+// some numbers. Refuses what PCRE2 cannot express.
 absl::StatusOr<std::string> TranslateRegex(absl::string_view regex) {
   constexpr absl::string_view kWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
   std::string result;
@@ -63,7 +63,7 @@ absl::StatusOr<std::string> TranslateRegex(absl::string_view regex) {
         case 'P':
         case 'x':
         case 'u': {
-          // With what is in braces, whose end is no quantifier's.
+          // Copy the braces too: they are no quantifier.
           size_t length = 2;
           if (regex.substr(i + 2, 1) == "{") {
             length = std::min(regex.find('}', i), regex.size() - 1) + 1 - i;
@@ -97,7 +97,7 @@ absl::StatusOr<std::string> TranslateRegex(absl::string_view regex) {
       continue;
     }
     if (c == '[') {
-      // Inside a class it opens a POSIX class or a nested one.
+      // Inside a class, '[' opens a POSIX class or a nested class.
       if (class_depth > 0 && next != ':') {
         return Unsupported(regex, "a class inside a class");
       }
@@ -112,7 +112,7 @@ absl::StatusOr<std::string> TranslateRegex(absl::string_view regex) {
       }
       ++class_depth;
       result += c;
-      // A bracket that comes first is a member, not the end.
+      // A ']' that comes first is a member, not the end.
       if (next == '^') result += regex[++i];
       if (i + 1 < regex.size() && regex[i + 1] == ']') {
         return Unsupported(regex, "] as the first member of a class");
@@ -130,7 +130,7 @@ absl::StatusOr<std::string> TranslateRegex(absl::string_view regex) {
       return Unsupported(regex, "&& in a class");
     }
     if (class_depth == 0 && c == '(' && next == '?' && i + 2 < regex.size()) {
-      // Groups and look-around read alike; (?m) and the like do not.
+      // Groups and look-around have the same syntax; (?m) and others do not.
       const absl::string_view rest = regex.substr(i + 2);
       const bool alike = rest[0] == ':' || rest[0] == '=' || rest[0] == '!' ||
                          rest[0] == '>' || rest.substr(0, 2) == "<=" ||
@@ -153,7 +153,7 @@ absl::StatusOr<SplitPattern> SplitPattern::CreateRegex(
     return absl::InvalidArgumentError("the split pattern is empty");
   }
   ASSIGN_OR_RETURN(const std::string translated, TranslateRegex(regex));
-  // In Ruby ^ and $ are always those of lines.
+  // In Ruby ^ and $ always match at lines.
   return Compile(std::string(regex.data(), regex.size()), translated,
                  PCRE2_MULTILINE);
 }
@@ -193,7 +193,7 @@ absl::StatusOr<SplitPattern> SplitPattern::Compile(std::string source,
         "the split pattern \"", source, "\" does not compile: ",
         ErrorText(error), " at byte ", error_at, " of \"", regex, "\""));
   }
-  // Without JIT (SELinux may forbid it) matching is slower and as right.
+  // Without JIT, which SELinux may forbid, matching is only slower.
   pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
   return SplitPattern(std::move(source), Code(code, &pcre2_code_free));
 }
@@ -220,8 +220,8 @@ absl::Status SplitPattern::Split(absl::string_view text, int64_t begin,
   size_t cut = 0;  // everything before is in `spans`
   size_t start = 0;
   while (start < subject.size()) {
-    // Without NO_UTF_CHECK each call would check the whole text again, which
-    // is quadratic.
+    // Without NO_UTF_CHECK each call would check the whole text again: a
+    // quadratic cost.
     uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY;
     int result =
         pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(subject.data()),

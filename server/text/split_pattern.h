@@ -13,15 +13,15 @@ struct pcre2_real_code_8;
 
 namespace moe {
 
-// A range of a text that a pattern matched, or that lies between matches.
+// A range of a text: a match of the pattern, or the text between two matches.
 struct PatternSpan {
   int64_t begin = 0;
   int64_t end = 0;
   bool matched = false;
 };
 
-// A Unicode regular expression in Oniguruma's Ruby syntax, as tokenizer.json
-// files write it, run by PCRE2. Immutable, so safe to share by threads.
+// A Unicode regular expression in Oniguruma's Ruby syntax, which tokenizer.json
+// uses, run by PCRE2. Immutable and thread-safe.
 class SplitPattern {
  public:
   // kInvalidArgument if it does not compile; kUnimplemented where the two
@@ -30,10 +30,10 @@ class SplitPattern {
   // Matches `text` itself. kInvalidArgument if it is empty.
   static absl::StatusOr<SplitPattern> CreateLiteral(absl::string_view text);
 
-  // Cuts [begin, end) of `text`, which must be valid UTF-8, into matches and
-  // what lies between, in order, none empty, and appends them. What is outside
-  // of the range is not looked at. kResourceExhausted if a match takes more
-  // than a bounded number of steps.
+  // Splits [begin, end) of `text`, which must be valid UTF-8, into matches and
+  // the text between them, and appends both in order, without empty spans. The
+  // text outside the range has no influence. kResourceExhausted if a match
+  // takes more than a fixed number of steps.
   absl::Status Split(absl::string_view text, int64_t begin, int64_t end,
                      std::vector<PatternSpan>* spans) const;
 

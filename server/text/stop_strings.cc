@@ -38,14 +38,14 @@ void StopStrings::Add(const std::string& stop, int64_t index) {
     }
     node = child;
   }
-  if (nodes_[node].stop < 0) {  // of equal strings the first
+  if (nodes_[node].stop < 0) {  // of equal strings, keep the first
     nodes_[node].stop = index;
     nodes_[node].stop_length = nodes_[node].depth;
   }
 }
 
 void StopStrings::LinkFailures() {
-  std::vector<int32_t> queue = {0};  // breadth first: shorter prefixes are done
+  std::vector<int32_t> queue = {0};  // breadth first: shorter prefixes first
   for (size_t i = 0; i < queue.size(); ++i) {
     const int32_t parent = queue[i];
     for (const auto& [byte, child] : nodes_[parent].children) {
@@ -87,7 +87,7 @@ std::string StopStrings::Append(absl::string_view piece) {
     if (!include_stop_) held_.resize(held_.size() - node.stop_length);
     return std::exchange(held_, "");
   }
-  // The state is the longest end of the text that starts a stop string.
+  // The state is the longest suffix of the text that starts a stop string.
   const size_t num_shown = held_.size() - nodes_[state_].depth;
   std::string shown = held_.substr(0, num_shown);
   held_.erase(0, num_shown);

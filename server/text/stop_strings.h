@@ -11,11 +11,11 @@
 
 namespace moe {
 
-// Looks for stop strings in a stream of text, cut anywhere. The text ends at
-// the stop string that is complete first (of several complete at the same byte,
-// the longest), whatever the pieces. Text that may be the start of a stop
-// string is held back until that is decided. Time is linear in the text,
-// however many stop strings there are. Not thread-safe.
+// Searches for stop strings in a stream of text pieces, also across pieces. The
+// text ends at the stop string that is complete first; if several end at the
+// same byte, at the longest. Holds back text that may be the start of a stop
+// string until that is known. The time is linear in the text for any number of
+// stop strings. Not thread-safe.
 //
 //   ASSIGN_OR_RETURN(auto stops, StopStrings::Create({"\n\n"}, false));
 //   for (...) { emit(stops.Append(piece)); if (stops.matched() >= 0) break; }
@@ -23,16 +23,16 @@ namespace moe {
 class StopStrings {
  public:
   // kInvalidArgument if a stop string is empty or not UTF-8. `include_stop`:
-  // the text keeps the stop string that ends it.
+  // keep the stop string at the end of the text.
   static absl::StatusOr<StopStrings> Create(absl::Span<const std::string> stops,
                                             bool include_stop);
 
-  // Takes the next piece; returns what may be shown now. After a match there
-  // is nothing more to show, and pieces are ignored. Returned text is whole
-  // characters if the pieces are.
+  // Takes the next piece and returns the text that may be shown now. After a
+  // match it ignores pieces and returns "". Returns whole characters if the
+  // pieces contain whole characters.
   std::string Append(absl::string_view piece);
 
-  // No more text comes: returns what was held back.
+  // Ends the stream: returns the text that was held back.
   std::string Finish();
 
   // The index of the stop string found; -1: none yet.

@@ -13,8 +13,8 @@ namespace moe {
 struct EncodeOptions {
   // Adds what the model expects around a prompt (begin-of-text and the like).
   bool add_special_tokens = true;
-  // Special tokens written out in the text become their ids. Turn it off for
-  // text that must not be able to smuggle them in.
+  // Special tokens that are written in the text become their ids. Turn it off
+  // for text that must not be able to contain special tokens.
   bool parse_special_tokens = true;
   bool return_offsets = false;
 };
@@ -28,11 +28,11 @@ struct ByteSpan {
 
 struct Encoding {
   std::vector<int32_t> ids;
-  // One per id where asked for, in order. A token owns exactly its bytes, its
-  // leading space included, so spans of plain text tile it; a token inside a
-  // character spans a part of that character. Where normalization changed the
-  // text, tokens span the whole changed piece. Tokens that stand for no text
-  // have an empty span.
+  // One per id if requested, in order. A token spans exactly its bytes,
+  // including its leading space, so the spans of plain text cover it without
+  // gaps; a token inside a character spans a part of that character. If
+  // normalization changed a piece of the text, its tokens span the whole piece.
+  // Tokens without text have an empty span.
   std::vector<ByteSpan> offsets;
 };
 
@@ -41,18 +41,18 @@ struct SpecialToken {
   std::string content;
 };
 
-// Turns text into token ids and back. Immutable, so safe to share by threads.
+// Turns text into token ids and back. Immutable and thread-safe.
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
   // kInvalidArgument if `text` is not UTF-8 (names the byte) or the vocabulary
-  // cannot express it; kResourceExhausted if a pattern gives up on it.
+  // cannot express it; kResourceExhausted if a pattern exceeds its step limit.
   virtual absl::StatusOr<Encoding> Encode(
       absl::string_view text, const EncodeOptions& options) const = 0;
 
-  // The bytes that the token stands for (any bytes: a part of a character,
-  // too); empty if `id` is no token.
+  // The bytes of the token, which may be a part of a character; empty if `id`
+  // is no token.
   virtual absl::string_view TokenBytes(int32_t id) const = 0;
 
   virtual bool IsToken(int32_t id) const = 0;

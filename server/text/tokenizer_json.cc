@@ -97,7 +97,7 @@ absl::StatusOr<BpeModelSpec> ParseModel(const Json& model) {
   if (!model.is_object()) {
     return absl::InvalidArgumentError("model must be an object");
   }
-  // Old files leave the type out; what has merges is BPE.
+  // Old files have no type; a model with merges is BPE.
   ASSIGN_OR_RETURN(const std::string type,
                    GetStringOr(model, "model", "type", "BPE"));
   if (type != "BPE") {

@@ -12,9 +12,9 @@
 namespace moe {
 
 // Reads Hugging Face's tokenizer.json, byte-level BPE only. kInvalidArgument
-// naming the field where the file is wrong; kUnimplemented naming the component
-// where it needs one that is missing here: none is passed over in silence.
-// Truncation and padding are not read: a server does neither to a prompt.
+// names the wrong field of the file; kUnimplemented names a component that is
+// not supported: none is ignored silently. Truncation and padding are not read:
+// the server does neither with prompts.
 absl::StatusOr<BpeTokenizerSpec> ParseTokenizerJson(absl::string_view json);
 
 // GPT-2's own pair of files: vocab.json (encoder.json) and merges.txt. The
@@ -22,7 +22,7 @@ absl::StatusOr<BpeTokenizerSpec> ParseTokenizerJson(absl::string_view json);
 absl::StatusOr<BpeTokenizerSpec> ParseGpt2Files(absl::string_view vocab_json,
                                                 absl::string_view merges_txt);
 
-// What the files beside tokenizer.json say of the end of a text.
+// The end-of-text tokens of the files beside tokenizer.json.
 struct EndOfText {
   std::optional<std::string> token;  // tokenizer_config.json: eos_token
   std::vector<int32_t> ids;          // generation_config.json: eos_token_id

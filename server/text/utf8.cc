@@ -9,8 +9,8 @@ Utf8Unit NextUtf8Unit(absl::string_view text) {
 
   size_t length;
   char32_t code_point;
-  // The second byte has a narrower range after some leads: no overlong forms,
-  // no surrogates, nothing above U+10FFFF.
+  // After some first bytes the second one has a narrower range, which excludes
+  // overlong forms, surrogates and values above U+10FFFF.
   uint8_t low = 0x80;
   uint8_t high = 0xBF;
   if (lead >= 0xC2 && lead <= 0xDF) {

@@ -8,14 +8,14 @@
 
 namespace moe {
 
-// U+FFFD, which stands in for bytes that are no UTF-8.
+// U+FFFD, which replaces bytes that are not UTF-8.
 inline constexpr absl::string_view kReplacementCharacter = "\xEF\xBF\xBD";
 
 struct Utf8Unit {
   enum Kind {
     kCharacter,   // a well-formed character
     kInvalid,     // a maximal ill-formed subpart (Unicode standard, table 3-8)
-    kIncomplete,  // the text ends inside what may become a character
+    kIncomplete,  // the text ends inside a character
   };
   Kind kind;
   size_t num_bytes;

@@ -8,8 +8,8 @@
 
 namespace moe {
 
-// Each byte is a token of its own value; 256 ends a text and is special. Useful
-// for cutting text, and characters, anywhere.
+// A tokenizer whose token ids are bytes; id 256 is special and ends a text.
+// Useful to split text, and characters, at any byte.
 class ByteTokenizer : public Tokenizer {
  public:
   static constexpr int32_t kEos = 256;

@@ -9,7 +9,7 @@
 namespace moe {
 namespace {
 
-// Far longer than anything here takes: only a bug waits that long.
+// Far longer than any test needs: only a bug waits this long.
 constexpr std::chrono::seconds kWaitTimeout(10);
 
 }  // namespace

@@ -14,14 +14,14 @@
 
 namespace moe {
 
-// An engine that computes nothing: the test says what becomes of each request.
-// Useful for showing what a server does at every moment of a request's life.
+// An engine that computes nothing: the test sends each request's events. With
+// it a test can observe the server at every moment of a request's life.
 // Thread-safe.
 class FakeEngine : public Engine {
  public:
   explicit FakeEngine(int64_t max_positions = 256);
 
-  // Script.
+  // For the test.
 
   // The id of the n-th request (from 0), once it has been submitted; "" after
   // ten seconds.
@@ -73,14 +73,14 @@ class FakeEngine : public Engine {
   EngineOptions options_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::map<std::string, Entry> requests_;  // guarded by mutex_, as are those
-  std::vector<std::string> order_;         // below
+  std::map<std::string, Entry> requests_;  // guarded by mutex_, as are the
+  std::vector<std::string> order_;         // members below
   absl::Status submit_status_;
   absl::Status health_;
   bool draining_ = false;
 };
 
-// A model "fake" on `engine`; text by `tokenizer`, which may be null.
+// A model named "fake" on `engine`. `tokenizer` may be null.
 ServedModel FakeServedModel(FakeEngine& engine, const Tokenizer* tokenizer);
 
 }  // namespace moe

@@ -51,7 +51,7 @@ void AnswerPrinter::Add(const v1::GenerateChunk& chunk) {
   if (chunk.has_prompt()) AddPrompt(chunk.prompt());
   if (chunk.has_expert_usage()) expert_usage_ = chunk.expert_usage();
   if (chunk.text().empty() && chunk.tokens().empty() && !chunk.has_finish()) {
-    return;  // its index has no meaning
+    return;  // the chunk belongs to no answer
   }
   Kept& answer = answers_[chunk.index()];
   AddTokens(chunk.tokens(), &answer);

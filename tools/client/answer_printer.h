@@ -9,16 +9,16 @@
 
 namespace moe::client {
 
-// Prints the answers of one request on standard output as they come. Of several
-// answers the first is printed live, the others after it, each under its
-// number. Answers without text are printed as token ids.
+// Prints the answers of one request on standard output as they arrive. If there
+// are several, the first is printed live and the others after it, each under
+// its number. Answers without text are printed as token ids.
 class AnswerPrinter {
  public:
   explicit AnswerPrinter(uint32_t num_answers) : num_answers_(num_answers) {}
 
   void Add(const v1::GenerateChunk& chunk);
   void Add(const v1::GenerateResponse& response);
-  // Prints what has been kept back; ends the last line.
+  // Prints the answers that were kept back and ends the last line.
   void Finish();
 
  private:
@@ -39,7 +39,7 @@ class AnswerPrinter {
   bool at_line_start_ = true;
 };
 
-// The reason of an answer's end, for people: "length", "stop: \"x\"".
+// Why an answer ended, for people: "length", "stop: \"x\"".
 std::string DescribeFinish(const v1::Finish& finish);
 
 }  // namespace moe::client

@@ -19,19 +19,21 @@ ABSL_FLAG(absl::optional<absl::Duration>, timeout, absl::nullopt,
           "Time for the whole call, such as 30s. Default: none for generate, "
           "10s for others.");
 ABSL_FLAG(bool, tls, false,
-          "Encrypt. The server's certificate is checked against the system's "
-          "authorities unless --tls_ca is set.");
+          "Encrypt. The server's certificate must be signed by one of the "
+          "system's authorities, or of --tls_ca.");
 ABSL_FLAG(std::string, tls_ca, "", "PEM file of authorities. Implies --tls.");
-ABSL_FLAG(std::string, tls_certificate, "",
-          "PEM file of this client's certificate, for servers that ask.");
-ABSL_FLAG(std::string, tls_private_key, "", "PEM file of its key.");
+ABSL_FLAG(
+    std::string, tls_certificate, "",
+    "PEM file of this client's certificate, for servers that require one.");
+ABSL_FLAG(std::string, tls_private_key, "",
+          "PEM file of that certificate's private key.");
 ABSL_FLAG(std::string, tls_server_name, "",
-          "Name the server's certificate is for, if not the address.");
+          "Name in the server's certificate, if it is not the address.");
 
 namespace moe::client {
 namespace {
 
-// The server's own limit is configurable; this end takes what it sends.
+// The server limits the size of messages; the client accepts any.
 constexpr int kUnlimited = -1;
 
 absl::Status ReadInto(const absl::Flag<std::string>& flag, const char* name,

@@ -11,15 +11,16 @@
 
 namespace moe::client {
 
-// The channel that --address and the --tls flags describe; connects when first
-// used. kInvalidArgument if the address is empty or a certificate file cannot
-// be read.
+// A channel by --address and the --tls flags; it connects when first used.
+// kInvalidArgument if the address is empty or a certificate file cannot be
+// read.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> OpenChannel();
 
 // The value of --address.
 std::string ServerAddress();
 
-// Gives the call --timeout, or `fallback` if that is not set.
+// Sets the deadline of the call by --timeout, or by `fallback` if that is
+// unset.
 void SetDeadline(absl::Duration fallback, grpc::ClientContext* context);
 
 }  // namespace moe::client

@@ -16,7 +16,7 @@
 #include "tools/client/rpc_error.h"
 
 ABSL_FLAG(absl::Duration, wait, absl::ZeroDuration(),
-          "drain, health: how long to wait for the end.");
+          "drain, health: how long to wait for idle, or for SERVING.");
 
 namespace moe::client {
 namespace {
@@ -33,8 +33,8 @@ int UsageError(const std::string& message) {
   return kExitUsage;
 }
 
-// Makes one call of Control and prints its response, by `table` where no JSON
-// is asked for.
+// Makes one call of Control and prints its response: as JSON with --json, else
+// by `table`.
 template <typename Request, typename Response>
 int Call(grpc::Status (v1::Control::Stub::*method)(grpc::ClientContext*,
                                                    const Request&, Response*),
@@ -120,7 +120,7 @@ int RunHealth(const std::vector<std::string>& arguments) {
   const absl::Time deadline = absl::Now() + absl::GetFlag(FLAGS_wait);
   while (true) {
     grpc::ClientContext context;
-    // Before the deadline a server that is still starting is worth the wait.
+    // Until the deadline, wait for a server that is still starting.
     const absl::Duration left = deadline - absl::Now();
     const bool last = left <= absl::ZeroDuration();
     if (!last) context.set_wait_for_ready(true);

@@ -5,24 +5,25 @@
 
 namespace moe::client {
 
-// Each takes what stands behind the command's name and returns the exit status.
+// Each takes the words after the command's name and returns the exit status.
 
-// client info: what the server is and runs on.
+// client info: version, state, memory, layout of the server.
 int RunInfo(const std::vector<std::string>& arguments);
-// client load: what it does now.
+// client load: running and waiting requests, cache, counters.
 int RunLoad(const std::vector<std::string>& arguments);
-// client ranks: the processes that the model is spread over.
+// client ranks: the processes (ranks) of the server.
 int RunRanks(const std::vector<std::string>& arguments);
-// client experts: where the tokens went, layer by layer.
+// client experts: tokens of each expert and rank, layer by layer.
 int RunExperts(const std::vector<std::string>& arguments);
 // client abort REQUEST_ID...
 int RunAbort(const std::vector<std::string>& arguments);
-// client drain: no new requests; with --wait until the last has finished.
+// client drain: refuses new requests; with --wait, waits for the last to
+// finish.
 int RunDrain(const std::vector<std::string>& arguments);
-// client resume: takes requests again after drain.
+// client resume: accepts requests again after drain.
 int RunResume(const std::vector<std::string>& arguments);
-// client health [SERVICE]: exit status 0 if it is SERVING; with --wait tries
-// until it is.
+// client health [SERVICE]: exit status 0 if it is SERVING; with --wait, retries
+// until then.
 int RunHealth(const std::vector<std::string>& arguments);
 
 }  // namespace moe::client

@@ -10,8 +10,8 @@
 
 namespace moe::client {
 
-// Values of flags that hold lists. Errors are kInvalidArgument that names the
-// flag and the item.
+// Values of flags with lists. Errors are kInvalidArgument and name the flag and
+// the item.
 
 // "1, 2,3"; empty text is an empty list.
 absl::StatusOr<std::vector<uint32_t>> ParseIds(absl::string_view flag,

@@ -31,9 +31,10 @@ ABSL_DECLARE_FLAG(std::string, model);
 ABSL_DECLARE_FLAG(std::string, prompt_file);
 ABSL_DECLARE_FLAG(std::string, token_ids);
 ABSL_FLAG(bool, lines, false,
-          "generate: each line of the prompt is a prompt of its own.");
-ABSL_FLAG(bool, stream, true,
-          "generate: print tokens as they come (--nostream: all at the end).");
+          "generate: each line of the prompt is a separate prompt.");
+ABSL_FLAG(
+    bool, stream, true,
+    "generate: print tokens as they arrive (--nostream: all at the end).");
 ABSL_FLAG(std::string, statistics_file, "",
           "generate: write the statistics to this file, as JSON.");
 ABSL_FLAG(bool, quiet, false, "generate: no progress, no statistics.");
@@ -43,7 +44,7 @@ namespace {
 
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(200);
 
-// Cancels the call in flight when the user interrupts. Thread-safe.
+// Cancels the running call when the user interrupts. Thread-safe.
 class CallCanceller {
  public:
   void SetCall(grpc::ClientContext* context) {
@@ -64,7 +65,8 @@ class CallCanceller {
   std::atomic<bool> interrupted_ = false;
 };
 
-// A counter on the terminal while the answer goes elsewhere.
+// Shows a token counter on the terminal while standard output is a file or
+// pipe.
 class Progress {
  public:
   void Show(const StreamStatistics& statistics) {
@@ -176,7 +178,7 @@ absl::StatusOr<std::vector<v1::GenerateRequest>> MakeRequests(
 
 int RunGenerate(const std::vector<std::string>& arguments) {
   const auto requests = MakeRequests(arguments);
-  // Shared with the signal's thread, which may outlive this function.
+  // Shared with the signal thread, which may outlive this function.
   const auto canceller = std::make_shared<CallCanceller>();
   OnInterrupt([canceller] { canceller->Interrupt(); });
   const auto channel = OpenChannel();

@@ -11,48 +11,54 @@
 #include "tools/client/flag_values.h"
 
 // Ranges and defaults: proto/moe/v1/generation.proto.
-ABSL_FLAG(std::string, request_id, "", "Name of the request, for logs, abort.");
+ABSL_FLAG(std::string, request_id, "",
+          "Id of the request, for logs and abort.");
 ABSL_FLAG(absl::optional<float>, temperature, absl::nullopt,
           "0: always the most likely token.");
 ABSL_FLAG(absl::optional<float>, top_p, absl::nullopt,
-          "Only the most likely tokens that make up this probability.");
+          "Only the most likely tokens that add up to this probability.");
 ABSL_FLAG(absl::optional<uint32_t>, top_k, absl::nullopt,
-          "Only so many of the most likely tokens; 0: all.");
+          "Only this many of the most likely tokens; 0: all.");
 ABSL_FLAG(absl::optional<float>, min_p, absl::nullopt,
-          "Only tokens at least this probable, relative to the likeliest.");
+          "Only tokens at least this probable, relative to the most likely.");
 ABSL_FLAG(absl::optional<uint64_t>, seed, absl::nullopt,
           "The same seed gives the same answer.");
 ABSL_FLAG(absl::optional<uint32_t>, n, absl::nullopt, "Number of answers.");
 ABSL_FLAG(absl::optional<float>, presence_penalty, absl::nullopt,
-          "Taken once from the logit of tokens in the answer.");
+          "Subtracted once from the logit of each token in the answer.");
 ABSL_FLAG(absl::optional<float>, frequency_penalty, absl::nullopt,
-          "Taken from it for each time the token is in the answer.");
+          "Subtracted from it once for each time the token occurs.");
 ABSL_FLAG(absl::optional<float>, repetition_penalty, absl::nullopt,
-          "Divides logits of tokens in prompt or answer.");
+          "Divides the logits of tokens in prompt or answer.");
 ABSL_FLAG(std::string, logit_bias, "", "Added to logits: 42:-1.5,7:100");
-ABSL_FLAG(std::string, allowed_token_ids, "", "Only these: 1,2,3");
-ABSL_FLAG(std::string, banned_token_ids, "", "Never these: 1,2,3");
+ABSL_FLAG(std::string, allowed_token_ids, "",
+          "Choose only these tokens: 1,2,3");
+ABSL_FLAG(std::string, banned_token_ids, "",
+          "Never choose these tokens: 1,2,3");
 ABSL_FLAG(absl::optional<uint32_t>, max_new_tokens, absl::nullopt,
-          "Length of an answer. Default: the rest of the context.");
+          "Longest answer. Default: the rest of the context.");
 ABSL_FLAG(absl::optional<uint32_t>, min_new_tokens, absl::nullopt,
-          "Do not stop before so many tokens.");
-ABSL_FLAG(std::string, stop, "",
-          "Ends an answer: a string with C escapes (\\n\\n), or several as a "
-          "JSON array ([\"a\", \"b\"]).");
-ABSL_FLAG(std::string, stop_token_ids, "", "End an answer: 1,2,3");
-ABSL_FLAG(bool, include_stop, false, "Keep the stop in the answer.");
-ABSL_FLAG(bool, ignore_eos, false, "Go on past the end of text.");
+          "Do not stop before this many tokens.");
+ABSL_FLAG(
+    std::string, stop, "",
+    "Text that ends an answer: a string with C escapes (\\n\\n), or several "
+    "as a JSON array ([\"a\", \"b\"]).");
+ABSL_FLAG(std::string, stop_token_ids, "", "Tokens that end an answer: 1,2,3");
+ABSL_FLAG(bool, include_stop, false,
+          "Keep the stop string or token in the answer.");
+ABSL_FLAG(bool, ignore_eos, false,
+          "Do not end at the model's end-of-text tokens.");
 ABSL_FLAG(absl::optional<uint32_t>, logprobs, absl::nullopt,
-          "Log-probabilities of the answer's tokens and so many others.");
+          "Log-probabilities of the answer's tokens and this many others.");
 ABSL_FLAG(absl::optional<uint32_t>, prompt_logprobs, absl::nullopt,
-          "The same of the prompt's tokens.");
-ABSL_FLAG(bool, echo, false, "Send the prompt back, too.");
+          "The same for the prompt's tokens.");
+ABSL_FLAG(bool, echo, false, "Return the prompt, too.");
 ABSL_FLAG(bool, expert_usage, false,
           "Show which experts the tokens of prompt and answers chose.");
 ABSL_FLAG(absl::optional<int32_t>, priority, absl::nullopt,
           "Higher is scheduled first.");
 ABSL_FLAG(absl::optional<uint32_t>, truncate_prompt_tokens, absl::nullopt,
-          "Keep only so many tokens of the prompt's end.");
+          "Keep only this many tokens at the prompt's end.");
 
 namespace moe::client {
 
@@ -110,7 +116,7 @@ absl::StatusOr<v1::GenerateRequest> RequestFromFlags() {
   stopping.set_ignore_eos(absl::GetFlag(FLAGS_ignore_eos));
 
   v1::Output& output = *request.mutable_output();
-  output.set_token_ids(true);  // they are what the statistics count
+  output.set_token_ids(true);  // the statistics count tokens
   output.set_timing(true);
   output.set_echo(absl::GetFlag(FLAGS_echo));
   output.set_expert_usage(absl::GetFlag(FLAGS_expert_usage));

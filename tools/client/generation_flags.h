@@ -5,8 +5,8 @@
 
 namespace moe::client {
 
-// The request that the command line asks for, without its prompt. Fields of
-// flags that are not given stay unset. kInvalidArgument names the flag.
+// The request of the command line, without its prompt. Fields whose flags are
+// not given stay unset. kInvalidArgument names the flag.
 absl::StatusOr<v1::GenerateRequest> RequestFromFlags();
 
 }  // namespace moe::client

@@ -16,7 +16,7 @@
 #include "tools/client/prompt_source.h"
 #include "tools/client/rpc_error.h"
 
-ABSL_FLAG(std::string, model, "", "Model to use; empty: the one served.");
+ABSL_FLAG(std::string, model, "", "Model to use; empty: the served model.");
 ABSL_FLAG(std::string, prompt_file, "",
           "generate, tokenize: text from this file; - is standard input.");
 ABSL_FLAG(std::string, token_ids, "",
@@ -32,7 +32,7 @@ int UsageError(const absl::Status& status) {
   return kExitUsage;
 }
 
-// One line on what a model is.
+// One line that describes a model.
 std::string Summary(const v1::Model& model) {
   std::string line = absl::StrFormat(
       "%s: %s, %.2f M parameters, %.2f M active per token, %d layers",

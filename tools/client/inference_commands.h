@@ -5,9 +5,9 @@
 
 namespace moe::client {
 
-// Each takes what stands behind the command's name and returns the exit status.
+// Each takes the words after the command's name and returns the exit status.
 
-// client tokenize [TEXT | -]: one line a token, its id and its bytes.
+// client tokenize [TEXT | -]: a line for each token, with its id and its bytes.
 int RunTokenize(const std::vector<std::string>& arguments);
 // client detokenize ID...
 int RunDetokenize(const std::vector<std::string>& arguments);

@@ -23,7 +23,7 @@ sigset_t Signals() {
 void OnInterrupt(std::function<void()> callback) {
   const sigset_t signals = Signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  // Detached: it waits for as long as the process lives.
+  // Detached: the thread waits until the process ends.
   std::thread([signals, callback = std::move(callback)] {
     int number = 0;
     sigwait(&signals, &number);

@@ -21,23 +21,23 @@ namespace {
 constexpr char kUsage[] =
     R"(Talks to a moe_server.
 
-  client generate [PROMPT | -]    answers, streamed as they come
+  client generate [PROMPT | -]    answers, streamed as they arrive
   client tokenize [TEXT | -]      token ids and their bytes
   client detokenize ID...         the text of token ids
-  client models                   the models that are served
-  client info                     what the server is and runs on
-  client load                     what it does now
-  client ranks                    the processes that it is made of
-  client experts                  where the tokens went, layer by layer
+  client models                   the served models
+  client info                     version, state, memory, layout of the server
+  client load                     running and waiting requests, cache, counters
+  client ranks                    the processes (ranks) of the server
+  client experts                  tokens of each expert and rank, by layer
   client abort REQUEST_ID...      ends requests
-  client drain [--wait=30s]       no new requests; waits for the last to finish
-  client resume                   takes requests again
-  client health [--wait=30s]      exit status 0 once it is SERVING
+  client drain [--wait=30s]       refuses new requests; waits for the last one
+  client resume                   accepts requests again
+  client health [--wait=30s]      exit status 0 once the server is SERVING
 
   client generate --max_new_tokens=64 --temperature=0.8 "Once upon a time"
   client generate --prompt_file=prompts.txt --lines --json
 
-- is standard input. Flags may stand anywhere; the server is --address.)";
+- is standard input. Flags may come anywhere; --address names the server.)";
 
 struct Command {
   const char* name;
@@ -81,7 +81,7 @@ int Run(const std::vector<char*>& arguments) {
 int main(int argc, char** argv) {
   absl::SetProgramUsageMessage(moe::client::kUsage);
   absl::FlagsUsageConfig config;
-  // --help lists the flags of all commands, not those of this file.
+  // --help lists the flags of all commands, not only those of this file.
   config.contains_help_flags = [](absl::string_view file) {
     return absl::StrContains(file, "tools/client/");
   };

@@ -17,7 +17,7 @@ namespace moe::client {
 
 namespace {
 
-int print_error = 0;  // the first; one thread prints
+int print_error = 0;  // errno of the first failed write; one thread prints
 
 }  // namespace
 
@@ -27,7 +27,7 @@ std::string ToJsonLine(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
   std::string json;
-  // Fails only for google.protobuf.Any of unknown types; there is none.
+  // Fails only for a google.protobuf.Any of an unknown type; we have none.
   const auto status =
       google::protobuf::util::MessageToJsonString(message, &json, options);
   return status.ok() ? json : "{}";

@@ -8,20 +8,20 @@
 
 namespace moe::client {
 
-// Whether --json asks for JSON on standard output.
+// True if --json is set: JSON on standard output.
 bool WantsJson();
 
 // `message` as one line of JSON with the fields' proto names.
 std::string ToJsonLine(const google::protobuf::Message& message);
 
-// Writes to standard output at once. What fails is told by CheckPrinted.
+// Writes to standard output at once; CheckPrinted reports errors.
 void Print(absl::string_view text);
 
-// False, with a message on standard error, if standard output did not take all
-// that was printed so far.
+// False, with a message on standard error, if any write to standard output has
+// failed so far.
 bool CheckPrinted();
 
-// The message as JSON if asked for, else in Protobuf text format.
+// The message as JSON with --json, else in Protobuf text format.
 void PrintMessage(const google::protobuf::Message& message);
 
 }  // namespace moe::client

@@ -8,16 +8,16 @@
 
 namespace moe::client {
 
-// Where prompts come from: exactly one of the two.
+// Where prompts come from: set either `arguments` or `file`.
 struct PromptOptions {
   std::vector<std::string> arguments;  // one text; "-" is standard input
   std::string file;                    // "-" is standard input
-  bool lines = false;                  // each line that is not empty is one
+  bool lines = false;                  // each non-empty line is a prompt
 };
 
 // The prompts, at least one, each valid UTF-8 and not empty. A line ending at
 // the end of a file is not part of its prompt. kInvalidArgument says what is
-// wrong. `standard_input` stands for "-".
+// wrong. `standard_input`: the stream of "-".
 absl::StatusOr<std::vector<std::string>> ReadPrompts(
     const PromptOptions& options, std::istream& standard_input);
 

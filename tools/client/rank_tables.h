@@ -7,11 +7,11 @@
 
 namespace moe::client {
 
-// What the server tells of its ranks and experts, as tables for people.
+// The server's ranks and experts as tables for people.
 
 // A line for each rank.
 std::string RankTable(const v1::GetRanksResponse& response);
-// Some lines for each MoE layer.
+// Several lines for each MoE layer.
 std::string ExpertTable(const v1::ExpertLoad& load);
 // A line for each MoE layer.
 std::string ExpertUsageTable(const v1::ExpertUsage& usage);

@@ -13,7 +13,7 @@ namespace {
 
 constexpr char kTypePrefix[] = "type.googleapis.com/google.rpc.";
 
-// Appends what the status's google.rpc details say.
+// Appends the google.rpc details of the status.
 void AppendDetails(const rpc::Status& details, std::string* text) {
   for (const rpc::Any& detail : details.details()) {
     rpc::BadRequest bad_request;
@@ -36,7 +36,7 @@ void AppendDetails(const rpc::Status& details, std::string* text) {
                       absl::FormatDuration(delay));
     } else if (type == absl::StrCat(kTypePrefix, "ResourceInfo") &&
                resource.ParseFromString(detail.value())) {
-      absl::StrAppend(text, "\n  not there: ", resource.resource_type(), " \"",
+      absl::StrAppend(text, "\n  not found: ", resource.resource_type(), " \"",
                       resource.resource_name(), "\"");
     } else if (type == absl::StrCat(kTypePrefix, "ErrorInfo") &&
                error.ParseFromString(detail.value())) {
@@ -70,7 +70,7 @@ std::string DescribeError(const grpc::Status& status, bool connected,
   }
   rpc::Status details;
   if (!details.ParseFromString(status.error_details())) details.Clear();
-  // The violations are the message, one a line.
+  // The violations replace the message, one on each line.
   std::string text = HasFieldViolations(details)
                          ? code
                          : absl::StrCat(code, ": ", status.error_message());
@@ -82,7 +82,8 @@ std::string DescribeError(const grpc::Status& status, bool connected,
 }
 
 int ReportError(const grpc::Status& status, grpc::Channel& channel) {
-  // A channel that lost a connection is IDLE; one that never had it is not.
+  // A channel that has lost its connection is IDLE; one that never had one is
+  // not.
   const grpc_connectivity_state state = channel.GetState(false);
   const bool connected =
       state == GRPC_CHANNEL_READY || state == GRPC_CHANNEL_IDLE;

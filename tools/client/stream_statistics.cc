@@ -9,7 +9,7 @@
 namespace moe::client {
 namespace {
 
-// The smallest value that `percentile` percent do not exceed.
+// The smallest value that `percentile` percent of the values do not exceed.
 absl::Duration Percentile(std::vector<double> seconds, double percentile) {
   if (seconds.empty()) return absl::ZeroDuration();
   std::sort(seconds.begin(), seconds.end());
@@ -38,7 +38,7 @@ void StreamStatistics::AddTokens(int64_t num_tokens, absl::Time now) {
   if (!has_token_) {
     has_token_ = true;
     first_token_seconds_.push_back(absl::ToDoubleSeconds(now - start_));
-    // What came with the first took no time of its own that can be seen.
+    // Tokens that arrive with the first one have no measurable gap.
   } else {
     const double each = absl::ToDoubleSeconds(now - last_token_) / num_tokens;
     inter_token_seconds_.insert(inter_token_seconds_.end(), num_tokens, each);

@@ -8,20 +8,20 @@
 
 namespace moe::client {
 
-// Times the tokens of one request, or of several one after another, as the
-// client sees them.
+// Measures when the tokens of one request, or of several in sequence, arrive at
+// the client.
 class StreamStatistics {
  public:
   void StartRequest(absl::Time now);
   void AddPrompt(int64_t num_tokens) { prompt_tokens_ += num_tokens; }
-  // `num_tokens` new ones arrived together; they share the time since the last.
+  // `num_tokens` tokens arrived together; they share the time since the last.
   void AddTokens(int64_t num_tokens, absl::Time now);
   void EndRequest(absl::Time now);
 
   int64_t prompt_tokens() const { return prompt_tokens_; }
   int64_t new_tokens() const { return new_tokens_; }
-  // New tokens by the time from each request's start to its last token, so that
-  // a burst cannot make it look faster than it is. 0 if there are none.
+  // New tokens divided by the time from each request's start to its last token.
+  // 0 if there are none.
   double tokens_per_second() const;
   // Zero if nothing arrived.
   absl::Duration TimeToFirstToken(double percentile) const;

@@ -46,7 +46,7 @@ v1::GenerateRequest MakeRequest(const LoadOptions& options, int64_t vocab_size,
   return request;
 }
 
-// Streams one request and adds what it saw to `result` under `mutex`.
+// Streams one request and adds its times to `result` under `mutex`.
 void RunOne(v1::Inference::Stub& stub, const LoadOptions& options,
             const v1::GenerateRequest& request, std::mutex& mutex,
             LoadResult& result) {
@@ -66,7 +66,7 @@ void RunOne(v1::Inference::Stub& stub, const LoadOptions& options,
     if (tokens == 0) {
       ttft = Seconds(now - start);
     } else {
-      // Tokens that came in one chunk share its gap.
+      // The tokens of one chunk share its gap.
       const double gap = Seconds(now - last) / chunk.tokens_size();
       gaps.insert(gaps.end(), chunk.tokens_size(), gap);
     }
@@ -96,7 +96,8 @@ void WatchSteps(v1::Control::Stub& stub, const std::atomic<bool>& done,
     context.set_deadline(std::chrono::system_clock::now() +
                          std::chrono::seconds(10));
     if (!stub.GetLoad(&context, {}, &load).ok()) return;
-    // The first steps compute prompts, and an idle engine repeats its last.
+    // The first steps compute prompts, and an idle engine repeats its last
+    // value.
     if (load.steps() != seen && load.waiting_requests() == 0) {
       step_seconds.push_back(load.last_step_seconds());
     }
@@ -129,7 +130,7 @@ absl::StatusOr<LoadResult> RunLoad(const LoadOptions& options) {
   std::atomic<int> next{0};
   std::vector<std::thread> threads;
   const Clock::time_point start = Clock::now();
-  // More would find nothing to do.
+  // More threads would have nothing to do.
   const int streams = std::min(options.streams, options.requests);
   for (int i = 0; i < streams; ++i) {
     try {

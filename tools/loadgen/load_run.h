@@ -20,7 +20,7 @@ struct LoadOptions {
   absl::Duration timeout = absl::Minutes(10);  // of one request
 };
 
-// What the clients saw.
+// What the clients measured.
 struct LoadResult {
   int completed = 0;
   std::vector<std::string> errors;  // one per failed request
@@ -28,12 +28,13 @@ struct LoadResult {
   absl::Duration elapsed;
   std::vector<double> ttft_seconds;         // per request
   std::vector<double> inter_token_seconds;  // all gaps of all requests
-  // What the engine says its last step took, sampled while the load ran.
+  // The engine's last step time (Control.GetLoad), sampled during the run.
   std::vector<double> step_seconds;
 };
 
-// Runs the load with one thread per stream. Fails only if the server can't be
-// reached or does not tell its model; failed requests are in the result.
+// Runs the load with one thread per stream. Fails only if the server cannot
+// be reached or does not describe its model; the result contains failed
+// requests.
 absl::StatusOr<LoadResult> RunLoad(const LoadOptions& options);
 
 // The p-th percentile, p in [0, 100], by the nearest rank; 0 of none.

@@ -24,7 +24,7 @@ ABSL_FLAG(bool, json, false, "print one JSON object");
 int main(int argc, char** argv) {
   absl::SetProgramUsageMessage("Loads a running moe_server and times it.");
   absl::FlagsUsageConfig usage;
-  // --help lists the flags of this program.
+  // --help lists only the flags of this program.
   usage.contains_help_flags = [](absl::string_view file) {
     return absl::StrContains(file, "tools/loadgen/");
   };
@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
                  "--new_tokens must be at least 1\n");
     return 2;
   }
-  // Each takes a thread, and a call that the server has to hold.
+  // Each stream needs a thread, and a call on the server.
   constexpr int kMaxStreams = 4096;
   if (options.streams > kMaxStreams) {
     std::fprintf(stderr, "loadgen: --streams is %d; it must be in [1, %d]\n",

@@ -11,31 +11,12 @@
 #include "comm/thread_communicator.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/fakes/counting_doorbell.h"
 
 namespace moe {
 namespace {
 
 using ::testing::HasSubstr;
-
-// Counts rings, on their way to the real one.
-class CountingDoorbell : public IdleDoorbell {
- public:
-  explicit CountingDoorbell(std::unique_ptr<IdleDoorbell> bell)
-      : bell_(std::move(bell)) {}
-  absl::Status Ring() override {
-    ++rings;
-    return bell_->Ring();
-  }
-  absl::Status Wait(absl::Duration timeout) override {
-    const absl::Status status = bell_->Wait(timeout);
-    rings += status.ok();
-    return status;
-  }
-  int rings = 0;
-
- private:
-  const std::unique_ptr<IdleDoorbell> bell_;
-};
 
 StepPlanLimits Limits() {
   StepPlanLimits limits;
@@ -151,7 +132,7 @@ TEST_F(PlanChannelTest, PlansInAStretchNeedNoRing) {
     PlanReceiver receiver(Link(rank), Limits());
     for (int i = 0; i < 50; ++i) ASSERT_TRUE(receiver.Receive().ok());
   });
-  EXPECT_EQ(bells_[0]->rings, 1);  // the first
+  EXPECT_EQ(bells_[0]->rings(), 1);  // the first
 }
 
 TEST_F(PlanChannelTest, SleepersAreWokenAndRingsAreTakenBack) {
@@ -178,9 +159,9 @@ TEST_F(PlanChannelTest, SleepersAreWokenAndRingsAreTakenBack) {
     ASSERT_TRUE(end.ok()) << end.status();
     EXPECT_EQ(end->kind, StepPlan::Kind::kShutdown);
   });
-  EXPECT_EQ(bells_[0]->rings, kPlans + 1);
+  EXPECT_EQ(bells_[0]->rings(), kPlans + 1);
   // All but the last, which may have been seen before it rang.
-  for (int r = 1; r < kSize; ++r) EXPECT_GE(bells_[r]->rings, kPlans) << r;
+  for (int r = 1; r < kSize; ++r) EXPECT_GE(bells_[r]->rings(), kPlans) << r;
 }
 
 TEST_F(PlanChannelTest, SilenceAndAbortsEndTheWait) {

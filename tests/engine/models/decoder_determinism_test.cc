@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "kernels/core/cpu_features.h"
 #include "tests/engine/models/model_harness.h"
 #include "tests/fakes/random_checkpoint.h"
+#include "tests/support/device_variant.h"
 
 namespace moe {
 namespace {
@@ -29,9 +29,9 @@ bool SameBits(const std::vector<float>& a, const std::vector<float>& b) {
 }
 
 struct Case {
-  std::string isa;
+  DeviceVariant variant;
   DType dtype;
-  int64_t top_k;
+  int64_t top_k;     // 3: all experts of a layer
   bool odd = false;  // sizes that no vector divides, and all newer options
 };
 
@@ -52,13 +52,11 @@ void MakeOdd(ModelConfig& config) {
 class DecoderDeterminismTest : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
-    ASSERT_TRUE(SetIsa(GetParam().isa).ok());
     ModelConfig config = SmallPrMoeConfig();
     config.top_k = GetParam().top_k;
     if (GetParam().odd) MakeOdd(config);
     checkpoint_ = std::make_unique<RandomCheckpoint>(config);
   }
-  void TearDown() override { ASSERT_TRUE(SetIsa("auto").ok()); }
 
   ModelHarness Load(int threads, int64_t block_size) {
     return ModelHarness(*checkpoint_, {.weight_dtype = GetParam().dtype,
@@ -68,6 +66,7 @@ class DecoderDeterminismTest : public testing::TestWithParam<Case> {
                                        .max_rows = 192});
   }
 
+  const ScopedVariant variant_{GetParam().variant};
   std::unique_ptr<RandomCheckpoint> checkpoint_;
 };
 
@@ -137,19 +136,19 @@ TEST_P(DecoderDeterminismTest, WhatElseIsInTheBatchDoesNotChangeABit) {
 
 std::vector<Case> Cases() {
   std::vector<Case> cases;
-  for (const std::string& isa : SupportedIsas()) {
-    cases.push_back({isa, DType::kBf16, 1});
+  for (const DeviceVariant& variant : AllVariants()) {
+    cases.push_back({variant, DType::kBf16, 1});
   }
-  cases.push_back({"auto", DType::kF32, 2});
-  cases.push_back({"auto", DType::kF16, 1});
-  cases.push_back({"auto", DType::kBf16, 3, true});  // 3: all of a layer's
+  cases.push_back({DefaultVariant(), DType::kF32, 2});
+  cases.push_back({DefaultVariant(), DType::kF16, 1});
+  cases.push_back({DefaultVariant(), DType::kBf16, 3, true});
   return cases;
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, DecoderDeterminismTest,
                          testing::ValuesIn(Cases()),
                          [](const testing::TestParamInfo<Case>& info) {
-                           return info.param.isa + "_" +
+                           return info.param.variant.Name() + "_" +
                                   std::string(DTypeName(info.param.dtype)) +
                                   "_top" + std::to_string(info.param.top_k) +
                                   (info.param.odd ? "_odd" : "");

@@ -1,5 +1,5 @@
 // The real model under the engine: answers must not depend on what else runs,
-// for every instruction set that this machine has.
+// on every device and instruction set.
 #include <memory>
 #include <string>
 #include <vector>
@@ -7,8 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "engine/loading/engine_factory.h"
 #include "gtest/gtest.h"
-#include "kernels/core/cpu_features.h"
 #include "tests/engine/runtime/engine_fixture.h"
+#include "tests/support/device_variant.h"
 #include "tests/support/golden.h"
 
 namespace moe {
@@ -51,11 +51,8 @@ std::vector<std::string> Fingerprints(const Setting& setting,
   return fingerprints;
 }
 
-class EngineModelDeterminismTest : public testing::TestWithParam<std::string> {
+class EngineModelDeterminismTest : public VariantTest {
  protected:
-  void SetUp() override { ASSERT_TRUE(SetIsa(GetParam()).ok()); }
-  void TearDown() override { ASSERT_TRUE(SetIsa("auto").ok()); }
-
   static void ExpectTogetherAsAlone(DType weight_dtype,
                                     const std::vector<Setting>& settings) {
     EngineLoad load;
@@ -78,7 +75,7 @@ TEST_P(EngineModelDeterminismTest, MixedRequestsGiveTheBitsOfEachAlone) {
   ExpectTogetherAsAlone(DType::kBf16, {{"TinyPoolChunksOf7", 18, 64, 7, 2}});
 }
 
-// On the instruction set that is used by default, every way to run them.
+// On the default variant, every way to run them.
 using EngineModelSettingsTest = EngineModelDeterminismTest;
 
 TEST_P(EngineModelSettingsTest, MixedRequestsGiveTheBitsOfEachAlone) {
@@ -93,16 +90,9 @@ TEST_P(EngineModelSettingsTest, TheSameWithFloat32Weights) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Best, EngineModelSettingsTest,
-                         testing::Values(SupportedIsas().front()),
-                         [](const testing::TestParamInfo<std::string>& info) {
-                           return info.param;
-                         });
+                         testing::Values(DefaultVariant()), VariantName);
 
-INSTANTIATE_TEST_SUITE_P(Isas, EngineModelDeterminismTest,
-                         testing::ValuesIn(SupportedIsas()),
-                         [](const testing::TestParamInfo<std::string>& info) {
-                           return info.param;
-                         });
+INSTANTIATE_ON_ALL_VARIANTS(EngineModelDeterminismTest);
 
 }  // namespace
 }  // namespace moe

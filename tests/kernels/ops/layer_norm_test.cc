@@ -8,7 +8,7 @@
 namespace moe {
 namespace {
 
-class NormTest : public IsaTest {};
+class NormTest : public VariantTest {};
 
 // Both norms of one row in double precision.
 std::vector<double> Reference(const float* x, int64_t n, bool centre,
@@ -96,8 +96,7 @@ TEST_P(NormTest, NamesTheShapesThatDoNotFit) {
             "RmsNorm: weight is absent, must be f32 [1024]");
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, NormTest, testing::ValuesIn(SupportedIsas()),
-                         IsaName);
+INSTANTIATE_ON_ALL_VARIANTS(NormTest);
 
 }  // namespace
 }  // namespace moe

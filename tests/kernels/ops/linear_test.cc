@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "kernels/core/cpu_features.h"
-#include "tests/support/device.h"
+#include "tests/support/device_variant.h"
 
 namespace moe {
 namespace {
@@ -70,15 +70,15 @@ double Activate(double v, Epilogue epilogue) {
 }
 
 class LinearTest
-    : public testing::TestWithParam<std::tuple<TestTarget, DType>> {
+    : public testing::TestWithParam<std::tuple<DeviceVariant, DType>> {
  protected:
-  const TestTarget& target() const { return std::get<0>(GetParam()); }
+  const DeviceVariant& variant() const { return std::get<0>(GetParam()); }
   DType dtype() const { return std::get<1>(GetParam()); }
 };
 
 INSTANTIATE_TEST_SUITE_P(
-    TargetsAndTypes, LinearTest,
-    testing::Combine(testing::ValuesIn(AllTestTargets()),
+    VariantsAndTypes, LinearTest,
+    testing::Combine(testing::ValuesIn(AllVariants()),
                      testing::Values(DType::kF32, DType::kF16, DType::kBf16)),
     [](const auto& info) {
       return absl::StrCat(std::get<0>(info.param).Name(), "_",
@@ -86,7 +86,7 @@ INSTANTIATE_TEST_SUITE_P(
     });
 
 TEST_P(LinearTest, EqualsTheDoubleReferenceForAnySizes) {
-  ScopedTestTarget scope(target());
+  ScopedVariant scope(variant(), 2);
   struct Size {
     int64_t rows, out, in;
   };
@@ -129,7 +129,7 @@ TEST_P(LinearTest, EqualsTheDoubleReferenceForAnySizes) {
 // Unit vectors as activations give the packed weights back: each is the source,
 // rounded to nearest even.
 TEST_P(LinearTest, PackingRoundsToNearestEven) {
-  ScopedTestTarget scope(target());
+  ScopedVariant scope(variant(), 2);
   const int64_t out = 37, in = 66;
   for (DType source_dtype : {DType::kF32, DType::kF16, DType::kBf16}) {
     std::vector<float> w = RandomFloats(out * in, 4);
@@ -167,7 +167,7 @@ TEST_P(LinearTest, PackingRoundsToNearestEven) {
 }
 
 TEST_P(LinearTest, PackingReadsATransposedSource) {
-  ScopedTestTarget scope(target());
+  ScopedVariant scope(variant(), 2);
   const int64_t out = 19, in = 83;
   std::vector<float> w = RandomFloats(out * in, 5), transposed(out * in);
   for (int64_t c = 0; c < out; ++c) {
@@ -191,7 +191,7 @@ TEST_P(LinearTest, ARowHasTheSameBitsInAnyBatch) {
   std::vector<float> bias = RandomFloats(out, 8);
   std::vector<float> alone(max_rows * out);
   {
-    ScopedTestTarget scope(target(), 1);
+    ScopedVariant scope(variant(), 1);
     const WeightMatrix weight = Pack(w, out, in, dtype(), scope.stream());
     for (int64_t r = 0; r < max_rows; ++r) {
       LinearGroup group;
@@ -206,7 +206,7 @@ TEST_P(LinearTest, ARowHasTheSameBitsInAnyBatch) {
   std::vector<int64_t> batches = {43, 56, 57, 84, 97, 168, 169};
   for (int64_t rows = 1; rows <= 42; ++rows) batches.push_back(rows);
   for (int threads : {1, 2, 3}) {
-    ScopedTestTarget scope(target(), threads);
+    ScopedVariant scope(variant(), threads);
     const WeightMatrix weight = Pack(w, out, in, dtype(), scope.stream());
     for (int64_t rows : batches) {
       std::vector<int32_t> x_rows(rows);
@@ -235,7 +235,7 @@ TEST_P(LinearTest, ARowHasTheSameBitsInAnyBatch) {
 // Experts as a MoE layer has them: uneven, some without rows, each gathering
 // its rows, strided tensors, the residual added in place.
 TEST_P(LinearTest, GroupsEqualSingleProducts) {
-  ScopedTestTarget scope(target(), 3);
+  ScopedVariant scope(variant(), 3);
   const std::vector<int64_t> rows = {0, 1, 7, 0, 60, 2, 0};
   const int64_t out = 50, in = 270, tokens = 90, x_stride = 280, y_stride = 53;
   std::vector<float> x = RandomFloats(tokens * x_stride, 9);
@@ -279,16 +279,13 @@ TEST_P(LinearTest, GroupsEqualSingleProducts) {
   for (size_t g = 0; g < rows.size(); ++g) EXPECT_EQ(ys[g], expected[g]) << g;
 }
 
-class LinearEpilogueTest : public testing::TestWithParam<TestTarget> {};
+class LinearEpilogueTest : public VariantTest {};
 
-INSTANTIATE_TEST_SUITE_P(Targets, LinearEpilogueTest,
-                         testing::ValuesIn(AllTestTargets()),
-                         [](const auto& info) { return info.param.Name(); });
+INSTANTIATE_ON_ALL_VARIANTS(LinearEpilogueTest);
 
 // One input of weight 1 and 71 outputs: every lane of whole and of partial
 // vectors computes the epilogue of the same number.
 TEST_P(LinearEpilogueTest, IsAccurateAndTheSameInEveryLane) {
-  ScopedTestTarget scope(GetParam(), 1);
   const int64_t out = 71;
   std::vector<float> values;
   for (float v = -14; v <= 14; v += 0.0137f) values.push_back(v);
@@ -297,7 +294,7 @@ TEST_P(LinearEpilogueTest, IsAccurateAndTheSameInEveryLane) {
   }
   const int64_t rows = values.size();
   std::vector<float> w(out, 1), y(rows * out);
-  const WeightMatrix weight = Pack(w, out, 1, DType::kF32, scope.stream());
+  const WeightMatrix weight = Pack(w, out, 1, DType::kF32, stream_);
   for (Epilogue epilogue : {Epilogue::kNone, Epilogue::kGeluTanh,
                             Epilogue::kGeluErf, Epilogue::kSquaredRelu}) {
     LinearGroup group;
@@ -305,7 +302,7 @@ TEST_P(LinearEpilogueTest, IsAccurateAndTheSameInEveryLane) {
     group.x = Matrix(values, rows, 1);
     group.y = Matrix(y, rows, out);
     group.epilogue = epilogue;
-    ASSERT_TRUE(Linear(group, scope.stream()).ok());
+    ASSERT_TRUE(Linear(group, stream_).ok());
     double worst = 0;
     for (int64_t r = 0; r < rows; ++r) {
       const double expected = Activate(values[r], epilogue);
@@ -322,10 +319,9 @@ TEST_P(LinearEpilogueTest, IsAccurateAndTheSameInEveryLane) {
 }
 
 TEST_P(LinearEpilogueTest, KeepsNanAndInfinity) {
-  ScopedTestTarget scope(GetParam(), 1);
   const float inf = std::numeric_limits<float>::infinity();
   std::vector<float> x = {NAN, inf}, w = {1}, y(2);
-  const WeightMatrix weight = Pack(w, 1, 1, DType::kF32, scope.stream());
+  const WeightMatrix weight = Pack(w, 1, 1, DType::kF32, stream_);
   for (Epilogue epilogue : {Epilogue::kNone, Epilogue::kGeluTanh,
                             Epilogue::kGeluErf, Epilogue::kSquaredRelu}) {
     LinearGroup group;
@@ -333,7 +329,7 @@ TEST_P(LinearEpilogueTest, KeepsNanAndInfinity) {
     group.x = Matrix(x, 2, 1);
     group.y = Matrix(y, 2, 1);
     group.epilogue = epilogue;
-    ASSERT_TRUE(Linear(group, scope.stream()).ok());
+    ASSERT_TRUE(Linear(group, stream_).ok());
     EXPECT_TRUE(std::isnan(y[0])) << static_cast<int>(epilogue);
     EXPECT_EQ(y[1], inf) << static_cast<int>(epilogue);
   }

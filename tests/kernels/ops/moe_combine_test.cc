@@ -7,7 +7,7 @@
 namespace moe {
 namespace {
 
-class MoeCombineTest : public IsaTest {
+class MoeCombineTest : public VariantTest {
  protected:
   static constexpr int64_t kRows = 23, kHidden = 37, kTopK = 2;
 
@@ -102,8 +102,7 @@ TEST_P(MoeCombineTest, RefusesASlotOutOfRange) {
             "MoeCombine: slot 46 of row 1 is outside [0, 46)");
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, MoeCombineTest,
-                         testing::ValuesIn(SupportedIsas()), IsaName);
+INSTANTIATE_ON_ALL_VARIANTS(MoeCombineTest);
 
 }  // namespace
 }  // namespace moe

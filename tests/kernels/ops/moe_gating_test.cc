@@ -24,7 +24,7 @@ struct Gating {
   Tensor ids, weights, offsets, row_of_slot, slot_of;
 };
 
-class MoeGatingTest : public IsaTest {};
+class MoeGatingTest : public VariantTest {};
 
 TEST_P(MoeGatingTest, ChoosesTheLargestProbabilitiesOfAllExperts) {
   for (int64_t experts : {1, 4, 37, 128}) {
@@ -149,8 +149,7 @@ TEST_P(MoeGatingTest, ARowThatIsNotFiniteSpoilsNoOther) {
   EXPECT_EQ(g.offsets.ptr<int32_t>()[kExperts], kRows * kTopK);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, MoeGatingTest,
-                         testing::ValuesIn(SupportedIsas()), IsaName);
+INSTANTIATE_ON_ALL_VARIANTS(MoeGatingTest);
 
 }  // namespace
 }  // namespace moe

@@ -2,30 +2,15 @@
 
 #include <cstdint>
 #include <cstring>
-#include <string>
 #include <vector>
 
 #include "absl/types/span.h"
 #include "gtest/gtest.h"
-#include "kernels/core/cpu_features.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"
+#include "tests/support/device_variant.h"
 
 namespace moe {
-
-// Runs each test once for every instruction set that the machine has.
-class IsaTest : public testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override { ASSERT_TRUE(SetIsa(GetParam()).ok()); }
-  void TearDown() override { ASSERT_TRUE(SetIsa("auto").ok()); }
-
-  ThreadPool one_thread_{1};
-  CpuStream stream_{one_thread_};
-};
-
-inline std::string IsaName(const testing::TestParamInfo<std::string>& info) {
-  return info.param;
-}
 
 inline Tensor MakeTensor(absl::Span<const int64_t> dims,
                          DType dtype = DType::kF32) {

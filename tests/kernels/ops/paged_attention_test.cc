@@ -67,13 +67,13 @@ std::vector<double> Reference(const Sequence& s, const Shape& shape,
   return out;
 }
 
-class PagedAttentionTest : public IsaTest {
+class PagedAttentionTest : public VariantTest {
  protected:
   // Runs `s` in steps of `chunk` tokens, its blocks placed by `first_block` and
   // `block_step`, and returns [length, heads, head_dim].
   Tensor Run(const Sequence& s, const Shape& shape, int64_t chunk,
              int64_t block_size, int64_t first_block, int64_t block_step,
-             CpuStream& stream) {
+             Stream& stream) {
     const int64_t used = (s.length() + block_size - 1) / block_size;
     const int64_t blocks = first_block + used * std::abs(block_step) + 1;
     Cache cache(shape, blocks, block_size);
@@ -230,8 +230,7 @@ TEST_P(PagedAttentionTest, RefusesWhatDoesNotFit) {
       "least 4");
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, PagedAttentionTest,
-                         testing::ValuesIn(SupportedIsas()), IsaName);
+INSTANTIATE_ON_ALL_VARIANTS(PagedAttentionTest);
 
 }  // namespace
 }  // namespace moe

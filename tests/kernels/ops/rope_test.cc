@@ -7,7 +7,7 @@
 namespace moe {
 namespace {
 
-class RopeTest : public IsaTest {};
+class RopeTest : public VariantTest {};
 
 TEST_P(RopeTest, RotatesTheLeadingChannelsOfEachHead) {
   constexpr int64_t kRows = 5, kHeads = 3, kHeadDim = 48;
@@ -62,8 +62,7 @@ TEST_P(RopeTest, RefusesPositionsBeyondTheTables) {
             absl::StatusCode::kInvalidArgument);
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, RopeTest, testing::ValuesIn(SupportedIsas()),
-                         IsaName);
+INSTANTIATE_ON_ALL_VARIANTS(RopeTest);
 
 }  // namespace
 }  // namespace moe

@@ -7,7 +7,7 @@
 namespace moe {
 namespace {
 
-class SiluAndMulTest : public IsaTest {};
+class SiluAndMulTest : public VariantTest {};
 
 TEST_P(SiluAndMulTest, EqualsTheDoubleReferenceUpToTheExtremes) {
   for (int64_t n : {1, 19, 64}) {
@@ -37,8 +37,7 @@ TEST_P(SiluAndMulTest, NamesTheShapesThatDoNotFit) {
             "SiluAndMul: x is f32 [6, 9], must be f32 [6, 8]");
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, SiluAndMulTest,
-                         testing::ValuesIn(SupportedIsas()), IsaName);
+INSTANTIATE_ON_ALL_VARIANTS(SiluAndMulTest);
 
 }  // namespace
 }  // namespace moe

@@ -1,4 +1,4 @@
-// The configurations that ship with the source.
+// The configurations in configs/.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -36,7 +36,7 @@ TEST(ConfigsTest, EveryConfigurationIsValidAndItsModelOpens) {
   }
 }
 
-TEST(ConfigsTest, TheRanksThatThereMustBeCanHaveTheModel) {
+TEST(ConfigsTest, TheConfiguredRanksCanHoldTheModel) {
   const std::string file = TestDataPath("configs/demo_cpu.textproto");
   const auto config = LoadServerConfig(file);
   ASSERT_TRUE(config.ok()) << config.status();
@@ -52,7 +52,7 @@ TEST(ConfigsTest, TheRanksThatThereMustBeCanHaveTheModel) {
   EXPECT_TRUE(check(0, 0, std::nullopt).ok());
   EXPECT_TRUE(check(2, 2, std::nullopt).ok());
   EXPECT_TRUE(check(0, 2, ExchangeKind::kHierarchical).ok());
-  // Some machines would do; a warning says so.
+  // It fits some machines; a warning says so.
   EXPECT_TRUE(check(0, 0, ExchangeKind::kHierarchical).ok());
   for (const int degree : {5, 8}) {
     EXPECT_EQ(check(degree, 0, std::nullopt).message(),

@@ -20,7 +20,7 @@ class ServerConfigTest : public testing::Test {
     std::filesystem::create_directories(dir_ / "models" / "tiny");
   }
 
-  // `text` in a file beside the directory models/tiny.
+  // `text` as a file beside the directory models/tiny.
   absl::StatusOr<ServerConfig> Parse(const std::string& text) const {
     return ParseServerConfig(text, File());
   }

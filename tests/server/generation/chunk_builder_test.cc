@@ -44,7 +44,7 @@ class ChunkBuilderTest : public testing::Test {
     EXPECT_FALSE(builder_->AddToken(event));
   }
 
-  // The one chunk there is.
+  // The only chunk.
   v1::GenerateChunk Take() {
     std::vector<v1::GenerateChunk> chunks = builder_->Take();
     EXPECT_EQ(chunks.size(), 1u);

@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::chrono::seconds kWaitTimeout(10);
 
-// Keeps chunks; writes stay on their way until the test ends them.
+// Keeps chunks; writes keep running until the test ends them.
 class HeldWriter : public ChunkWriter {
  public:
   bool Write(v1::GenerateChunk chunk) override {
@@ -86,7 +86,7 @@ class GenerationStreamTest : public testing::Test {
   std::optional<GenerationSummary> summary_;
   v1::GenerateRequest proto_;
   std::shared_ptr<GenerationStream> stream_;
-  // Last: its thread uses the others.
+  // Destroyed first: its thread uses the others.
   SerialExecutor delivery_;
 };
 
@@ -122,7 +122,7 @@ TEST_F(GenerationStreamTest, AStopStringCancelsTheAnswerInTheEngine) {
   stream_->OnWritten(true);
   EXPECT_TRUE(engine_.WaitForCancelAnswer("id#1", 0));
   engine_.Text("id#1", "late");
-  // Whatever the engine calls it, the client has got what it asked for.
+  // Whatever the engine's status is, the client has all it asked for.
   engine_.Done("id#1", absl::CancelledError("cancelled"));
   size_t n = 1;
   while (true) {
@@ -175,8 +175,8 @@ TEST_F(GenerationStreamTest, FailureAfterATokenKeepsWhatWasSent) {
                    .has_value());
 }
 
-// The engine must never wait for a client: 20000 tokens pass while one write
-// hangs.
+// The engine must never wait for a client: it sends 20000 tokens while one
+// write blocks.
 TEST_F(GenerationStreamTest, AHangingClientDoesNotHoldUpTheEngine) {
   Start();
   engine_.Text("id#1", "a");

@@ -52,14 +52,14 @@ TEST(HealthMonitorTest, ReportsTheFirstResultAndEachChangeOnce) {
 TEST(HealthMonitorTest, CheckNowDoesNotWaitForTheInterval) {
   std::atomic<bool> healthy = true;
   std::vector<bool> reports;
-  // Its own checks and CheckNow's exclude each other.
+  // The monitor's own checks and CheckNow's exclude each other.
   HealthMonitor monitor(
       [&] {
         return healthy ? absl::OkStatus() : absl::UnavailableError("stalled");
       },
       [&](const absl::Status& status) { reports.push_back(status.ok()); },
       absl::Hours(1));
-  monitor.CheckNow();  // the first, or the second after the monitor's own
+  monitor.CheckNow();  // the first check, or the second after the monitor's own
   EXPECT_EQ(reports, std::vector<bool>{true});
   healthy = false;
   monitor.CheckNow();

@@ -15,7 +15,7 @@
 namespace moe {
 namespace {
 
-// Two tensor ranks, who share the two experts of layer 1.
+// Two tensor ranks that share the two experts of layer 1.
 class RankDescriptionTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -88,7 +88,7 @@ TEST_F(RankDescriptionTest, SumsUpWhereTheTokensWent) {
   ASSERT_EQ(load->layers_size(), 1);
   const v1::MoeLayerLoad& layer = load->layers(0);
   EXPECT_EQ(layer.layer(), 1u);
-  // Both ranks have the same rows: they count once.
+  // Both ranks have the same rows, which count once.
   EXPECT_EQ(layer.tokens_by_expert(0), 30u);
   EXPECT_EQ(layer.tokens_by_expert(1), 10u);
   EXPECT_EQ(layer.expert_imbalance(), 1.5);

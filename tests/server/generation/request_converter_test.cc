@@ -63,7 +63,7 @@ TEST_F(RequestConverterTest, ZeroIsAValueAndNotTheDefault) {
   EXPECT_EQ(result->request.sampling.seed, 0);
 }
 
-// A map's order changes from one process, and one map, to the next.
+// The order of a protobuf map differs between processes and between maps.
 TEST_F(RequestConverterTest, TheSameErrorsGiveTheSameText) {
   auto& biases = *proto_.mutable_penalties()->mutable_logit_bias();
   std::string expected;
@@ -162,9 +162,33 @@ TEST_F(RequestConverterTest, AllViolationsAreToldAtOnce) {
   EXPECT_TRUE(absl::StrContains(status.message(), "sampling.n"));
 }
 
+TEST_F(RequestConverterTest, LengthErrorsNameValuesAndBounds) {
+  v1::Stopping& stopping = *proto_.mutable_stopping();
+  stopping.set_max_new_tokens(28);
+  stopping.set_min_new_tokens(29);
+  EXPECT_EQ(Convert().status().message(),
+            "stopping.max_new_tokens: is 28; after a prompt of 5 tokens, at "
+            "most 27 fit the context of 32; stopping.min_new_tokens: is 29; "
+            "max_new_tokens is 27");
+  stopping.set_max_new_tokens(2);
+  stopping.set_min_new_tokens(3);
+  EXPECT_EQ(Convert().status().message(),
+            "stopping.min_new_tokens: is 3; max_new_tokens is 2");
+  stopping.set_max_new_tokens(0);
+  stopping.clear_min_new_tokens();
+  proto_.mutable_token_ids();
+  EXPECT_EQ(Convert().status().message(),
+            "token_ids.ids: is empty; a prompt has a token; "
+            "stopping.max_new_tokens: is 0; it must be 1 or more");
+  proto_.set_text(std::string(40, 'x'));
+  EXPECT_EQ(Convert().status().message(),
+            "text: has 40 tokens; with at least one new token, at most 31 fit "
+            "the context of 32");
+}
+
 struct BadRequestCase {
   const char* name;
-  const char* field;  // that the message must name
+  const char* field;  // must be in the message
   std::function<void(v1::GenerateRequest&)> spoil;
 };
 
@@ -316,7 +340,7 @@ INSTANTIATE_TEST_SUITE_P(
             [](v1::GenerateRequest& r) { r.set_truncate_prompt_tokens(0); }}),
     [](const auto& info) { return std::string(info.param.name); });
 
-// Tokenizing much more than fits would take long for nothing.
+// Tokenizing text far above the limit would only take time.
 TEST_F(RequestConverterTest, TextFarAboveTheContextIsNotTokenized) {
   struct Counting : ByteTokenizer {
     absl::StatusOr<Encoding> Encode(

@@ -32,7 +32,8 @@ int Connect(int port) {
   return -1;
 }
 
-// What a connection brings within the timeout: a byte, or its end (0, -1).
+// Waits for a byte: 1 if one arrives, 0 or -1 at the end of the connection, -2
+// at the timeout.
 ssize_t ReadByte(int fd) {
   pollfd ready = {fd, POLLIN, 0};
   if (poll(&ready, 1, kPatienceMs) != 1) return -2;
@@ -40,7 +41,7 @@ ssize_t ReadByte(int fd) {
   return read(fd, &byte, 1);
 }
 
-// Greets every connection, and keeps it.
+// Sends a byte to every connection and keeps it open.
 class Greeter {
  public:
   void Take(int fd) {
@@ -85,7 +86,7 @@ TEST(ConnectionListenerTest, TheAddressMustBeFreeAndOfThisHost) {
   }
 }
 
-// gRPC makes of 0.0.0.0 any address, of IPv6 too.
+// gRPC's own listener treats 0.0.0.0 as every address, including IPv6.
 TEST(ConnectionListenerTest, AnIpv4AddressIsNotWidened) {
   const auto listener = ConnectionListener::Open("0.0.0.0", 0);
   ASSERT_TRUE(listener.ok()) << listener.status();
@@ -108,7 +109,8 @@ TEST(ConnectionListenerTest, OutlivesALackOfFileDescriptors) {
   limit.rlim_cur = 100;
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
 
-  // Twice as many ends as there may be: at 68 of them others are closed.
+  // Each connection has two descriptors in this process. The listener refuses
+  // connections whose descriptor is 68 (100 - 32) or more.
   std::vector<int> clients;
   ssize_t last = 1;
   while (last == 1 && clients.size() < 100) {

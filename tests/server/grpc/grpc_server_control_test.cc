@@ -23,7 +23,7 @@ class ControlTest : public testing::Test {
     SetPatience(context_);
     request_.set_text("hi");
   }
-  // Ends what a test has left running.
+  // Ends the requests that the test left running.
   ~ControlTest() override {
     engine_.Shutdown(absl::UnavailableError("end of test"));
   }
@@ -198,7 +198,7 @@ TEST_F(ControlTest, AFailureEndsRequestsThatTheEngineCannotEnd) {
   const grpc::Status refused = Generate(&response);
   EXPECT_EQ(refused.error_code(), StatusCode::UNAVAILABLE);
   EXPECT_EQ(refused.error_message(), "rank 1 has ended");
-  // The engine may still say something.
+  // The engine may still send events.
   engine_.Text(id, "late");
   engine_.Done(id, absl::InternalError("late"));
   EXPECT_TRUE(server_.core().WaitDelivered(absl::Now() + absl::Seconds(20)));

@@ -26,7 +26,7 @@ class GrpcServerTest : public testing::Test {
     SetPatience(context_);
     request_.set_text("hi");
   }
-  // Ends what a test has left running.
+  // Ends the requests that the test left running.
   ~GrpcServerTest() override {
     engine_.Shutdown(absl::UnavailableError("end of test"));
   }
@@ -39,7 +39,7 @@ class GrpcServerTest : public testing::Test {
     SetPatience(context);
     return server_.inference().Generate(&context, request_, response);
   }
-  // The same from another thread, since the call waits for its answer.
+  // The same on another thread, since the call waits for its answer.
   std::thread GenerateAsync(grpc::Status* status,
                             v1::GenerateResponse* response) {
     return std::thread([=, this] { *status = Generate(response); });
@@ -110,7 +110,7 @@ TEST_F(GrpcServerTest, TheRequestIdMayComeAsMetadata) {
   EXPECT_EQ(ReadAll(*reader).request_id, "from-proxy");
 }
 
-// What proxies add is no reason to refuse a request.
+// A bad id from a proxy is no reason to refuse a request.
 TEST_F(GrpcServerTest, ABadRequestIdOfMetadataIsReplaced) {
   for (const std::string& bad :
        {std::string("two words"), std::string(500, 'x')}) {
@@ -204,7 +204,7 @@ TEST_F(GrpcServerTest, AnotherModelIsNotFound) {
   EXPECT_TRUE(HasDetail(status, "ResourceInfo"));
 }
 
-// Statuses travel as headers, whose size clients bound.
+// Statuses are sent as headers, and clients limit the size of headers.
 TEST_F(GrpcServerTest, StatusesFitHeadersWhateverWasSent) {
   request_.set_model(std::string(1 << 20, 'x'));
   v1::GenerateResponse response;
@@ -219,8 +219,8 @@ TEST_F(GrpcServerTest, StatusesFitHeadersWhateverWasSent) {
   EXPECT_TRUE(HasDetail(status, "BadRequest"));
 }
 
-// A client of another making may send bytes that are no UTF-8; gRPC's own
-// answer would be INTERNAL.
+// Other clients may send bytes that are not UTF-8; gRPC itself would answer
+// INTERNAL.
 TEST_F(GrpcServerTest, TextThatIsNotUtf8IsInvalid) {
   grpc::GenericStub stub(server_.NewChannel());
   grpc::CompletionQueue queue;
@@ -276,7 +276,7 @@ TEST_F(GrpcServerTest, TokenizeAndDetokenizeAreInverse) {
             StatusCode::INVALID_ARGUMENT);
 }
 
-// Refused before it has a name, too.
+// Also a request that is refused before it has an id.
 TEST_F(GrpcServerTest, EveryRefusedRequestIsLogged) {
   request_.set_request_id("two words");
   v1::GenerateResponse response;

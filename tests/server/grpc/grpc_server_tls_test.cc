@@ -25,12 +25,12 @@ std::string ReadFile(const std::string& path) {
   return text.str();
 }
 
-// Certificates are made for the test: none is kept in the source.
+// The test makes its own certificates; the repository contains none.
 class GrpcServerTlsTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     const std::string dir = Directory();
-    // Two authorities of themselves: the server and the client.
+    // Self-signed certificates for the server and the client.
     for (const char* name : {"server", "client"}) {
       const std::string command = absl::StrCat(
           "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 "
@@ -53,7 +53,7 @@ class GrpcServerTlsTest : public testing::Test {
     return config;
   }
 
-  // Lists the models of `server` through these credentials.
+  // Lists the models of `server` with these credentials.
   static grpc::Status Call(
       const TestServer& server,
       const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
@@ -113,7 +113,7 @@ TEST_F(GrpcServerTlsTest, CheckFindsWhatDoesNotWork) {
   ListenConfig config = Config("");
   config.port = 0;
   EXPECT_TRUE(GrpcServer::Check(config).ok());
-  // A key of another certificate.
+  // The key of another certificate.
   config.tls->private_key = Path("client.key");
   const absl::Status mixed = GrpcServer::Check(config);
   EXPECT_TRUE(absl::IsInvalidArgument(mixed)) << mixed;

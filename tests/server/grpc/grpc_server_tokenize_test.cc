@@ -15,8 +15,8 @@ namespace {
 
 using grpc::StatusCode;
 
-// Documents take long, and gRPC has as few as two threads for all calls: they
-// get one of their own.
+// Long text takes long, and gRPC may have only two threads for all calls: it is
+// tokenized on a separate thread.
 TEST(GrpcServerTokenizeTest, LongTextIsTokenizedOnAThreadOfItsOwn) {
   struct Noting : ByteTokenizer {
     absl::StatusOr<Encoding> Encode(

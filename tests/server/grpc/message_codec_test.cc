@@ -13,7 +13,7 @@ namespace moe {
 namespace {
 
 grpc::ByteBuffer ToBytes(const std::string& text) {
-  // In two slices, as from a network.
+  // In two slices, as they may arrive from the network.
   const grpc::Slice slices[] = {grpc::Slice(text.substr(0, text.size() / 2)),
                                 grpc::Slice(text.substr(text.size() / 2))};
   return grpc::ByteBuffer(slices, 2);

@@ -28,7 +28,7 @@ class TestServer {
   grpc::health::v1::Health::Stub& health() { return *health_; }
   std::string target() const;
 
-  // A connection of its own.
+  // A stub with its own connection.
   std::shared_ptr<grpc::Channel> NewChannel() const;
 
  private:
@@ -39,10 +39,10 @@ class TestServer {
   std::unique_ptr<grpc::health::v1::Health::Stub> health_;
 };
 
-// A deadline far beyond what any call here takes.
+// A deadline far longer than any call in the tests.
 void SetPatience(grpc::ClientContext& context);
 
-// What a stream brought, put together.
+// The joined content of a stream.
 struct StreamResult {
   grpc::Status status;
   std::string request_id;
@@ -52,7 +52,7 @@ struct StreamResult {
 };
 StreamResult ReadAll(grpc::ClientReader<v1::GenerateChunk>& reader);
 
-// True if `status` carries a detail of this google.rpc type.
+// True if `status` has a detail of this google.rpc type.
 bool HasDetail(const grpc::Status& status, const std::string& name);
 
 }  // namespace moe

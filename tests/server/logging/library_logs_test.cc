@@ -13,7 +13,7 @@
 namespace moe {
 namespace {
 
-// What `write` makes of the log, which must be one line.
+// The log line that `write` causes; it must be one.
 template <typename Write>
 std::string LineOf(Write write) {
   testing::internal::CaptureStderr();

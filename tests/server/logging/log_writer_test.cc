@@ -12,7 +12,7 @@
 namespace moe {
 namespace {
 
-constexpr int kPipeBytes = 4096;  // the least that a pipe can hold
+constexpr int kPipeBytes = 4096;  // the smallest capacity of a pipe
 
 std::string Dropped(int64_t num_lines) {
   return absl::StrCat("dropped ", num_lines, "\n");
@@ -59,7 +59,7 @@ TEST_F(LogWriterTest, NobodyWaitsForAReaderThatDoesNotRead) {
   Fill();
   LogWriter writer(ends_[1], 10, Dropped);
   writer.Write("first\n");
-  EXPECT_FALSE(writer.Flush(absl::Milliseconds(50)));  // hangs in it
+  EXPECT_FALSE(writer.Flush(absl::Milliseconds(50)));  // the write blocks
   for (int i = 0; i < 1000; ++i) writer.Write("1234\n");
   Read(kPipeBytes);
   const std::string expected = "first\ndropped 998\n1234\n1234\n";

@@ -55,7 +55,7 @@ TEST_F(DrainTest, EndsTheRestWhenTheGraceHasRunOut) {
   EXPECT_EQ(result.status.error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
-// A watch of health never ends by itself.
+// Health.Watch never ends by itself.
 TEST_F(DrainTest, DoesNotWaitForWatchers) {
   grpc::ClientContext context;
   const auto watch = server_.health().Watch(&context, {});
@@ -65,7 +65,7 @@ TEST_F(DrainTest, DoesNotWaitForWatchers) {
   engine_.LastToken(id_, 'a', FinishReason::kLength);
   engine_.Done(id_);
   EXPECT_TRUE(ReadAll(*reader_).status.ok());
-  // Longer than the test may take.
+  // Longer than the test's time limit.
   EXPECT_TRUE(DrainServer(absl::Hours(1), server_.core(), server_.server()));
   ASSERT_TRUE(watch->Read(&health));
   EXPECT_EQ(health.status(), health.NOT_SERVING);

@@ -20,7 +20,7 @@ class PortFileTest : public testing::Test {
 TEST_F(PortFileTest, IsThereOnlyWhileTheServerIsReady) {
   std::ofstream(path_) << "1\n";
   EXPECT_TRUE(CheckPortFile(path_).ok());
-  EXPECT_TRUE(std::filesystem::exists(path_));  // that of a server that runs
+  EXPECT_TRUE(std::filesystem::exists(path_));  // of a running server
   EXPECT_TRUE(PreparePortFile(path_).ok());
   EXPECT_FALSE(std::filesystem::exists(path_));
   EXPECT_TRUE(PreparePortFile(path_).ok());

@@ -7,7 +7,7 @@
 namespace moe {
 namespace {
 
-// Each in a process of its own, where signals and threads begin anew.
+// Each test runs in its own process, with fresh signals and threads.
 
 TEST(ShutdownSignalDeathTest, TheFirstSignalIsReported) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
@@ -80,7 +80,7 @@ TEST(ShutdownSignalDeathTest, IgnoredSignalsDoNothing) {
           for (int signal : {SIGTERM, SIGINT, SIGUSR1}) {
             kill(getpid(), signal);
             sigset_t pending;
-            do {  // until it has been taken
+            do {  // until the signal is handled
               sigpending(&pending);
             } while (sigismember(&pending, signal) == 1);
           }

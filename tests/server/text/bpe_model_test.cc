@@ -32,7 +32,8 @@ std::vector<int32_t> Ids(const BpeModel& model, absl::string_view piece) {
   return ids;
 }
 
-// The definition, literally: the whole text anew for each merge.
+// A literal implementation of the definition: scans the whole text for each
+// merge.
 std::vector<int32_t> NaiveIds(const BpeModelSpec& spec,
                               const std::string& piece) {
   std::vector<std::string> parts;

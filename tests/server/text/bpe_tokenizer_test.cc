@@ -101,7 +101,7 @@ TEST(BpeTokenizerTest, ByteLevelTextDecodesToItself) {
     const auto encoding = tokenizer->Encode(golden.text, kPlain);
     ASSERT_TRUE(encoding.ok());
     EXPECT_EQ(*tokenizer->Decode(encoding->ids, false), golden.text);
-    int64_t at = 0;  // offsets tile the text
+    int64_t at = 0;  // offsets cover the text without gaps
     for (const ByteSpan& span : encoding->offsets) {
       EXPECT_EQ(span.begin, at);
       at = span.end;
@@ -151,8 +151,8 @@ TEST(BpeTokenizerTest, DecodeRefusesIdsThatAreNoTokens) {
 }
 
 TEST(BpeTokenizerTest, HostileTextsTakeSeconds) {
-  // Each is a single word, or whitespace that patterns try in many ways; an
-  // algorithm that is quadratic in it would run for minutes.
+  // Each text is a single word, or whitespace that patterns can match in many
+  // ways; a quadratic algorithm would run for minutes.
   std::vector<std::string> texts = {std::string(1 << 18, 'a'),
                                     std::string(1 << 18, ' '),
                                     std::string(1 << 18, '\n'), ""};

@@ -65,7 +65,7 @@ TEST_F(IncrementalDetokenizerTest, IllFormedBytesBecomeReplacements) {
 TEST_F(IncrementalDetokenizerTest, JoinedPiecesEqualDecodingAtOnce) {
   std::mt19937 random(3);
   for (int round = 0; round < 500; ++round) {
-    // Mostly bytes above 0x7F, so that every kind of ill-formedness occurs.
+    // Mostly bytes above 0x7F, so that every kind of ill-formed text occurs.
     std::vector<int32_t> ids(random() % 30);
     for (int32_t& id : ids) {
       id = static_cast<int32_t>(random() % 4 ? 95 + random() % 162

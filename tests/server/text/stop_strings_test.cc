@@ -85,7 +85,7 @@ TEST(StopStringsTest, EmptyOrInvalidStopsAreRefused) {
   }
 }
 
-// What the class comment says, by searching the whole text.
+// The definition in the class comment, implemented by searching the whole text.
 std::string NaiveCut(const std::string& text, const Strings& stops,
                      bool include, int64_t* matched) {
   *matched = -1;

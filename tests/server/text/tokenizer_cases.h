@@ -9,7 +9,7 @@
 
 namespace moe {
 
-// Goldens of tests/goldens/tokenizer: what Hugging Face's library gives.
+// Goldens of tests/goldens/tokenizer: results of Hugging Face's library.
 struct TokenizerCase {
   std::string text;
   std::vector<int32_t> ids;
@@ -29,7 +29,7 @@ struct TokenizerGoldens {
   std::vector<DecodingCase> decodings;
 };
 
-// The names of all tokenizers there: "gpt2", "small", ...
+// The names of all its tokenizers: "gpt2", "small", ...
 std::vector<std::string> GoldenTokenizerNames();
 
 // Both end the test process with the reason if the files cannot be read.

@@ -10,7 +10,7 @@
 namespace moe {
 namespace {
 
-// A whole file; tests replace parts of it.
+// A complete file; tests replace parts of it.
 constexpr char kFile[] = R"({
   "version": "1.0", "truncation": null, "padding": null,
   "added_tokens": [{"id": 3, "content": "<s>", "special": true}],

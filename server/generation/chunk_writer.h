@@ -1,0 +1,21 @@
+#pragma once
+
+#include "absl/status/status.h"
+#include "proto/moe/v1/generation.pb.h"
+
+namespace moe {
+
+// Receives the chunks of one request. A front end implements it for its call.
+// One thread at a time calls it.
+class ChunkWriter {
+ public:
+  virtual ~ChunkWriter() = default;
+  // True if the write is still running: the writer then calls
+  // GenerationStream::OnWritten when it is done. False if it is done already.
+  virtual bool Write(v1::GenerateChunk chunk) = 0;
+  // The last call, made once; the writer may delete itself in it. `status`
+  // carries the details of request_errors.h.
+  virtual void End(const absl::Status& status) = 0;
+};
+
+}  // namespace moe
