@@ -2,9 +2,7 @@
 
 #include <string>
 
-#include "engine/distributed/rank_runtime.h"
 #include "engine/loading/engine_info.h"
-#include "engine/runtime/engine.h"
 #include "engine/sampling/sampling_params.h"
 #include "server/config/request_limits.h"
 
