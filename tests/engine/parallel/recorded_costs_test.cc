@@ -72,6 +72,29 @@ std::string Text(const PlanPrediction& p) {
                       p.cache_bytes, " bytes");
 }
 
+// What each rank holds where all MoE layers have these degrees.
+std::string ParametersOfRanks(const ModelConfig& config,
+                              absl::Span<const MoeLayerKind> kinds, int world,
+                              int tensor_degree, int ep, int es) {
+  std::vector<MoeLayerDegrees> layers;
+  for (const MoeLayerKind& kind : kinds) {
+    for (const int layer : kind.layers) {
+      layers.push_back({layer, kind.num_experts, ep, es, 0});
+    }
+  }
+  std::sort(layers.begin(), layers.end(),
+            [](const auto& a, const auto& b) { return a.layer < b.layer; });
+  const auto layout = ParallelLayout::Create(world, tensor_degree, layers);
+  std::string text;
+  for (int rank = 0; rank < world; ++rank) {
+    const auto shard = RankShard::Of(config, *layout, rank);
+    absl::StrAppend(&text, " ",
+                    shard.ok() ? absl::StrCat(shard->CountParameters(config))
+                               : shard.status().message());
+  }
+  return text;
+}
+
 // All costs of a tensor degree as one number.
 uint64_t HashOfCosts(const ModelConfig& config, const Topology& topology,
                      const RankResources& rank, int tensor_degree) {
@@ -80,6 +103,9 @@ uint64_t HashOfCosts(const ModelConfig& config, const Topology& topology,
   std::string text = Text(cost.Shared().prediction);
   const int world = topology.world_size();
   const auto kinds = GroupMoeLayers(config, {});
+  if (kinds->empty()) {
+    text += ParametersOfRanks(config, *kinds, world, tensor_degree, 1, 1);
+  }
   for (const MoeLayerKind& kind : *kinds) {
     for (int ep = 1; ep <= world; ++ep) {
       for (int es = 1; ep * es <= world; ++es) {
@@ -92,7 +118,9 @@ uint64_t HashOfCosts(const ModelConfig& config, const Topology& topology,
         const auto part = cost.MoeLayer(degrees, std::nullopt);
         absl::StrAppend(&text, "\n", ep, " ", es, " ", Text(part->prediction),
                         " ", part->local_experts, " ",
-                        static_cast<int>(part->exchange));
+                        static_cast<int>(part->exchange),
+                        ParametersOfRanks(config, *kinds, world, tensor_degree,
+                                          ep, es));
       }
     }
   }
