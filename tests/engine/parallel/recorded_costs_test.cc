@@ -1,6 +1,6 @@
 // Parameter counts, costs and plans of many models on many layouts, compared
-// with what they once were: a plan that changes unnoticed changes what operators
-// see and the rounding of answers.
+// with what they once were: a plan that changes unnoticed changes what
+// operators see and the rounding of answers.
 
 #include <algorithm>
 #include <cstdlib>
@@ -19,6 +19,7 @@
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/weight_names.h"
 #include "engine/config/model_config.h"
+#include "engine/config/parameter_count.h"
 #include "engine/parallel/parallel_cost.h"
 #include "engine/parallel/parallel_plan.h"
 #include "engine/parallel/parallel_search.h"
@@ -116,11 +117,10 @@ uint64_t HashOfCosts(const ModelConfig& config, const Topology& topology,
           continue;
         }
         const auto part = cost.MoeLayer(degrees, std::nullopt);
-        absl::StrAppend(&text, "\n", ep, " ", es, " ", Text(part->prediction),
-                        " ", part->local_experts, " ",
-                        static_cast<int>(part->exchange),
-                        ParametersOfRanks(config, *kinds, world, tensor_degree,
-                                          ep, es));
+        absl::StrAppend(
+            &text, "\n", ep, " ", es, " ", Text(part->prediction), " ",
+            part->local_experts, " ", static_cast<int>(part->exchange),
+            ParametersOfRanks(config, *kinds, world, tensor_degree, ep, es));
       }
     }
   }
