@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/config/model_config_names.h"
 #include "engine/distributed/driver_executor.h"
 #include "engine/distributed/rank_runtime.h"
 #include "engine/distributed/worker.h"
@@ -69,13 +70,16 @@ void LogLoaded(const EngineInfo& info, const EngineOptions& options) {
        {"checkpoint", info.checkpoint_description},
        {"parameters", absl::StrCat(info.parameters.total)},
        {"active_parameters", absl::StrCat(info.parameters.active)},
-       {"layers", absl::StrCat(model.num_layers)},
+       {"layers", absl::StrCat(model.num_layers())},
        {"hidden", absl::StrCat(model.hidden_size)},
-       {"heads", absl::StrCat(model.num_heads)},
+       {"heads", PerLayerText(model,
+                              [](const LayerConfig& layer) {
+                                return layer.attention.num_heads;
+                              })},
        {"vocab", absl::StrCat(model.vocab_size)},
        {"context", absl::StrCat(model.max_positions)},
-       {"experts_per_layer", absl::StrJoin(model.experts_per_layer, ",")},
-       {"top_k", absl::StrCat(model.top_k)},
+       {"experts_per_layer", absl::StrJoin(model.experts_per_layer(), ",")},
+       {"top_k", absl::StrCat(model.max_top_k())},
        {"weight_dtype", std::string(DTypeName(info.weight_dtype))},
        {"weight_bytes", absl::StrCat(info.weight_bytes)},
        {"kv_cache_bytes", absl::StrCat(info.kv_cache_bytes)},

@@ -11,6 +11,7 @@
 #include "comm/parallel_layout.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/config/model_config.h"
+#include "engine/config/parameter_count.h"
 #include "engine/parallel/parallel_options.h"
 #include "engine/runtime/engine.h"
 #include "kernels/core/dtype.h"
