@@ -1,5 +1,7 @@
 #include "server/generation/model_description.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 
 #include "engine/config/model_config_names.h"
@@ -22,7 +24,7 @@ void DescribeDefaults(const SamplingParams& params, v1::Model::Defaults& out) {
   penalties.set_repetition(params.repetition_penalty);
 }
 
-// Of the layer that has most.
+// The largest `number` (LayerConfig -> int64_t) of all layers.
 template <typename Number>
 int64_t MaxPerLayer(const ModelConfig& config, Number number) {
   int64_t most = 0;
