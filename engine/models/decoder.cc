@@ -142,12 +142,4 @@ absl::Status Decoder::RunLayer(int64_t layer, const Batch& batch,
   return absl::OkStatus();
 }
 
-int64_t Decoder::weight_bytes_touched(int64_t num_rows) const {
-  int64_t bytes = weights_.packed_bytes;
-  for (const DecoderLayer& layer : weights_.layers) {
-    if (layer.moe.has_value()) bytes -= layer.moe->untouched_bytes(num_rows);
-  }
-  return bytes;
-}
-
 }  // namespace moe

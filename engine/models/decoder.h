@@ -61,7 +61,6 @@ class Decoder : public Model {
   absl::Status Forward(const Batch& batch, KvCache& cache,
                        const TensorView& logits, RoutingTrace* trace) override;
   int64_t weight_bytes() const override { return weights_.packed_bytes; }
-  int64_t weight_bytes_touched(int64_t num_rows) const override;
   const ExpertLoad& expert_load() const override { return expert_load_; }
 
  private:

@@ -76,8 +76,7 @@ absl::Status MoeScratch::ReserveSlots(int64_t slots, int64_t hidden,
 MoeLayer::MoeLayer(const MoeConfig& config, Gate gate, Experts experts,
                    std::optional<ResidualMlp> residual_mlp,
                    TokenDispatcher* dispatcher, Communicator* tensor_group)
-    : top_k_(config.top_k),
-      activation_(config.mlp.activation),
+    : activation_(config.mlp.activation),
       gate_(std::move(gate)),
       experts_(std::move(experts)),
       residual_mlp_(std::move(residual_mlp)),
@@ -174,11 +173,6 @@ absl::StatusOr<GatingResult> MoeLayer::Forward(
   combine.y = y;
   RETURN_IF_ERROR(MoeCombine(combine, stream));
   return gating;
-}
-
-int64_t MoeLayer::untouched_bytes(int64_t num_rows) const {
-  const int64_t untouched = experts_.num_experts() - num_rows * top_k_;
-  return std::max<int64_t>(untouched, 0) * experts_.expert_bytes();
 }
 
 }  // namespace moe

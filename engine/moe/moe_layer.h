@@ -68,10 +68,6 @@ class MoeLayer {
                                        MoeScratch& scratch,
                                        Stream& stream) const;
 
-  // Packed bytes of the experts that `num_rows` rows can't all reach, each row
-  // choosing experts of its own.
-  int64_t untouched_bytes(int64_t num_rows) const;
-
  private:
   using MlpHalf = absl::Status (*)(absl::Span<const MlpJob>, ActivationKind,
                                    Stream&);
@@ -86,7 +82,6 @@ class MoeLayer {
   absl::Status RunWhilePolling(const MlpJob& job, MlpHalf half,
                                Stream& stream) const;
 
-  int64_t top_k_;
   ActivationKind activation_;
   Gate gate_;
   Experts experts_;

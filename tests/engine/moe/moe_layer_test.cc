@@ -239,18 +239,6 @@ TEST_P(MoeLayerTest, ARowsBitsDoNotDependOnTheBatchOrTheDispatcher) {
   }
 }
 
-TEST_P(MoeLayerTest, CountsTheBytesOfExpertsOutOfReach) {
-  LocalDispatcher dispatcher;
-  const MoeLayer layer = Layer(dispatcher);
-  EXPECT_EQ(layer.untouched_bytes(100), 0);
-  // All experts but those that one row can choose, of up and down in f32 (and
-  // what pads their last panels).
-  const int64_t out_of_reach = kExperts - config_.top_k;
-  const int64_t bytes = layer.untouched_bytes(1);
-  EXPECT_GE(bytes, out_of_reach * 2 * kHidden * kFfn * 4);
-  EXPECT_LE(bytes, out_of_reach * 2 * 64 * 64 * 4);
-}
-
 INSTANTIATE_TEST_SUITE_P(
     Variants, MoeLayerTest,
     testing::Values(Variant{"top1", ResidualMoeKind::kNone, 1},
