@@ -12,6 +12,8 @@ namespace {
 // Without heap memory up to the experts that a small decode step touches.
 using Groups = absl::InlinedVector<LinearGroup, 16>;
 
+}  // namespace
+
 Epilogue EpilogueOf(ActivationKind activation) {
   switch (activation) {
     case ActivationKind::kGeluTanh:
@@ -26,9 +28,8 @@ Epilogue EpilogueOf(ActivationKind activation) {
   return Epilogue::kNone;
 }
 
-}  // namespace
-
-absl::StatusOr<MlpScratch> MlpScratch::Create(absl::Span<const MlpConfig> mlps,
+absl::StatusOr<MlpScratch> MlpScratch::Create(DeviceBackend& backend,
+                                              absl::Span<const MlpConfig> mlps,
                                               int64_t max_rows) {
   MlpScratch scratch;
   int64_t up = 0, activated = 0;
@@ -37,11 +38,13 @@ absl::StatusOr<MlpScratch> MlpScratch::Create(absl::Span<const MlpConfig> mlps,
     if (mlp.is_gated()) activated = std::max(activated, mlp.ffn_hidden_size);
   }
   if (up > 0) {
-    ASSIGN_OR_RETURN(scratch.up, Tensor::Allocate(DType::kF32, {max_rows, up}));
+    ASSIGN_OR_RETURN(scratch.up,
+                     Tensor::Allocate(backend, DType::kF32, {max_rows, up}));
   }
   if (activated > 0) {
-    ASSIGN_OR_RETURN(scratch.activated,
-                     Tensor::Allocate(DType::kF32, {max_rows, activated}));
+    ASSIGN_OR_RETURN(
+        scratch.activated,
+        Tensor::Allocate(backend, DType::kF32, {max_rows, activated}));
   }
   return scratch;
 }
@@ -50,7 +53,7 @@ void UseScratch(const MlpScratch& scratch, int64_t begin, int64_t end,
                 MlpJob& job) {
   const auto rows = [begin, end](const Tensor& tensor, int64_t width) {
     return MakeView(tensor.ptr<float>() + begin * width, DType::kF32,
-                    {end - begin, width});
+                    {end - begin, width}, tensor.view().device);
   };
   job.up = rows(scratch.up, job.weights->up.weight.out_features());
   if (!scratch.activated.view().empty()) {
@@ -70,7 +73,6 @@ absl::Status RunMlpUps(absl::Span<const MlpJob> jobs, ActivationKind activation,
   Groups groups;
   for (const MlpJob& job : jobs) {
     LinearGroup group = job.weights->up.Group(job.x, job.up);
-    group.x_rows = job.x_rows;
     group.epilogue = EpilogueOf(activation);
     groups.push_back(group);
   }

@@ -107,7 +107,7 @@ absl::StatusOr<LoadedRank> RankLoader::Load() {
         std::min(rank_.engine.num_blocks, report.num_blocks);
   }
   absl::StatusOr<KvCache> cache = KvCache::Create(
-      *local_, rank_.engine.num_blocks, rank_.engine.block_size);
+      rank_.model->backend(), *local_, rank_.engine.num_blocks, rank_.engine.block_size);
   RETURN_IF_ERROR(Agree(cache.status()));
   rank_.cache = *std::move(cache);
 

@@ -112,6 +112,7 @@ class DecoderLoader {
                 const RankShard& shard, Stream& stream,
                 absl::FunctionRef<void(int64_t, int64_t)> progress)
       : parallel_(options.parallel),
+        stream_(stream),
         shard_(shard),
         config_(checkpoint.config()),
         loader_(checkpoint, shard, options.weight_dtype, stream, progress) {}
@@ -152,8 +153,9 @@ class DecoderLoader {
       if (rope_configs_[i] == *config.rope) return ropes_[i].get();
     }
     auto tables = std::make_unique<RopeTables>();
-    ASSIGN_OR_RETURN(*tables,
-                     RopeTables::Create(*config.rope, config_.max_positions));
+    ASSIGN_OR_RETURN(
+        *tables,
+        RopeTables::Create(*config.rope, config_.max_positions, stream_));
     rope_configs_.push_back(*config.rope);
     return ropes_.emplace_back(std::move(tables)).get();
   }
@@ -245,6 +247,7 @@ class DecoderLoader {
   }
 
   const ModelParallel* const parallel_;
+  Stream& stream_;
   const RankShard& shard_;
   const ModelConfig& config_;
   WeightLoader loader_;

@@ -14,6 +14,7 @@
 #include "engine/moe/exchange_options.h"
 #include "engine/moe/expert_load.h"
 #include "engine/parallel/rank_shard.h"
+#include "kernels/core/device_backend.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"
 
@@ -35,10 +36,13 @@ class Model {
   virtual ~Model() = default;
 
   virtual const ModelConfig& config() const = 0;
+  // Whose memory it computes in: its KV cache is to be there.
+  virtual DeviceBackend& backend() const = 0;
 
   // Runs all layers over the rows of `batch`, appends their keys and values to
   // the blocks it names, and writes the logits of batch.logit_rows to `logits`
-  // [logit_rows, vocab range of this rank] f32. A row's results have the same
+  // [logit_rows, vocab range of this rank] f32, host memory (pinned, for
+  // devices with memory of their own). All is there when it returns. A row's results have the same
   // bits whatever else is in the batch, however a prompt is cut into steps and
   // on whatever ranks the experts are; the tensor and slice degrees alone
   // change the rounding of sums.

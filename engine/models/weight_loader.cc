@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "engine/models/unrepresentable_values.h"
 #include "kernels/core/status_macros.h"
+#include "kernels/core/upload.h"
 
 namespace moe {
 namespace {
@@ -99,7 +100,8 @@ absl::StatusOr<HostWeight> WeightLoader::Get(const std::string& name,
 
 absl::Status WeightLoader::CheckValues(const std::string& name,
                                        const TensorView& view, DType as) const {
-  const UnrepresentableValues unfit = CountUnrepresentableValues(view, as, stream_);
+  const UnrepresentableValues unfit =
+      CountUnrepresentableValues(view, as, stream_);
   if (unfit.not_finite + unfit.too_large == 0) return absl::OkStatus();
   std::string tensor = absl::StrCat("tensor ", name);
   const std::string files = checkpoint_.FilesOf(name);
@@ -183,7 +185,8 @@ absl::StatusOr<Tensor> WeightLoader::Vector(const std::string& name,
                                             const WeightSlice& slice) {
   ASSIGN_OR_RETURN(const HostWeight weight,
                    Get(name, {size}, slice, DType::kF32));
-  return Convert(name, weight.view, DType::kF32);
+  ASSIGN_OR_RETURN(Tensor vector, Convert(name, weight.view, DType::kF32));
+  return Upload(std::move(vector), stream_);
 }
 
 absl::StatusOr<Tensor> WeightLoader::Table(const std::string& name,
@@ -191,7 +194,8 @@ absl::StatusOr<Tensor> WeightLoader::Table(const std::string& name,
                                            const WeightSlice& slice) {
   ASSIGN_OR_RETURN(const HostWeight weight,
                    Get(name, {rows, columns}, slice, dtype_));
-  return Convert(name, weight.view, dtype_);
+  ASSIGN_OR_RETURN(Tensor table, Convert(name, weight.view, dtype_));
+  return Upload(std::move(table), stream_);
 }
 
 absl::StatusOr<LinearWeights> WeightLoader::Linear(const std::string& name,
@@ -233,11 +237,15 @@ absl::StatusOr<MlpWeights> WeightLoader::Mlp(const std::string& name,
 absl::StatusOr<Norm> WeightLoader::LoadNorm(const std::string& name,
                                             const NormConfig& config) {
   const int64_t hidden = this->config().hidden_size;
+  const std::string weight_name = absl::StrCat(name, ".weight");
+  ASSIGN_OR_RETURN(const HostWeight stored,
+                   Get(weight_name, {hidden}, WeightSlice(), DType::kF32));
   ASSIGN_OR_RETURN(Tensor weight,
-                   Vector(absl::StrCat(name, ".weight"), hidden));
+                   Convert(weight_name, stored.view, DType::kF32));
   if (config.weight_plus_one) {
     for (int64_t i = 0; i < hidden; ++i) weight.ptr<float>()[i] += 1.0f;
   }
+  ASSIGN_OR_RETURN(weight, Upload(std::move(weight), stream_));
   Tensor bias;
   if (config.kind == NormKind::kLayerNorm) {
     ASSIGN_OR_RETURN(bias, Vector(absl::StrCat(name, ".bias"), hidden));
