@@ -72,6 +72,19 @@ absl::Status MoeScratch::ReserveSlots(int64_t slots, int64_t hidden,
   return EnsureCapacity(slots * hidden, expert_out);
 }
 
+int64_t MoeScratch::MaxGrowthBytes(const ModelConfig& config, int64_t max_rows,
+                                   int64_t slots, int64_t slot_features) {
+  const bool gated = config.activation == ActivationKind::kSwiGlu;
+  const int64_t own_slots = max_rows * config.top_k;
+  const int64_t own_features = own_slots * config.ffn_hidden_size;
+  const int64_t ups = gated ? 2 : 1;
+  int64_t elements =
+      MaxGrowth(slots * config.hidden_size, own_slots * config.hidden_size) +
+      MaxGrowth(ups * slot_features, ups * own_features);
+  if (gated) elements += MaxGrowth(slot_features, own_features);
+  return elements * static_cast<int64_t>(sizeof(float));
+}
+
 MoeLayer::MoeLayer(const ModelConfig& config, Gate gate, Experts experts,
                    std::optional<ResidualMlp> residual_mlp,
                    TokenDispatcher* dispatcher, Communicator* tensor_group)

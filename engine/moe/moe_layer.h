@@ -30,6 +30,12 @@ struct MoeScratch {
   absl::Status ReserveSlots(int64_t slots, int64_t hidden,
                             const Experts& experts);
 
+  // Bytes that ReserveSlots may add to what Create has made, if a layer needs
+  // up to `slots`, and up to `slot_features` numbers for all of a step's slots
+  // inside its experts.
+  static int64_t MaxGrowthBytes(const ModelConfig& config, int64_t max_rows,
+                                int64_t slots, int64_t slot_features);
+
   GateScratch gate;
   MlpScratch expert_mlp;    // rows are slots
   MlpScratch residual_mlp;  // if the model is a residual MoE
