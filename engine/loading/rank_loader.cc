@@ -52,11 +52,11 @@ class RankLoader {
   bool alone() const { return rank_.groups == nullptr; }
 
   absl::Status OpenGroups();
-  absl::Status Open();  // the checkpoint
+  absl::Status Open();          // the checkpoint
   absl::Status CompareRanks();  // the other ranks: what they have and share
   absl::Status StartThreads();
-  absl::Status PlanLayout();    // the model over the ranks; collective
-  absl::Status LoadWeights();   // weights; collective
+  absl::Status PlanLayout();   // the model over the ranks; collective
+  absl::Status LoadWeights();  // weights; collective
   absl::Status SizeKvCache();  // its size
   // Tells all ranks how this one's stage went; an error if any failed.
   absl::Status Agree(const absl::Status& status);
@@ -220,7 +220,7 @@ absl::Status RankLoader::StartThreads() {
                      threads.status().message()));
   }
   rank_.threads = *std::move(threads);
-  rank_.stream = std::make_unique<CpuStream>(*rank_.threads);
+  ASSIGN_OR_RETURN(rank_.stream, options_.make_stream(*rank_.threads));
   own_.num_threads = num_threads;
   return absl::OkStatus();
 }
@@ -237,11 +237,10 @@ absl::Status RankLoader::PlanLayout() {
     return CheckWeightsFit(model, CountParameters(model).total,
                            options_.weight_dtype, 1);
   }
-  CpuStream stream(*rank_.threads);
-  ASSIGN_OR_RETURN(
-      const FoundCosts found,
-      FindCosts(options_.parallel.costs, rank_.groups->loading(),
-                ranks_->topology(), options_.weight_dtype, stream));
+  ASSIGN_OR_RETURN(const FoundCosts found,
+                   FindCosts(options_.parallel.costs, rank_.groups->loading(),
+                             ranks_->topology(), options_.weight_dtype,
+                             *rank_.threads, *rank_.stream));
   const ExchangeCosts& costs = found.costs.exchange;
   resources_.read_bytes_per_second = found.costs.read_bytes_per_second;
   resources_.flops_per_second = found.costs.flops_per_second;
