@@ -17,18 +17,22 @@ int64_t MoeBytes(const ModelConfig& model, const RankShard& shard,
                  absl::Span<const MoeLayerDegrees> layers,
                  const StepSize& size) {
   ExchangeBound most;
-  int64_t slot_features = 0;
+  int64_t up = 0, activated = 0;
   for (const MoeLayerDegrees& degrees : layers) {
     const ExchangeBound bound =
         BoundExchange(model, degrees, shard.experts[degrees.layer].num_experts,
                       shard.tensor_degree, size.max_rows, size.ranks_per_node);
     most.Cover(bound);
-    slot_features =
-        std::max(slot_features,
-                 bound.slots * model.ffn_hidden_size / degrees.slice_degree);
+    const MlpConfig& expert = model.layers[degrees.layer].moe().mlp;
+    const int64_t slices = degrees.slice_degree;
+    up = std::max(up, bound.slots * expert.up_rows() / slices);
+    if (expert.is_gated()) {
+      activated =
+          std::max(activated, bound.slots * expert.ffn_hidden_size / slices);
+    }
   }
-  return MoeScratch::MaxGrowthBytes(model, size.max_rows, most.slots,
-                                    slot_features) +
+  return MoeScratch::MaxGrowthBytes(model, size.max_rows, most.slots, up,
+                                    activated) +
          most.MaxBytes();
 }
 

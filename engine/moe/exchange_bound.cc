@@ -29,7 +29,8 @@ ExchangeBound BoundExchange(const ModelConfig& model,
                             const MoeLayerDegrees& degrees, int64_t num_experts,
                             int tensor_degree, int64_t max_rows,
                             int ranks_per_node) {
-  const int64_t hidden = model.hidden_size, top_k = model.top_k;
+  const int64_t hidden = model.hidden_size;
+  const int64_t top_k = model.layers[degrees.layer].moe().top_k;
   const int64_t ep = degrees.expert_degree, es = degrees.slice_degree;
   // Data ranks whose rows are gathered for the slices, and all whose rows come
   // to one copy of the experts.

@@ -38,22 +38,23 @@ absl::StatusOr<MoeScratch> MoeScratch::Create(const ModelConfig& config,
                                               int64_t max_rows,
                                               int tensor_degree) {
   MoeScratch s;
-  const auto& experts = config.experts_per_layer;
-  if (std::none_of(experts.begin(), experts.end(),
-                   [](int64_t e) { return e > 0; })) {
-    return s;
+  if (!config.has_experts()) return s;
+  std::vector<MlpConfig> experts, residuals;
+  for (const LayerConfig& layer : config.layers) {
+    if (!layer.is_moe()) continue;
+    experts.push_back(layer.moe().mlp);
+    if (!layer.moe().has_residual_mlp()) continue;
+    residuals.push_back(layer.moe().mlp);
+    residuals.back().ffn_hidden_size /= tensor_degree;
   }
   const int64_t hidden = config.hidden_size;
-  const int64_t max_slots = max_rows * config.top_k;
+  const int64_t max_slots = max_rows * config.max_top_k();
   ASSIGN_OR_RETURN(s.gate, GateScratch::Create(config, max_rows));
-  ASSIGN_OR_RETURN(s.expert_mlp, MlpScratch::Create(config, max_slots));
+  ASSIGN_OR_RETURN(s.expert_mlp, MlpScratch::Create(experts, max_slots));
   ASSIGN_OR_RETURN(s.expert_out,
                    Tensor::Allocate(DType::kF32, {max_slots, hidden}));
-  if (config.residual_moe != ResidualMoeKind::kNone) {
-    ASSIGN_OR_RETURN(
-        s.residual_mlp,
-        MlpScratch::Create(config, config.ffn_hidden_size / tensor_degree,
-                           max_rows));
+  if (!residuals.empty()) {
+    ASSIGN_OR_RETURN(s.residual_mlp, MlpScratch::Create(residuals, max_rows));
     ASSIGN_OR_RETURN(s.mlp_out,
                      Tensor::Allocate(DType::kF32, {max_rows, hidden}));
     ASSIGN_OR_RETURN(s.coefficients,
@@ -73,23 +74,28 @@ absl::Status MoeScratch::ReserveSlots(int64_t slots, int64_t hidden,
 }
 
 int64_t MoeScratch::MaxGrowthBytes(const ModelConfig& config, int64_t max_rows,
-                                   int64_t slots, int64_t slot_features) {
-  const bool gated = config.activation == ActivationKind::kSwiGlu;
-  const int64_t own_slots = max_rows * config.top_k;
-  const int64_t own_features = own_slots * config.ffn_hidden_size;
-  const int64_t ups = gated ? 2 : 1;
-  int64_t elements =
+                                   int64_t slots, int64_t up,
+                                   int64_t activated) {
+  const int64_t own_slots = max_rows * config.max_top_k();
+  int64_t own_up = 0, own_activated = 0;
+  for (const LayerConfig& layer : config.layers) {
+    if (!layer.is_moe()) continue;
+    const MlpConfig& expert = layer.moe().mlp;
+    own_up = std::max(own_up, own_slots * expert.up_rows());
+    if (!expert.is_gated()) continue;
+    own_activated = std::max(own_activated, own_slots * expert.ffn_hidden_size);
+  }
+  const int64_t elements =
       MaxGrowth(slots * config.hidden_size, own_slots * config.hidden_size) +
-      MaxGrowth(ups * slot_features, ups * own_features);
-  if (gated) elements += MaxGrowth(slot_features, own_features);
+      MaxGrowth(up, own_up) + MaxGrowth(activated, own_activated);
   return elements * static_cast<int64_t>(sizeof(float));
 }
 
-MoeLayer::MoeLayer(const ModelConfig& config, Gate gate, Experts experts,
+MoeLayer::MoeLayer(const MoeConfig& config, Gate gate, Experts experts,
                    std::optional<ResidualMlp> residual_mlp,
                    TokenDispatcher* dispatcher, Communicator* tensor_group)
     : top_k_(config.top_k),
-      activation_(config.activation),
+      activation_(config.mlp.activation),
       gate_(std::move(gate)),
       experts_(std::move(experts)),
       residual_mlp_(std::move(residual_mlp)),

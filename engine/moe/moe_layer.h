@@ -31,10 +31,10 @@ struct MoeScratch {
                             const Experts& experts);
 
   // Bytes that ReserveSlots may add to what Create has made, if a layer needs
-  // up to `slots`, and up to `slot_features` numbers for all of a step's slots
-  // inside its experts.
+  // up to `slots`, and all slots of a step together up to `up` numbers from the
+  // experts' first product and, where that is gated, `activated` behind it.
   static int64_t MaxGrowthBytes(const ModelConfig& config, int64_t max_rows,
-                                int64_t slots, int64_t slot_features);
+                                int64_t slots, int64_t up, int64_t activated);
 
   GateScratch gate;
   MlpScratch expert_mlp;    // rows are slots
@@ -61,7 +61,7 @@ class MoeLayer {
  public:
   // The dispatcher is borrowed, and so is the group of the tensor ranks; null:
   // the residual MLP is whole.
-  MoeLayer(const ModelConfig& config, Gate gate, Experts experts,
+  MoeLayer(const MoeConfig& config, Gate gate, Experts experts,
            std::optional<ResidualMlp> residual_mlp, TokenDispatcher* dispatcher,
            Communicator* tensor_group = nullptr);
 

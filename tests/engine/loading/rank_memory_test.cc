@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "comm/topology.h"
+#include "engine/config/uniform_model_config.h"
 #include "gtest/gtest.h"
 
 namespace moe {
@@ -18,7 +19,7 @@ struct BoundCase {
 };
 
 ModelConfig Model(const BoundCase& c) {
-  ModelConfig model;
+  UniformModelConfig model;
   model.hidden_size = kHidden;
   model.ffn_hidden_size = 48;
   model.num_layers = 1;

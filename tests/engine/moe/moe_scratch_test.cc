@@ -2,6 +2,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/config/uniform_model_config.h"
 #include "engine/moe/moe_layer.h"
 #include "gtest/gtest.h"
 #include "kernels/core/stream.h"
@@ -50,19 +51,21 @@ class MoeScratchTest : public testing::TestWithParam<ActivationKind> {
 
   ThreadPool threads_{1};
   CpuStream stream_{threads_};
-  ModelConfig config_;
+  UniformModelConfig config_;
 };
 
 TEST_P(MoeScratchTest, GrowsByNoMoreThanItsBound) {
+  const bool gated = GetParam() == ActivationKind::kSwiGlu;
   for (const int64_t ffn : {kFfn, kFfn / 2}) {
     // The rank's own slots, one more, and many.
     for (const int64_t slots : {int64_t{10}, int64_t{11}, int64_t{60}}) {
       MoeScratch scratch = *MoeScratch::Create(config_, kMaxRows);
       const int64_t before = Bytes(scratch);
       ASSERT_TRUE(scratch.ReserveSlots(slots, kHidden, OneExpert(ffn)).ok());
-      EXPECT_EQ(
-          Bytes(scratch) - before,
-          MoeScratch::MaxGrowthBytes(config_, kMaxRows, slots, slots * ffn))
+      EXPECT_EQ(Bytes(scratch) - before,
+                MoeScratch::MaxGrowthBytes(config_, kMaxRows, slots,
+                                           slots * (gated ? 2 : 1) * ffn,
+                                           gated ? slots * ffn : 0))
           << slots << " slots of " << ffn << " features";
     }
   }
