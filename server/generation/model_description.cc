@@ -1,10 +1,10 @@
 #include "server/generation/model_description.h"
 
-#include <algorithm>
 #include <string>
 
 #include "engine/config/model_config_names.h"
 #include "engine/runtime/engine.h"
+#include "server/generation/effective_limits.h"
 
 namespace moe {
 namespace {
@@ -47,11 +47,10 @@ v1::Model DescribeModel(const ServedModel& model) {
   const auto& eos = model.engine->options().eos_token_ids;
   out.mutable_eos_token_ids()->Add(eos.begin(), eos.end());
   DescribeDefaults(model.defaults, *out.mutable_defaults());
-  const RequestLimits& limits = model.limits;
+  const RequestLimits limits = EffectiveLimits(model);
   v1::Model::Limits& out_limits = *out.mutable_limits();
-  out_limits.set_max_answers(std::min(
-      limits.max_answers, model.engine->options().max_running_sequences));
-  out_limits.set_max_logprobs(std::min(limits.max_logprobs, config.vocab_size));
+  out_limits.set_max_answers(limits.max_answers);
+  out_limits.set_max_logprobs(limits.max_logprobs);
   out_limits.set_max_stop_strings(limits.max_stop_strings);
   out_limits.set_max_stop_string_bytes(limits.max_stop_string_bytes);
   return out;

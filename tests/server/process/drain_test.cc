@@ -18,7 +18,7 @@ namespace {
 class DrainTest : public testing::Test {
  protected:
   DrainTest() {
-    SetPatience(context_);
+    SetDeadline(context_);
     request_.set_text("hi");
     reader_ = server_.inference().GenerateStream(&context_, request_);
     id_ = engine_.WaitForRequest(0);
