@@ -3,10 +3,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <system_error>
 
 #include "absl/status/status.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -16,24 +16,52 @@
 namespace moe {
 namespace {
 
-// "" for the value 0 of an enum, which means "from the files".
-template <typename Enum>
-std::string LowerName(Enum value, const std::string& (*name)(Enum)) {
-  return static_cast<int>(value) == 0 ? "" : absl::AsciiStrToLower(name(value));
+std::optional<QkvLayout> ReadQkvLayout(config::Checkpoint::QkvLayout layout) {
+  switch (layout) {
+    case config::Checkpoint::HEAD_INTERLEAVED:
+      return QkvLayout::kHeadInterleaved;
+    case config::Checkpoint::Q_K_V:
+    case config::Checkpoint::VERSION_0:
+      return QkvLayout::kQKV;
+    case config::Checkpoint::VERSION_1:
+      return QkvLayout::kVersion1;
+    default:
+      return std::nullopt;
+  }
+}
+
+std::optional<ResidualMoeKind> ReadResidualMoe(
+    config::Checkpoint::ResidualMoe kind) {
+  switch (kind) {
+    case config::Checkpoint::A:
+      return ResidualMoeKind::kA;
+    case config::Checkpoint::B1:
+      return ResidualMoeKind::kB1;
+    case config::Checkpoint::B2:
+      return ResidualMoeKind::kB2;
+    default:
+      return std::nullopt;
+  }
+}
+
+std::optional<ActivationKind> ReadActivation(
+    config::Checkpoint::Activation activation) {
+  switch (activation) {
+    case config::Checkpoint::GELU_TANH:
+      return ActivationKind::kGeluTanh;
+    case config::Checkpoint::GELU_ERF:
+      return ActivationKind::kGeluErf;
+    default:
+      return std::nullopt;
+  }
 }
 
 absl::Status ReadCheckpoint(const config::Checkpoint& proto,
                             const ConfigSection& section,
                             CheckpointOptions& out) {
-  out.qkv_layout = LowerName(
-      proto.qkv_layout(),
-      config::Checkpoint::QkvLayout_Name<config::Checkpoint::QkvLayout>);
-  out.residual_moe = LowerName(
-      proto.residual_moe(),
-      config::Checkpoint::ResidualMoe_Name<config::Checkpoint::ResidualMoe>);
-  out.activation = LowerName(
-      proto.activation(),
-      config::Checkpoint::Activation_Name<config::Checkpoint::Activation>);
+  out.qkv_layout = ReadQkvLayout(proto.qkv_layout());
+  out.residual_moe = ReadResidualMoe(proto.residual_moe());
+  out.activation = ReadActivation(proto.activation());
   out.rope_double_cos_quirk = proto.rope_double_cos_quirk();
   ASSIGN_OR_RETURN(
       out.vocab_size,

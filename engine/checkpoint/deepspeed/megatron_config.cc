@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/checkpoint/weight_names.h"
+#include "engine/config/model_config_names.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -226,22 +227,21 @@ class ConfigReader {
       c_.activation =
           fused_gelu ? ActivationKind::kGeluTanh : ActivationKind::kGeluErf;
     }
-    if (options_.activation.empty()) return absl::OkStatus();
-    if (options_.activation != "gelu_tanh" &&
-        options_.activation != "gelu_erf") {
-      return Unsupported(absl::StrCat("activation is set to '",
-                                      options_.activation,
-                                      "', must be gelu_tanh or gelu_erf"));
+    if (!options_.activation.has_value()) return absl::OkStatus();
+    const ActivationKind activation = *options_.activation;
+    if (activation != ActivationKind::kGeluTanh &&
+        activation != ActivationKind::kGeluErf) {
+      return Unsupported(absl::StrCat("activation is set to ",
+                                      ActivationName(activation),
+                                      ", must be gelu_tanh or gelu_erf"));
     }
     if (c_.activation != ActivationKind::kGeluTanh &&
         c_.activation != ActivationKind::kGeluErf) {
       return Unsupported(absl::StrCat("activation is set to ",
-                                      options_.activation,
+                                      ActivationName(activation),
                                       ", but the model has no GELU"));
     }
-    c_.activation = options_.activation == "gelu_tanh"
-                        ? ActivationKind::kGeluTanh
-                        : ActivationKind::kGeluErf;
+    c_.activation = activation;
     return absl::OkStatus();
   }
 
@@ -323,24 +323,17 @@ class ConfigReader {
       has_bias |= Dims(name + "bias") != nullptr;
     }
     if (!has_coefficient) {
-      if (options_.residual_moe.empty()) return absl::OkStatus();
+      if (!options_.residual_moe.has_value()) return absl::OkStatus();
       return Unsupported(absl::StrCat("residual_moe is set to ",
-                                      options_.residual_moe,
+                                      ResidualMoeName(*options_.residual_moe),
                                       ", but the model has no residual MoE"));
     }
     c_.residual_moe = model_.has_local_moe || !has_bias ? ResidualMoeKind::kA
                                                         : ResidualMoeKind::kB2;
-    if (options_.residual_moe == "a") {
-      c_.residual_moe = ResidualMoeKind::kA;
-    } else if (options_.residual_moe == "b1") {
-      c_.residual_moe = ResidualMoeKind::kB1;
-    } else if (options_.residual_moe == "b2") {
-      c_.residual_moe = ResidualMoeKind::kB2;
-    } else if (!options_.residual_moe.empty()) {
-      return Unsupported(absl::StrCat("residual_moe is set to '",
-                                      options_.residual_moe,
-                                      "', must be a, b1 or b2"));
+    if (options_.residual_moe == ResidualMoeKind::kNone) {
+      return Unsupported("residual_moe is set to none, must be a, b1 or b2");
     }
+    c_.residual_moe = options_.residual_moe.value_or(c_.residual_moe);
     if (c_.residual_moe == ResidualMoeKind::kA && has_bias) {
       warnings_->push_back(
           absl::StrCat(model_.source,
@@ -370,7 +363,7 @@ absl::StatusOr<ModelConfig> ReadMegatronConfig(
 absl::StatusOr<QkvLayout> ChooseQkvLayout(const MegatronModel& model,
                                           const CheckpointOptions& options,
                                           std::vector<std::string>* warnings) {
-  if (!options.qkv_layout.empty()) return ParseQkvLayout(options.qkv_layout);
+  if (options.qkv_layout.has_value()) return *options.qkv_layout;
   const PickleValue* value = model.root->Find("checkpoint_version");
   const absl::optional<double> version =
       value == nullptr ? absl::optional<double>(0.0) : value->AsDouble();

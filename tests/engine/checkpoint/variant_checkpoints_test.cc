@@ -108,12 +108,15 @@ TEST(VariantConfigTest, ModernOptionsAreRead) {
 }
 
 TEST(VariantConfigTest, OverridesWin) {
-  EXPECT_EQ(ConfigOf("residual_b_flat", {.residual_moe = "b1"}).residual_moe,
+  EXPECT_EQ(ConfigOf("residual_b_flat", {.residual_moe = ResidualMoeKind::kB1})
+                .residual_moe,
             ResidualMoeKind::kB1);
-  EXPECT_EQ(ConfigOf("residual_b_flat", {.residual_moe = "a"}).residual_moe,
+  EXPECT_EQ(ConfigOf("residual_b_flat", {.residual_moe = ResidualMoeKind::kA})
+                .residual_moe,
             ResidualMoeKind::kA);
-  EXPECT_EQ(ConfigOf("strays", {.activation = "gelu_erf"}).activation,
-            ActivationKind::kGeluErf);
+  EXPECT_EQ(
+      ConfigOf("strays", {.activation = ActivationKind::kGeluErf}).activation,
+      ActivationKind::kGeluErf);
   EXPECT_EQ(ConfigOf("strays", {.vocab_size = 41}).vocab_size, 41);
   EXPECT_TRUE(ConfigOf("swiglu_gqa_tp2", {.rope_double_cos_quirk = true})
                   .rope_double_cos_quirk);
@@ -122,8 +125,8 @@ TEST(VariantConfigTest, OverridesWin) {
 TEST(VariantConfigTest, QkvOverrideReordersTheRows) {
   // Read as all q, all k, all v, row 4 of the file stays where it is; it is
   // the first key row of head 0.
-  const auto checkpoint =
-      OpenCheckpoint(VariantDirectory("strays"), {.qkv_layout = "q_k_v"});
+  const auto checkpoint = OpenCheckpoint(VariantDirectory("strays"),
+                                         {.qkv_layout = QkvLayout::kQKV});
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
   const auto weight = (*checkpoint)->Get("layers.0.attention.qkv.bias");
   ASSERT_TRUE(weight.ok()) << weight.status();
@@ -140,12 +143,17 @@ struct BadOption {
 
 TEST(VariantConfigTest, OverridesThatDoNotFitAreRefused) {
   const BadOption bad[] = {
-      {"strays", {.qkv_layout = "q_v_k"}, "qkv_layout is 'q_v_k'"},
-      {"strays", {.residual_moe = "b2"}, "no residual MoE"},
-      {"residual_a", {.residual_moe = "c"}, "residual_moe is set to 'c'"},
-      {"strays", {.activation = "relu"}, "activation is set to 'relu'"},
-      {"swiglu_gqa_tp2", {.activation = "gelu_erf"}, "no GELU"},
-      {"swiglu_gqa_tp2", {.qkv_layout = "version_1"}, "no grouped-query form"},
+      {"strays", {.residual_moe = ResidualMoeKind::kB2}, "no residual MoE"},
+      {"residual_a",
+       {.residual_moe = ResidualMoeKind::kNone},
+       "residual_moe is set to none"},
+      {"strays",
+       {.activation = ActivationKind::kSwiGlu},
+       "activation is set to swiglu"},
+      {"swiglu_gqa_tp2", {.activation = ActivationKind::kGeluErf}, "no GELU"},
+      {"swiglu_gqa_tp2",
+       {.qkv_layout = QkvLayout::kVersion1},
+       "no grouped-query form"},
       {"strays", {.rope_double_cos_quirk = true}, "not rotary"},
       {"strays", {.vocab_size = 49}, "vocab_size is set to 49"},
       {"strays", {.vocab_size = -1}, "vocab_size is set to -1"},
