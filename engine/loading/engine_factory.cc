@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/config/model_config_names.h"
 #include "engine/distributed/driver_executor.h"
 #include "engine/distributed/rank_runtime.h"
 #include "engine/distributed/worker.h"
@@ -67,13 +68,16 @@ void LogLoaded(const EngineInfo& info, const EngineOptions& options) {
        {"checkpoint", info.checkpoint_description},
        {"parameters", info.parameters.total},
        {"active_parameters", info.parameters.active},
-       {"layers", model.num_layers},
+       {"layers", model.num_layers()},
        {"hidden", model.hidden_size},
-       {"heads", model.num_heads},
+       {"heads", PerLayerText(model,
+                              [](const LayerConfig& layer) {
+                                return layer.attention.num_heads;
+                              })},
        {"vocab", model.vocab_size},
        {"context", model.max_positions},
-       {"experts_per_layer", absl::StrJoin(model.experts_per_layer, ",")},
-       {"top_k", model.top_k},
+       {"experts_per_layer", absl::StrJoin(model.experts_per_layer(), ",")},
+       {"top_k", model.max_top_k()},
        {"weight_dtype", std::string(DTypeName(info.weight_dtype))},
        {"weight_bytes", info.weight_bytes},
        {"kv_cache_bytes", info.kv_cache_bytes},

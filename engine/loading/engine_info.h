@@ -7,6 +7,7 @@
 #include "absl/time/time.h"
 #include "comm/parallel_layout.h"
 #include "engine/config/model_config.h"
+#include "engine/config/parameter_count.h"
 #include "kernels/core/dtype.h"
 
 namespace moe {

@@ -33,8 +33,9 @@ struct DecoderLayer {
 // Everything of a decoder that its checkpoint decides.
 struct DecoderWeights {
   TokenEmbedding embedding;
-  // Behind a pointer, as the layers' attention borrows them.
-  std::unique_ptr<RopeTables> rope;
+  // Behind pointers, as the layers' attention borrows them; one for each way
+  // that layers rotate.
+  std::vector<std::unique_ptr<RopeTables>> ropes;
   // Borrowed by the MoE layers.
   MoeDispatchers dispatchers;
   std::vector<DecoderLayer> layers;

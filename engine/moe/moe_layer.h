@@ -55,7 +55,7 @@ class MoeLayer {
  public:
   // The dispatcher is borrowed, and so is the group of the tensor ranks; null:
   // the residual MLP is whole.
-  MoeLayer(const ModelConfig& config, Gate gate, Experts experts,
+  MoeLayer(const MoeConfig& config, Gate gate, Experts experts,
            std::optional<ResidualMlp> residual_mlp, TokenDispatcher* dispatcher,
            Communicator* tensor_group = nullptr);
 

@@ -16,6 +16,7 @@
 #include "engine/checkpoint/deepspeed/deepspeed_writer.h"
 #include "engine/checkpoint/deepspeed/qkv_layout.h"
 #include "engine/config/model_config_names.h"
+#include "engine/config/parameter_count.h"
 #include "kernels/core/status_macros.h"
 #include "tools/checkpoint/inspect_command.h"
 #include "tools/checkpoint/model_presets.h"
@@ -66,8 +67,8 @@ constexpr char kUsage[] =
 // Of any size on the command line; Validate() has closer bounds.
 constexpr int64_t kMaxSize = int64_t{1} << 28;
 
-absl::StatusOr<ModelConfig> ConfigFromFlags() {
-  ASSIGN_OR_RETURN(ModelConfig config,
+absl::StatusOr<UniformModelConfig> ConfigFromFlags() {
+  ASSIGN_OR_RETURN(UniformModelConfig config,
                    FindModelPreset(absl::GetFlag(FLAGS_preset)));
   for (const auto& [name, value] :
        {std::pair<const char*, absl::optional<int64_t>>{

@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "engine/checkpoint/weight_names.h"
 #include "engine/config/model_config_names.h"
+#include "engine/config/uniform_model_config.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -42,7 +43,7 @@ class ConfigReader {
       return absl::DataLossError(
           absl::StrCat(model_.source, ": ", valid.message()));
     }
-    return std::move(c_);
+    return static_cast<ModelConfig>(c_);
   }
 
  private:
@@ -191,18 +192,18 @@ class ConfigReader {
         args_.String("normalization",
                      Dims("final_norm.bias") ? "layernorm" : "rmsnorm"));
     if (norm == "rmsnorm") {
-      c_.norm = NormKind::kRmsNorm;
+      c_.norm.kind = NormKind::kRmsNorm;
     } else if (norm != "layernorm") {
       return Unsupported(
           absl::StrCat("args.normalization '", norm, "' is not supported"));
     }
     ASSIGN_OR_RETURN(const double epsilon,
                      args_.Double("layernorm_epsilon", 1e-5));
-    c_.norm_epsilon = static_cast<float>(epsilon);
+    c_.norm.epsilon = static_cast<float>(epsilon);
     ASSIGN_OR_RETURN(const bool plus_one,
                      args_.Bool("apply_layernorm_1p", false));
     // Megatron's RMSNorm does not ask.
-    c_.norm_weight_plus_one = plus_one && c_.norm == NormKind::kLayerNorm;
+    c_.norm.weight_plus_one = plus_one && c_.norm.kind == NormKind::kLayerNorm;
     return absl::OkStatus();
   }
 
@@ -270,17 +271,17 @@ class ConfigReader {
       return Unsupported(
           "learned and rotary positions together are not supported");
     }
-    c_.position = PositionKind::kRotary;
-    c_.rope_double_cos_quirk = options_.rope_double_cos_quirk;
+    RopeConfig& rope = c_.rope.emplace();
+    rope.double_cos_quirk = options_.rope_double_cos_quirk;
     ASSIGN_OR_RETURN(const double theta, args_.Double("rope_theta", 10000.0));
     ASSIGN_OR_RETURN(const double percent, args_.Double("rotary_percent", 1.0));
     if (!(percent > 0)) {
       return Damaged(absl::StrCat("args.rotary_percent is ", percent));
     }
-    c_.rope_theta = static_cast<float>(theta);
-    c_.rotary_dim = c_.head_dim;
+    rope.theta = static_cast<float>(theta);
+    rope.rotary_dim = c_.head_dim;
     if (percent < 1.0) {
-      c_.rotary_dim =
+      rope.rotary_dim =
           static_cast<int64_t>(static_cast<double>(c_.head_dim) * percent);
     }
     return absl::OkStatus();
@@ -347,7 +348,7 @@ class ConfigReader {
   const MegatronArguments& args_;
   const CheckpointOptions& options_;
   std::vector<std::string>* warnings_;
-  ModelConfig c_;
+  UniformModelConfig c_;
 };
 
 }  // namespace

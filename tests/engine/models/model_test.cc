@@ -11,6 +11,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "engine/config/parameter_count.h"
 #include "gtest/gtest.h"
 #include "tests/fakes/random_checkpoint.h"
 
@@ -168,7 +169,7 @@ TEST_F(LoadModelTest, RefusesValuesThatTheTypeInMemoryDoesNotHold) {
 }
 
 TEST_F(LoadModelTest, RefusesUnknownFamiliesAndOptions) {
-  ModelConfig config = SmallPrMoeConfig();
+  UniformModelConfig config = SmallPrMoeConfig();
   config.family = "bert";
   EXPECT_EQ(Load(RandomCheckpoint(config)).status().message(),
             "model family is \"bert\", must be one of gpt, gpt_moe, pr_moe");

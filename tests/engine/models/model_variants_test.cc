@@ -80,7 +80,7 @@ TEST_P(ModelVariantsTest, RoutingEqualsPyTorch) {
   for (int64_t i = 0; i < kSequences; ++i) {
     RoutingTrace trace;
     harness.Prefill(Tokens("tokens", i), 24, 0, &trace);
-    for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    for (int64_t layer = 0; layer < config.num_layers(); ++layer) {
       const std::string name = "route_layer" + std::to_string(layer);
       ASSERT_EQ(golden_.Has(name + "_experts"), config.is_moe_layer(layer));
       if (!config.is_moe_layer(layer)) continue;

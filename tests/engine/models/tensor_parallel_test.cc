@@ -158,12 +158,11 @@ TEST(DataParallelTest, EmptySharesAreStepsToo) {
 }
 
 TEST(TensorParallelBf16Test, OddVocabulariesAndReplicatedHeads) {
-  ModelConfig config = SmallDenseConfig();
+  UniformModelConfig config = SmallDenseConfig();
   config.num_kv_heads = 1;
   config.tied_embeddings = false;
   config.activation = ActivationKind::kSwiGlu;
-  config.position = PositionKind::kRotary;
-  config.rotary_dim = 12;
+  config.rope = RopeConfig{.rotary_dim = 12};
   const RandomCheckpoint checkpoint(config, DType::kBf16);
   ModelHarness single(checkpoint, {.weight_dtype = DType::kBf16});
   std::vector<int32_t> tokens;

@@ -85,10 +85,10 @@ SmallModel ModelOfVersion(double version) {
 }
 
 TEST(MegatronConfigTest, OnlyALayerNormStoresItsWeightMinusOne) {
-  EXPECT_TRUE(ConfigWithLayerNorm1p("layernorm").norm_weight_plus_one);
+  EXPECT_TRUE(ConfigWithLayerNorm1p("layernorm").final_norm.weight_plus_one);
   const ModelConfig rms = ConfigWithLayerNorm1p("rmsnorm");
-  EXPECT_EQ(rms.norm, NormKind::kRmsNorm);
-  EXPECT_FALSE(rms.norm_weight_plus_one);
+  EXPECT_EQ(rms.final_norm.kind, NormKind::kRmsNorm);
+  EXPECT_FALSE(rms.final_norm.weight_plus_one);
 }
 
 TEST(MegatronConfigTest, SaysThatTheNumberOfHeadsIsMissing) {
