@@ -151,7 +151,7 @@ absl::StatusOr<LoadedModel> LoadServedModel(const ServerConfig& config,
   return loaded;
 }
 
-absl::Status FollowModel(const ServerConfig& config, RankRuntime& ranks) {
+absl::Status RunModelWorker(const ServerConfig& config, RankRuntime& ranks) {
   // The options depend on the tokenizer and must be equal on all ranks.
   ASSIGN_OR_RETURN(const auto tokenizer, OpenTokenizer(config));
   return FollowRank(EngineOptionsWith(config, tokenizer.get()), ranks,
