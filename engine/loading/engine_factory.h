@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "comm/parallel_layout.h"
-#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/checkpoint_options.h"
 #include "engine/config/model_config.h"
 #include "engine/config/parameter_count.h"
 #include "engine/parallel/parallel_options.h"

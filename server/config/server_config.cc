@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <optional>
 #include <sstream>
 #include <utility>
 
@@ -51,25 +52,54 @@ class FirstError : public google::protobuf::io::ErrorCollector {
   absl::Status status_;
 };
 
-// "" for the value 0 of an enum, which means "from the files".
-template <typename Enum>
-std::string LowerName(Enum value, const std::string& (*name)(Enum)) {
-  return static_cast<int>(value) == 0 ? "" : absl::AsciiStrToLower(name(value));
+// Absent: the value 0, which means "from the files".
+std::optional<QkvLayout> ReadQkvLayout(config::Checkpoint::QkvLayout value) {
+  switch (value) {
+    case config::Checkpoint::HEAD_INTERLEAVED:
+      return QkvLayout::kHeadInterleaved;
+    case config::Checkpoint::Q_K_V:
+    case config::Checkpoint::VERSION_0:
+      return QkvLayout::kQKV;
+    case config::Checkpoint::VERSION_1:
+      return QkvLayout::kVersion1;
+    default:
+      return std::nullopt;
+  }
+}
+
+std::optional<ResidualMoeKind> ReadResidualMoe(
+    config::Checkpoint::ResidualMoe value) {
+  switch (value) {
+    case config::Checkpoint::A:
+      return ResidualMoeKind::kA;
+    case config::Checkpoint::B1:
+      return ResidualMoeKind::kB1;
+    case config::Checkpoint::B2:
+      return ResidualMoeKind::kB2;
+    default:
+      return std::nullopt;
+  }
+}
+
+std::optional<ActivationKind> ReadActivation(
+    config::Checkpoint::Activation value) {
+  switch (value) {
+    case config::Checkpoint::GELU_TANH:
+      return ActivationKind::kGeluTanh;
+    case config::Checkpoint::GELU_ERF:
+      return ActivationKind::kGeluErf;
+    default:
+      return std::nullopt;
+  }
 }
 
 absl::Status ReadCheckpoint(const config::Checkpoint& proto,
                             const ConfigSection& section,
                             CheckpointOptions& out) {
-  out.qkv_layout = LowerName(
-      proto.qkv_layout(),
-      config::Checkpoint::QkvLayout_Name<config::Checkpoint::QkvLayout>);
-  out.residual_moe = LowerName(
-      proto.residual_moe(),
-      config::Checkpoint::ResidualMoe_Name<config::Checkpoint::ResidualMoe>);
-  out.activation = LowerName(
-      proto.activation(),
-      config::Checkpoint::Activation_Name<config::Checkpoint::Activation>);
-  out.rope_double_cos_quirk = proto.rope_double_cos_quirk();
+  out.megatron.qkv_layout = ReadQkvLayout(proto.qkv_layout());
+  out.megatron.residual_moe = ReadResidualMoe(proto.residual_moe());
+  out.megatron.activation = ReadActivation(proto.activation());
+  out.megatron.rope_double_cos_quirk = proto.rope_double_cos_quirk();
   ASSIGN_OR_RETURN(
       out.vocab_size,
       section.Integer("vocab_size", 0, 1, std::numeric_limits<int32_t>::max()));

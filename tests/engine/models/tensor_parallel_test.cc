@@ -2,6 +2,7 @@
 // model on one rank.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,8 @@ constexpr int64_t kGreedyTokens = 24;
 
 struct Variant {
   std::string name;
-  std::string qkv_layout;
-  std::string residual_moe;
+  std::optional<QkvLayout> qkv_layout;
+  std::optional<ResidualMoeKind> residual_moe;
   int degree = 2;
 };
 
@@ -33,8 +34,8 @@ class TensorParallelTest : public testing::TestWithParam<Variant> {
  protected:
   std::unique_ptr<Checkpoint> Open() const {
     CheckpointOptions options;
-    options.qkv_layout = GetParam().qkv_layout;
-    options.residual_moe = GetParam().residual_moe;
+    options.megatron.qkv_layout = GetParam().qkv_layout;
+    options.megatron.residual_moe = GetParam().residual_moe;
     return OpenOrDie(TestDataPath(directory_), options);
   }
   std::vector<int32_t> Tokens() const {
@@ -84,24 +85,29 @@ TEST_P(TensorParallelTest, LogitsAndGreedyTokensEqualOneRank) {
 INSTANTIATE_TEST_SUITE_P(
     Variants, TensorParallelTest,
     testing::Values(
-        Variant{"dense", "", "", 4}, Variant{"dense_gelu_erf", "", "", 4},
-        Variant{"dense_squared_relu", "", "", 4},
-        Variant{"dense_swiglu", "", "", 4},
-        Variant{"dense_rmsnorm_no_bias_untied", "", "", 4},
-        Variant{"dense_layernorm_1p", "", "", 4},
-        Variant{"dense_post_norm", "", "", 4},
-        Variant{"dense_qkv_version_0", "", "", 4},
-        Variant{"dense_qkv_version_1", "", "", 4},
-        Variant{"dense_qkv_all_q_all_k_all_v", "q_k_v", "", 4},
-        Variant{"dense_gqa", "", "", 4},
-        Variant{"dense_gqa_q_k_v", "q_k_v", "", 4},
-        Variant{"dense_rotary", "", "", 4},
-        Variant{"dense_rotary_partial", "", "", 4},
-        Variant{"moe_top1", "", "", 4}, Variant{"moe_top2", "", "", 4},
-        Variant{"moe_pyramid", "", "", 4}, Variant{"prmoe_a", "", "", 4},
-        Variant{"prmoe_b1", "", "b1", 4}, Variant{"prmoe_b2", "", "", 4},
-        Variant{"prmoe_b2_swiglu_top2", "", "", 4},
-        Variant{"moe_llama_like", "", "", 4}),
+        Variant{"dense", std::nullopt, std::nullopt, 4},
+        Variant{"dense_gelu_erf", std::nullopt, std::nullopt, 4},
+        Variant{"dense_squared_relu", std::nullopt, std::nullopt, 4},
+        Variant{"dense_swiglu", std::nullopt, std::nullopt, 4},
+        Variant{"dense_rmsnorm_no_bias_untied", std::nullopt, std::nullopt, 4},
+        Variant{"dense_layernorm_1p", std::nullopt, std::nullopt, 4},
+        Variant{"dense_post_norm", std::nullopt, std::nullopt, 4},
+        Variant{"dense_qkv_version_0", std::nullopt, std::nullopt, 4},
+        Variant{"dense_qkv_version_1", std::nullopt, std::nullopt, 4},
+        Variant{"dense_qkv_all_q_all_k_all_v", QkvLayout::kQKV, std::nullopt,
+                4},
+        Variant{"dense_gqa", std::nullopt, std::nullopt, 4},
+        Variant{"dense_gqa_q_k_v", QkvLayout::kQKV, std::nullopt, 4},
+        Variant{"dense_rotary", std::nullopt, std::nullopt, 4},
+        Variant{"dense_rotary_partial", std::nullopt, std::nullopt, 4},
+        Variant{"moe_top1", std::nullopt, std::nullopt, 4},
+        Variant{"moe_top2", std::nullopt, std::nullopt, 4},
+        Variant{"moe_pyramid", std::nullopt, std::nullopt, 4},
+        Variant{"prmoe_a", std::nullopt, std::nullopt, 4},
+        Variant{"prmoe_b1", std::nullopt, ResidualMoeKind::kB1, 4},
+        Variant{"prmoe_b2", std::nullopt, std::nullopt, 4},
+        Variant{"prmoe_b2_swiglu_top2", std::nullopt, std::nullopt, 4},
+        Variant{"moe_llama_like", std::nullopt, std::nullopt, 4}),
     [](const testing::TestParamInfo<Variant>& info) {
       return info.param.name;
     });
@@ -165,6 +171,42 @@ TEST(TensorParallelBf16Test, OddVocabulariesAndReplicatedHeads) {
   RunRanks(config, TensorLayout(config, 4), [&](const ModelParallel& parallel) {
     ModelHarness harness(checkpoint,
                          {.weight_dtype = DType::kBf16, .parallel = &parallel});
+    EXPECT_LE(MaxDifference(harness.Prefill(tokens, 128), want) / Largest(want),
+              kRelativeTolerance);
+  });
+}
+
+// Heads, features, activations, positions and experts of one layer are no other
+// layer's.
+TEST(LayersThatDifferTest, RunOnOneRankAndOnTensorRanks) {
+  ModelConfig config = SmallPrMoeConfig();
+  config.layers[0].attention = {
+      .num_heads = 8, .num_kv_heads = 2, .head_dim = 10};
+  config.layers[0].residual_post_norm = true;
+  config.layers[1].attention.rope = RopeConfig{.rotary_dim = 6};
+  config.layers[2].attention.rope =
+      RopeConfig{.theta = 500.0f, .rotary_dim = 12};
+  config.layers[2].mlp = MlpConfig{.ffn_hidden_size = 40,
+                                   .activation = ActivationKind::kSwiGlu,
+                                   .has_bias = false};
+  config.layers[2].mlp_norm.kind = NormKind::kRmsNorm;
+  MoeConfig& moe = config.layers[3].moe();
+  moe.top_k = 2;
+  moe.mlp.ffn_hidden_size = 56;
+  moe.mlp.activation = ActivationKind::kGeluErf;
+  moe.residual = ResidualMoeKind::kNone;
+  const RandomCheckpoint checkpoint(config);
+  ModelHarness single(checkpoint, {});
+  std::vector<int32_t> tokens;
+  for (int32_t t = 0; t < 40; ++t) tokens.push_back(t * 7 % 101);
+  RoutingTrace trace;
+  const std::vector<float> want = single.Prefill(tokens, 128, 0, &trace);
+  EXPECT_EQ(trace.expert_ids[1].size(), tokens.size());
+  EXPECT_EQ(trace.expert_ids[3].size(), 2 * tokens.size());
+  // However the prompt is cut.
+  EXPECT_EQ(single.Prefill(tokens, 7, 20), want);
+  RunRanks(config, TensorLayout(config, 2), [&](const ModelParallel& parallel) {
+    ModelHarness harness(checkpoint, {.parallel = &parallel});
     EXPECT_LE(MaxDifference(harness.Prefill(tokens, 128), want) / Largest(want),
               kRelativeTolerance);
   });

@@ -41,7 +41,7 @@ class SmallModel {
   absl::StatusOr<ModelConfig> Config(const CheckpointOptions& options = {}) {
     return ReadMegatronConfig(model_, options, &warnings_);
   }
-  absl::StatusOr<QkvLayout> Qkv(const CheckpointOptions& options = {}) {
+  absl::StatusOr<QkvLayout> Qkv(const MegatronOptions& options = {}) {
     return ChooseQkvLayout(model_, options, &warnings_);
   }
   const std::vector<std::string>& warnings() const { return warnings_; }
@@ -141,7 +141,7 @@ TEST(QkvLayoutTest, RefusesVersionsThatNobodyWrote) {
               absl::string_view::npos)
         << status;
     EXPECT_TRUE(model.warnings().empty());
-    EXPECT_EQ(*model.Qkv({.qkv_layout = "head_interleaved"}),
+    EXPECT_EQ(*model.Qkv({.qkv_layout = QkvLayout::kHeadInterleaved}),
               QkvLayout::kHeadInterleaved);
   }
 }
