@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string>
 
-#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/checkpoint_options.h"
 #include "engine/loading/make_stream.h"
 #include "engine/parallel/parallel_options.h"
 #include "engine/runtime/engine.h"
