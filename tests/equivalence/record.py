@@ -60,7 +60,9 @@ def record(options):
 
 
 def compare(options):
-    before, after = (recording.load(path) for path in (options.before, options.after))
+    before, after = (recording.load(path, options.only) for path in (options.before, options.after))
+    if not before["cases"]:
+        raise SystemExit(f"{options.before} has no case that matches --only={options.only}")
     lines = recording.compare(before, after)
     print("\n".join(lines or [f"equal: {len(before['cases'])} cases on {before['machine']['isa']}"]))
     return 1 if lines else 0
@@ -78,6 +80,7 @@ def main():
     comparer = commands.add_parser("compare", help="exit status 1 if the recordings differ")
     comparer.add_argument("before", type=pathlib.Path)
     comparer.add_argument("after", type=pathlib.Path)
+    comparer.add_argument("--only", default="", help="compare the cases whose names match this regular expression")
     comparer.set_defaults(run=compare)
     options = parser.parse_args()
     return options.run(options)

@@ -4,6 +4,7 @@ A recording is JSON with sorted keys: `machine` says where it was made, `cases`
 has a record (nested dictionaries and lists of texts and numbers) of each case.
 """
 import json
+import re
 
 
 def save(path, machine, cases):
@@ -11,10 +12,12 @@ def save(path, machine, cases):
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def load(path):
+def load(path, only=""):
+    """The recording in a file, of the cases whose names match the regular expression `only`."""
     recording = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(recording, dict) or not {"machine", "cases"} <= recording.keys():
         raise ValueError(f"{path} is not a recording")
+    recording["cases"] = {name: case for name, case in recording["cases"].items() if re.search(only, name)}
     return recording
 
 

@@ -60,6 +60,7 @@ class CompareTest(unittest.TestCase):
             path = pathlib.Path(directory) / "a.rec"
             recording.save(path, sample()["machine"], sample()["cases"])
             self.assertEqual(recording.load(path), sample())
+            self.assertEqual(list(recording.load(path, only="^t")["cases"]), ["two"])
             path.write_text("[]")
             with self.assertRaises(ValueError):
                 recording.load(path)
