@@ -32,19 +32,20 @@ absl::StatusOr<MlpScratch> MlpScratch::Create(DeviceBackend& backend,
                                               absl::Span<const MlpConfig> mlps,
                                               int64_t max_rows) {
   MlpScratch scratch;
-  int64_t up = 0, activated = 0;
+  int64_t up = 0, ffn = 0;
+  bool is_gated = false;
   for (const MlpConfig& mlp : mlps) {
     up = std::max(up, mlp.up_rows());
-    if (mlp.is_gated()) activated = std::max(activated, mlp.ffn_hidden_size);
+    ffn = std::max(ffn, mlp.ffn_hidden_size);
+    is_gated |= mlp.is_gated();
   }
   if (up > 0) {
     ASSIGN_OR_RETURN(scratch.up,
                      Tensor::Allocate(backend, DType::kF32, {max_rows, up}));
   }
-  if (activated > 0) {
-    ASSIGN_OR_RETURN(
-        scratch.activated,
-        Tensor::Allocate(backend, DType::kF32, {max_rows, activated}));
+  if (is_gated) {
+    ASSIGN_OR_RETURN(scratch.activated,
+                     Tensor::Allocate(backend, DType::kF32, {max_rows, ffn}));
   }
   return scratch;
 }

@@ -15,6 +15,7 @@
 #include "engine/layers/output_head.h"
 #include "engine/layers/token_embedding.h"
 #include "engine/models/model.h"
+#include "engine/models/model_options.h"
 #include "engine/models/routing_fetch.h"
 #include "engine/models/step_checks.h"
 #include "engine/moe/moe_dispatchers.h"

@@ -10,6 +10,12 @@
 
 namespace moe {
 
+// Elements that EnsureCapacity may add to a tensor of `now`, at most, when it
+// must hold up to `most`.
+inline int64_t MaxGrowth(int64_t most, int64_t now) {
+  return most <= now ? 0 : most + most / 2 - now;
+}
+
 // Makes `tensor` (f32, or none yet) one of at least `elements` on the stream's
 // device, and never none, with room for half as many again if it must grow;
 // then what was in it is lost. Views of it are f32 of any shape that fits.

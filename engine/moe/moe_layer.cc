@@ -69,6 +69,24 @@ absl::Status MoeScratch::ReserveSlots(int64_t slots, int64_t hidden,
   return EnsureCapacity(slots * hidden, stream, expert_out);
 }
 
+int64_t MoeScratch::MaxGrowthBytes(const ModelConfig& config, int64_t max_rows,
+                                   int64_t slots, int64_t up,
+                                   int64_t activated) {
+  const int64_t own_slots = max_rows * config.max_top_k();
+  int64_t own_up = 0, own_activated = 0;
+  for (const LayerConfig& layer : config.layers) {
+    if (!layer.is_moe()) continue;
+    const MlpConfig& expert = layer.moe().mlp;
+    own_up = std::max(own_up, own_slots * expert.up_rows());
+    if (!expert.is_gated()) continue;
+    own_activated = std::max(own_activated, own_slots * expert.ffn_hidden_size);
+  }
+  const int64_t elements =
+      MaxGrowth(slots * config.hidden_size, own_slots * config.hidden_size) +
+      MaxGrowth(up, own_up) + MaxGrowth(activated, own_activated);
+  return elements * static_cast<int64_t>(sizeof(float));
+}
+
 MoeLayer::MoeLayer(const MoeConfig& config, Gate gate, Experts experts,
                    std::optional<ResidualMlp> residual_mlp,
                    TokenDispatcher* dispatcher, Communicator* tensor_group)

@@ -31,6 +31,12 @@ struct MoeScratch {
   absl::Status ReserveSlots(int64_t slots, int64_t hidden,
                             const Experts& experts, Stream& stream);
 
+  // Bytes that ReserveSlots may add to what Create has made, if a layer needs
+  // up to `slots`, and all slots of a step together up to `up` numbers from the
+  // experts' first product and, where that is gated, `activated` behind it.
+  static int64_t MaxGrowthBytes(const ModelConfig& config, int64_t max_rows,
+                                int64_t slots, int64_t up, int64_t activated);
+
   GateScratch gate;
   MlpScratch expert_mlp;    // rows are slots
   MlpScratch residual_mlp;  // if the model is a residual MoE
