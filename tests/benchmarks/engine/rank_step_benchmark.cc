@@ -86,7 +86,8 @@ class Runner {
     const RankShard shard =
         parallel != nullptr ? parallel->shard : RankShard::Whole(config);
     runner->vocab_ = shard.Vocab(config).size();
-    ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(shard.LocalConfig(config),
+    ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(runner->model_->backend(),
+                                                    shard.LocalConfig(config),
                                                     1024, kBlockSize));
     runner->cache_.emplace(std::move(cache));
     return runner;

@@ -154,7 +154,7 @@ ParallelResult RunParallel(const Checkpoint& checkpoint,
         stream, [](int64_t, int64_t) {});
     ASSERT_TRUE(model.ok()) << model.status();
     auto cache = KvCache::Create(
-        shard->LocalConfig(config),
+        (*model)->backend(), shard->LocalConfig(config),
         kBlocksPerSequence * static_cast<int64_t>(sequences.size()),
         kBlockSize);
     ASSERT_TRUE(cache.ok()) << cache.status();
