@@ -6,10 +6,10 @@
 
 #include "absl/status/statusor.h"
 #include "comm/parallel_layout.h"
-#include "engine/checkpoint/weight_slice.h"
 #include "engine/config/index_range.h"
 #include "engine/config/model_config.h"
 #include "engine/config/weight_inventory.h"
+#include "engine/config/weight_slice.h"
 
 namespace moe {
 
