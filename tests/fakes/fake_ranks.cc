@@ -4,12 +4,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "comm/parallel_layout.h"
 #include "comm/thread_communicator.h"
 #include "comm/topology.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/distributed/driver_executor.h"
 #include "engine/distributed/worker.h"
+#include "engine/parallel/parallel_layout.h"
 #include "engine/parallel/rank_shard.h"
 #include "engine/runtime/engine_limits.h"
 #include "engine/runtime/threaded_engine.h"

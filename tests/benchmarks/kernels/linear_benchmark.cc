@@ -13,8 +13,8 @@
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
-#include "kernels/core/cpu_stream.h"
 #include "kernels/core/cpu_features.h"
+#include "kernels/core/cpu_stream.h"
 #include "kernels/ops/linear.h"
 #include "tests/benchmarks/machine_ceilings.h"
 

@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "absl/status/statusor.h"
-#include "comm/process_groups.h"
+#include "engine/parallel/process_groups.h"
 #include "engine/parallel/rank_shard.h"
 
 namespace moe {

@@ -5,10 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "comm/parallel_layout.h"
-#include "comm/process_groups.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/models/load_model.h"
+#include "engine/parallel/parallel_layout.h"
+#include "engine/parallel/process_groups.h"
 #include "engine/parallel/rank_shard.h"
 #include "gtest/gtest.h"
 #include "kernels/core/cpu_stream.h"

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "comm/parallel_layout.h"
 #include "engine/moe/packed_tokens.h"
+#include "engine/parallel/parallel_layout.h"
 
 namespace moe {
 namespace {

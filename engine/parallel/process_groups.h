@@ -8,8 +8,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "comm/communicator.h"
-#include "comm/parallel_layout.h"
 #include "comm/topology.h"
+#include "engine/parallel/parallel_layout.h"
 
 namespace moe {
 

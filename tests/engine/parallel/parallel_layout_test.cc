@@ -1,4 +1,4 @@
-#include "comm/parallel_layout.h"
+#include "engine/parallel/parallel_layout.h"
 
 #include <gtest/gtest.h>
 

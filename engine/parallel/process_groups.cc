@@ -1,4 +1,4 @@
-#include "comm/process_groups.h"
+#include "engine/parallel/process_groups.h"
 
 #include <algorithm>
 #include <map>
