@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/distributed/rank_runtime.h"
+#include "engine/loading/load_engine_options.h"  // ExchangeKind
 #include "tests/fakes/fake_engine.h"
 
 namespace moe {
