@@ -10,13 +10,8 @@
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-<<<<<<< .merge_file_cqsWK4
-#include "comm/exchange_kind.h"
-#include "engine/distributed/rank_runtime.h"
-=======
 #include "engine/distributed/rank_runtime.h"
 #include "engine/loading/load_engine_options.h"  // ExchangeKind
->>>>>>> .merge_file_Wk49GT
 #include "tests/fakes/fake_engine.h"
 
 namespace moe {
