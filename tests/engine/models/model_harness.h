@@ -12,6 +12,7 @@
 #include "engine/models/model.h"
 #include "engine/models/model_options.h"
 #include "kernels/core/stream.h"
+#include "kernels/core/thread_pool.h"
 
 namespace moe {
 
