@@ -138,13 +138,18 @@ TEST(OutputHeadTest, ComputesTheWantedRowsOnly) {
       std::move(weight));
   const Tensor hidden = RandomTensor({6, kHidden}, 1);
   Tensor scratch = MakeTensor({6, kHidden}), all = MakeTensor({6, 7});
-  const std::vector<int32_t> every = {0, 1, 2, 3, 4, 5}, some = {1, 4};
+  std::vector<int32_t> every = {0, 1, 2, 3, 4, 5}, some = {1, 4};
+  const TensorView every_row = MakeView(every.data(), DType::kI32, {6});
+  const TensorView some_rows = MakeView(some.data(), DType::kI32, {2});
   ASSERT_TRUE(
-      head.Forward(hidden.view(), every, scratch.view(), all.view(), stream)
+      head
+          .Forward(hidden.view(), every_row, scratch.view(), all.view(), stream)
           .ok());
   Tensor logits = MakeTensor({2, 7});
   ASSERT_TRUE(
-      head.Forward(hidden.view(), some, scratch.view(), logits.view(), stream)
+      head
+          .Forward(hidden.view(), some_rows, scratch.view(), logits.view(),
+                   stream)
           .ok());
   for (int i = 0; i < 2; ++i) {
     EXPECT_TRUE(SameBits(logits.ptr<float>() + i * 7,
