@@ -1,0 +1,28 @@
+#include "kernels/ops/pack_tokens.h"
+
+#include "absl/strings/str_cat.h"
+#include "kernels/core/dispatch.h"
+#include "kernels/core/status_macros.h"
+#include "kernels/ops/op_checks.h"
+
+namespace moe {
+
+absl::Status PackTokens(const PackTokensArgs& args, Stream& stream) {
+  constexpr char kOp[] = "PackTokens";
+  RETURN_IF_ERROR(
+      CheckTensor(kOp, stream, "x", args.x, DType::kF32, {kAnySize, kAnySize}));
+  const int64_t rows = args.x.dims[0];
+  RETURN_IF_ERROR(CheckTensor(kOp, stream, "expert_ids", args.expert_ids,
+                              DType::kI32, {rows, kAnySize}));
+  RETURN_IF_ERROR(
+      CheckTensor(kOp, stream, "y", args.y, DType::kF32, {rows, kAnySize}));
+  if (args.y.dims[1] < args.x.dims[1] + args.expert_ids.dims[1]) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kOp, ": y is ", args.y.ShapeString(),
+                     ", too narrow for x ", args.x.ShapeString(),
+                     " and expert_ids ", args.expert_ids.ShapeString()));
+  }
+  return MOE_DISPATCH(PackTokens, stream, args);
+}
+
+}  // namespace moe
