@@ -17,11 +17,12 @@ absl::StatusOr<KvCache> KvCache::Create(const ModelConfig& config,
   KvCache cache;
   cache.num_blocks_ = num_blocks;
   cache.block_size_ = block_size;
-  const int64_t key_dims[] = {num_blocks, config.num_kv_heads, config.head_dim,
-                              block_size};
-  const int64_t value_dims[] = {num_blocks, config.num_kv_heads, block_size,
-                                config.head_dim};
-  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+  for (const LayerConfig& layer : config.layers) {
+    const AttentionConfig& attention = layer.attention;
+    const int64_t key_dims[] = {num_blocks, attention.num_kv_heads,
+                                attention.head_dim, block_size};
+    const int64_t value_dims[] = {num_blocks, attention.num_kv_heads,
+                                  block_size, attention.head_dim};
     for (std::vector<Tensor>* tensors : {&cache.keys_, &cache.values_}) {
       // Blocks are written before they are read, one after the other: most of a
       // large cache may never be needed.
@@ -41,8 +42,11 @@ absl::StatusOr<KvCache> KvCache::Create(const ModelConfig& config,
 }
 
 int64_t KvCache::BlockBytes(const ModelConfig& config, int64_t block_size) {
-  return 2 * config.num_layers * config.num_kv_heads * config.head_dim *
-         block_size * static_cast<int64_t>(SizeOf(DType::kF32));
+  int64_t channels = 0;
+  for (const LayerConfig& layer : config.layers) {
+    channels += 2 * layer.attention.kv_rows();
+  }
+  return channels * block_size * static_cast<int64_t>(SizeOf(DType::kF32));
 }
 
 }  // namespace moe

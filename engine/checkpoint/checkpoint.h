@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "engine/checkpoint/partial_checksum.h"
+#include "engine/checkpoint/qkv_layout_kind.h"
 #include "engine/checkpoint/weight_slice.h"
 #include "engine/config/model_config.h"
 #include "kernels/core/tensor.h"
@@ -90,14 +92,13 @@ class Checkpoint {
   virtual std::string Description() const = 0;
 };
 
-// What the files can't tell or tell wrong; see proto/config.proto.
+// Facts that the files lack or have wrong; see proto/config.proto. Unset: from
+// the files.
 struct CheckpointOptions {
-  // "": from the file. "head_interleaved", "q_k_v", "version_0", "version_1".
-  std::string qkv_layout = "";
-  // "": from the file. "a", "b1", "b2".
-  std::string residual_moe = "";
-  // "": from the file. "gelu_tanh", "gelu_erf".
-  std::string activation = "";
+  std::optional<QkvLayout> qkv_layout = std::nullopt;
+  std::optional<ResidualMoeKind> residual_moe = std::nullopt;  // kA, kB1 or kB2
+  std::optional<ActivationKind> activation =
+      std::nullopt;  // kGeluTanh or kGeluErf
   bool rope_double_cos_quirk = false;
   // 0: from the file, else the padded size.
   int64_t vocab_size = 0;

@@ -17,23 +17,23 @@ class WeightList {
     weights_.push_back({name, std::move(dims)});
   }
 
-  void AddNorm(const std::string& name) {
+  void AddNorm(const std::string& name, const NormConfig& norm) {
     Add(name + ".weight", {config_.hidden_size});
-    if (config_.norm == NormKind::kLayerNorm) {
+    if (norm.kind == NormKind::kLayerNorm) {
       Add(name + ".bias", {config_.hidden_size});
     }
   }
 
-  void AddLinear(const std::string& name, int64_t out, int64_t in) {
+  void AddLinear(const std::string& name, int64_t out, int64_t in,
+                 bool has_bias) {
     Add(name + ".weight", {out, in});
-    if (config_.linear_bias) Add(name + ".bias", {out});
+    if (has_bias) Add(name + ".bias", {out});
   }
 
-  void AddMlp(const std::string& prefix) {
-    const bool gated = config_.activation == ActivationKind::kSwiGlu;
-    AddLinear(prefix + "up", config_.ffn_hidden_size * (gated ? 2 : 1),
-              config_.hidden_size);
-    AddLinear(prefix + "down", config_.hidden_size, config_.ffn_hidden_size);
+  void AddMlp(const std::string& prefix, const MlpConfig& mlp) {
+    AddLinear(prefix + "up", mlp.up_rows(), config_.hidden_size, mlp.has_bias);
+    AddLinear(prefix + "down", config_.hidden_size, mlp.ffn_hidden_size,
+              mlp.has_bias);
   }
 
   std::vector<WeightSpec> Take() { return std::move(weights_); }
@@ -44,17 +44,18 @@ class WeightList {
 };
 
 void AddMoe(const ModelConfig& config, int64_t layer, WeightList& weights) {
-  const int64_t experts = config.experts_per_layer[layer];
+  const MoeConfig& moe = config.layers[layer].moe();
   const std::string prefix = LayerPrefix(layer);
-  weights.Add(prefix + "moe.gate.weight", {experts, config.hidden_size});
-  if (config.residual_moe != ResidualMoeKind::kNone) {
+  weights.Add(prefix + "moe.gate.weight",
+              {moe.num_experts, config.hidden_size});
+  if (moe.has_residual_mlp()) {
     weights.Add(prefix + "moe.coefficient.weight", {2, config.hidden_size});
-    if (config.residual_moe != ResidualMoeKind::kA) {
+    if (moe.residual != ResidualMoeKind::kA) {
       weights.Add(prefix + "moe.coefficient.bias", {2});
     }
   }
-  for (int64_t expert = 0; expert < experts; ++expert) {
-    weights.AddMlp(ExpertPrefix(layer, expert));
+  for (int64_t expert = 0; expert < moe.num_experts; ++expert) {
+    weights.AddMlp(ExpertPrefix(layer, expert), moe.mlp);
   }
 }
 
@@ -180,25 +181,25 @@ std::vector<WeightSpec> ListWeights(const ModelConfig& config) {
   const int64_t hidden = config.hidden_size;
   WeightList weights(config);
   weights.Add("embedding.weight", {config.padded_vocab_size, hidden});
-  if (config.position == PositionKind::kLearned) {
+  if (config.learned_positions) {
     weights.Add("position_embedding.weight", {config.max_positions, hidden});
   }
-  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
-    const std::string prefix = LayerPrefix(layer);
-    weights.AddNorm(prefix + "attention_norm");
-    weights.AddLinear(
-        prefix + "attention.qkv",
-        (config.num_heads + 2 * config.num_kv_heads) * config.head_dim, hidden);
-    weights.AddLinear(prefix + "attention.out", hidden,
-                      config.num_heads * config.head_dim);
-    weights.AddNorm(prefix + "mlp_norm");
-    const bool is_moe = config.is_moe_layer(layer);
-    if (!is_moe || config.residual_moe != ResidualMoeKind::kNone) {
-      weights.AddMlp(prefix + "mlp.");
+  for (int64_t l = 0; l < config.num_layers(); ++l) {
+    const std::string prefix = LayerPrefix(l);
+    const LayerConfig& layer = config.layers[l];
+    const AttentionConfig& attention = layer.attention;
+    weights.AddNorm(prefix + "attention_norm", layer.attention_norm);
+    weights.AddLinear(prefix + "attention.qkv", attention.qkv_rows(), hidden,
+                      attention.has_bias);
+    weights.AddLinear(prefix + "attention.out", hidden, attention.query_rows(),
+                      attention.has_bias);
+    weights.AddNorm(prefix + "mlp_norm", layer.mlp_norm);
+    if (layer.has_shared_mlp()) {
+      weights.AddMlp(prefix + "mlp.", layer.any_mlp());
     }
-    if (is_moe) AddMoe(config, layer, weights);
+    if (layer.is_moe()) AddMoe(config, l, weights);
   }
-  weights.AddNorm("final_norm");
+  weights.AddNorm("final_norm", config.final_norm);
   if (!config.tied_embeddings) {
     weights.Add("output.weight", {config.padded_vocab_size, hidden});
   }

@@ -4,29 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
+#include "engine/config/layer_config.h"
 
 namespace moe {
-
-enum class NormKind { kLayerNorm, kRmsNorm };
-
-enum class ActivationKind {
-  kGeluTanh,     // 0.5 z (1 + tanh(0.79788456 z (1 + 0.044715 z^2)))
-  kGeluErf,      // z Phi(z)
-  kSquaredRelu,  // max(z, 0)^2
-  kSwiGlu,       // silu(first half) * second half; W1 is [2 * ffn, hidden]
-};
-
-enum class PositionKind { kLearned, kRotary };
-
-// How a residual MoE layer mixes its dense MLP with its chosen expert, x being
-// the input of both and c = softmax(Wc x [+ bc]) over the two coefficients.
-enum class ResidualMoeKind {
-  kNone,
-  kA,   // c[0] * MLP(x) + c[1] * MoE(x), no bias (Megatron-DeepSpeed, 2021-12)
-  kB1,  // MoE(x) + MLP(x): DeepSpeed 0.6's softmax over the batch axis of one
-  kB2,  // c[0] * MoE(x) + c[1] * MLP(x) (DeepSpeed >= 0.7)
-};
 
 // All that the decoder needs to know of a model's shape. A model family is a
 // way to fill this in. Plain data; thread-compatible.
@@ -36,53 +16,27 @@ struct ModelConfig {
   int64_t vocab_size = 0;         // real entries; logits beyond are not served
   int64_t padded_vocab_size = 0;  // rows of the embedding
   int64_t hidden_size = 0;
-  int64_t num_layers = 0;
-  int64_t num_heads = 0;
-  int64_t num_kv_heads = 0;  // == num_heads unless grouped-query
-  int64_t head_dim = 0;
-  int64_t ffn_hidden_size = 0;
   int64_t max_positions = 0;  // longest context, prompt and answer together
-
-  NormKind norm = NormKind::kLayerNorm;
-  float norm_epsilon = 1e-5f;
-  bool norm_weight_plus_one = false;  // gamma is stored minus 1
-  // The residual branches from the normalised input instead of the raw one.
-  bool residual_post_norm = false;
-
-  ActivationKind activation = ActivationKind::kGeluTanh;
-  bool linear_bias = true;
+  // A table of positions is added to the embedding. [max_positions, hidden]
+  bool learned_positions = true;
   bool tied_embeddings = true;
+  std::vector<LayerConfig> layers;
+  NormConfig final_norm;
 
-  PositionKind position = PositionKind::kLearned;
-  float rope_theta = 10000.0f;
-  // Leading channels of a head that are rotated. If it is odd, one more is,
-  // with the angles of the odd number (as Megatron does).
-  int64_t rotary_dim = 0;
-  // Megatron-DeepSpeed 2025 rotates with cos(cos t), sin(cos t): see
-  // docs/checkpoints.md.
-  bool rope_double_cos_quirk = false;
-
-  // Per layer: experts of its MoE, or 0 for a dense MLP. [num_layers]
-  std::vector<int64_t> experts_per_layer;
-  int64_t top_k = 1;
-  // Chosen probabilities are divided by their sum (top_k >= 2).
-  bool normalize_top_k = true;
-  ResidualMoeKind residual_moe = ResidualMoeKind::kNone;
-
-  bool is_moe_layer(int64_t layer) const {
-    return experts_per_layer[layer] > 0;
+  int64_t num_layers() const { return static_cast<int64_t>(layers.size()); }
+  bool is_moe_layer(int64_t layer) const { return layers[layer].is_moe(); }
+  // 0 for a dense layer.
+  int64_t num_experts(int64_t layer) const {
+    return is_moe_layer(layer) ? layers[layer].moe().num_experts : 0;
   }
+  std::vector<int64_t> experts_per_layer() const;  // [num_layers]
+  bool has_experts() const;
+  // The most experts that a row visits in a layer; 1 without experts.
+  int64_t max_top_k() const;
+  // Of the first layer that has one, else kNone.
+  ResidualMoeKind residual_moe() const;
 
-  // kInvalidArgument naming the field, if the numbers do not fit together.
-  absl::Status Validate() const;
+  bool operator==(const ModelConfig&) const = default;
 };
-
-// Weights of the whole model, and of those that one token passes through.
-struct ParameterCount {
-  int64_t total = 0;
-  int64_t active = 0;
-};
-// `config` must be valid.
-ParameterCount CountParameters(const ModelConfig& config);
 
 }  // namespace moe

@@ -1,5 +1,12 @@
 #include "engine/config/model_config_names.h"
 
+#include <algorithm>
+#include <functional>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
 namespace moe {
 
 const char* ActivationName(ActivationKind kind) {
@@ -28,6 +35,19 @@ const char* ResidualMoeName(ResidualMoeKind kind) {
       return "b2";
   }
   return "?";
+}
+
+std::string PerLayerText(
+    const ModelConfig& config,
+    absl::FunctionRef<int64_t(const LayerConfig&)> number) {
+  std::vector<int64_t> numbers;
+  for (const LayerConfig& layer : config.layers) {
+    numbers.push_back(number(layer));
+  }
+  const bool alike = std::adjacent_find(numbers.begin(), numbers.end(),
+                                        std::not_equal_to<>()) == numbers.end();
+  if (alike && !numbers.empty()) return absl::StrCat(numbers[0]);
+  return absl::StrJoin(numbers, ",");
 }
 
 }  // namespace moe

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <string>
+
+#include "absl/functional/function_ref.h"
 #include "engine/config/model_config.h"
 
 namespace moe {
@@ -10,5 +13,9 @@ const char* ActivationName(ActivationKind kind);
 
 // "none", "a", "b1", "b2".
 const char* ResidualMoeName(ResidualMoeKind kind);
+
+// A number of each layer: "16" where all have the same, else "16,16,8,8".
+std::string PerLayerText(const ModelConfig& config,
+                         absl::FunctionRef<int64_t(const LayerConfig&)> number);
 
 }  // namespace moe

@@ -18,7 +18,7 @@ constexpr size_t kDoneBytes = 8;
 
 std::vector<int> MoeLayers(const ModelConfig& model) {
   std::vector<int> layers;
-  for (int64_t layer = 0; layer < model.num_layers; ++layer) {
+  for (int64_t layer = 0; layer < model.num_layers(); ++layer) {
     if (model.is_moe_layer(layer)) layers.push_back(static_cast<int>(layer));
   }
   return layers;
@@ -86,7 +86,9 @@ absl::Status LogitGather::Begin(const StepPlan& plan,
       const int64_t traced = t == 0 && peer != 0 ? TracedRows(share) : 0;
       if (traced == 0 || moe_layers_.empty()) continue;
       std::vector<int32_t>& words = routing_.emplace_back();
-      words.resize(traced * model_.top_k * moe_layers_.size());
+      int64_t per_row = 0;
+      for (int layer : moe_layers_) per_row += model_.layers[layer].moe().top_k;
+      words.resize(traced * per_row);
       receives.push_back({peer, words.data(), words.size() * sizeof(int32_t)});
     }
   }
@@ -131,9 +133,10 @@ absl::Status LogitGather::Finish(StepTrace* trace) {
       SequenceRouting& routing = trace->sequences.emplace_back();
       routing.sequence_id = slice.sequence_id;
       routing.num_tokens = slice.num_tokens;
-      routing.expert_ids.resize(model_.num_layers);
+      routing.expert_ids.resize(model_.num_layers());
       for (int layer : moe_layers_) {
-        const int64_t count = slice.num_tokens * model_.top_k;
+        const int64_t count =
+            slice.num_tokens * model_.layers[layer].moe().top_k;
         routing.expert_ids[layer].assign(word, word + count);
         word += count;
       }

@@ -26,22 +26,6 @@ struct Head {
 
 }  // namespace
 
-const char* RankStateName(RankState state) {
-  switch (state) {
-    case RankState::kStarting:
-      return "starting";
-    case RankState::kLoading:
-      return "loading";
-    case RankState::kIdle:
-      return "idle";
-    case RankState::kInStep:
-      return "in step";
-    case RankState::kFailed:
-      return "failed";
-  }
-  return "unknown";
-}
-
 std::string RankProgress::Serialize() const {
   Head head = {};
   head.last_step = last_step;

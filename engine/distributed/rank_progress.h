@@ -18,8 +18,6 @@ enum class RankState : int32_t {
   kInStep = 3,
   kFailed = 4,
 };
-// "starting", "loading", "idle", "in step", "failed".
-const char* RankStateName(RankState state);
 
 // What a rank tells of itself. A value.
 struct RankProgress {

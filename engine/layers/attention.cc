@@ -1,5 +1,6 @@
 #include "engine/layers/attention.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/core/status_macros.h"
@@ -26,32 +27,33 @@ TensorView Heads(const TensorView& matrix, int64_t first, int64_t count,
 absl::StatusOr<AttentionScratch> AttentionScratch::Create(
     const ModelConfig& config, int64_t max_rows) {
   AttentionScratch scratch;
-  const int64_t all_heads = config.num_heads + 2 * config.num_kv_heads;
-  ASSIGN_OR_RETURN(
-      scratch.qkv,
-      Tensor::Allocate(DType::kF32, {max_rows, all_heads * config.head_dim}));
-  ASSIGN_OR_RETURN(
-      scratch.context,
-      Tensor::Allocate(DType::kF32,
-                       {max_rows, config.num_heads * config.head_dim}));
+  int64_t qkv = 0, context = 0;
+  for (const LayerConfig& layer : config.layers) {
+    qkv = std::max(qkv, layer.attention.qkv_rows());
+    context = std::max(context, layer.attention.query_rows());
+  }
+  ASSIGN_OR_RETURN(scratch.qkv,
+                   Tensor::Allocate(DType::kF32, {max_rows * qkv}));
+  ASSIGN_OR_RETURN(scratch.context,
+                   Tensor::Allocate(DType::kF32, {max_rows * context}));
   return scratch;
 }
 
-absl::StatusOr<RopeTables> RopeTables::Create(const ModelConfig& config) {
+absl::StatusOr<RopeTables> RopeTables::Create(const RopeConfig& config,
+                                              int64_t max_positions) {
   RopeTables tables;
-  if (config.position != PositionKind::kRotary) return tables;
   const int64_t half = (config.rotary_dim + 1) / 2;
   ASSIGN_OR_RETURN(tables.cos,
-                   Tensor::Allocate(DType::kF32, {config.max_positions, half}));
+                   Tensor::Allocate(DType::kF32, {max_positions, half}));
   ASSIGN_OR_RETURN(tables.sin,
-                   Tensor::Allocate(DType::kF32, {config.max_positions, half}));
-  RETURN_IF_ERROR(FillRopeTables(config.rope_theta, config.rotary_dim,
-                                 config.rope_double_cos_quirk,
-                                 tables.cos.view(), tables.sin.view()));
+                   Tensor::Allocate(DType::kF32, {max_positions, half}));
+  RETURN_IF_ERROR(FillRopeTables(config.theta, config.rotary_dim,
+                                 config.double_cos_quirk, tables.cos.view(),
+                                 tables.sin.view()));
   return tables;
 }
 
-Attention::Attention(const ModelConfig& config, LinearWeights qkv,
+Attention::Attention(const AttentionConfig& config, LinearWeights qkv,
                      LinearWeights out, const RopeTables* rope)
     : heads_(config.num_heads),
       kv_heads_(config.num_kv_heads),
@@ -65,8 +67,11 @@ absl::Status Attention::Forward(const TensorView& x, const TensorView& residual,
                                 KvCache& cache, int64_t layer,
                                 AttentionScratch& scratch,
                                 Stream& stream) const {
-  const TensorView qkv = scratch.qkv.view().Rows(0, x.dims[0]);
-  const TensorView context = scratch.context.view().Rows(0, x.dims[0]);
+  const TensorView qkv =
+      MakeView(scratch.qkv.ptr<float>(), DType::kF32,
+               {x.dims[0], (heads_ + 2 * kv_heads_) * head_dim_});
+  const TensorView context = MakeView(scratch.context.ptr<float>(), DType::kF32,
+                                      {x.dims[0], heads_ * head_dim_});
   RETURN_IF_ERROR(Linear(qkv_.Group(x, qkv), stream));
   if (rope_ != nullptr) {
     // Query and key heads lie side by side: one call rotates both.

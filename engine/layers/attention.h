@@ -25,14 +25,15 @@ struct StepRows {
 struct AttentionScratch {
   static absl::StatusOr<AttentionScratch> Create(const ModelConfig& config,
                                                  int64_t max_rows);
-  Tensor qkv;      // [max_rows, (heads + 2 kv_heads) * head_dim]
-  Tensor context;  // [max_rows, heads * head_dim]
+  // Of the widest layer.
+  Tensor qkv;      // [max_rows * (heads + 2 kv_heads) * head_dim]
+  Tensor context;  // [max_rows * heads * head_dim]
 };
 
-// Rotation angles of all positions, shared by the layers; empty where positions
-// are learned.
+// Rotation angles of all positions, shared by the layers that rotate alike.
 struct RopeTables {
-  static absl::StatusOr<RopeTables> Create(const ModelConfig& config);
+  static absl::StatusOr<RopeTables> Create(const RopeConfig& config,
+                                           int64_t max_positions);
   Tensor cos;  // [max_positions, (rotary_dim + 1) / 2]
   Tensor sin;
 };
@@ -44,8 +45,8 @@ struct RopeTables {
 class Attention {
  public:
   // qkv [(heads + 2 kv_heads) * head_dim, hidden], out [hidden, heads *
-  // head_dim]. `rope` is borrowed, null where positions are learned.
-  Attention(const ModelConfig& config, LinearWeights qkv, LinearWeights out,
+  // head_dim]. `rope` is borrowed, null where nothing is rotated.
+  Attention(const AttentionConfig& config, LinearWeights qkv, LinearWeights out,
             const RopeTables* rope);
 
   // x, residual, y [rows, hidden] f32; y may alias residual, not x. Where heads

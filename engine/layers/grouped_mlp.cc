@@ -1,5 +1,7 @@
 #include "engine/layers/grouped_mlp.h"
 
+#include <algorithm>
+
 #include "absl/container/inlined_vector.h"
 #include "kernels/core/status_macros.h"
 #include "kernels/ops/silu_and_mul.h"
@@ -26,16 +28,20 @@ Epilogue EpilogueOf(ActivationKind activation) {
 
 }  // namespace
 
-absl::StatusOr<MlpScratch> MlpScratch::Create(const ModelConfig& config,
-                                              int64_t ffn, int64_t max_rows) {
+absl::StatusOr<MlpScratch> MlpScratch::Create(absl::Span<const MlpConfig> mlps,
+                                              int64_t max_rows) {
   MlpScratch scratch;
-  const bool gated = config.activation == ActivationKind::kSwiGlu;
-  ASSIGN_OR_RETURN(
-      scratch.up,
-      Tensor::Allocate(DType::kF32, {max_rows, gated ? 2 * ffn : ffn}));
-  if (gated) {
+  int64_t up = 0, activated = 0;
+  for (const MlpConfig& mlp : mlps) {
+    up = std::max(up, mlp.up_rows());
+    if (mlp.is_gated()) activated = std::max(activated, mlp.ffn_hidden_size);
+  }
+  if (up > 0) {
+    ASSIGN_OR_RETURN(scratch.up, Tensor::Allocate(DType::kF32, {max_rows, up}));
+  }
+  if (activated > 0) {
     ASSIGN_OR_RETURN(scratch.activated,
-                     Tensor::Allocate(DType::kF32, {max_rows, ffn}));
+                     Tensor::Allocate(DType::kF32, {max_rows, activated}));
   }
   return scratch;
 }

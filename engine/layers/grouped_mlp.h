@@ -5,7 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "engine/config/model_config.h"
+#include "engine/config/layer_config.h"
 #include "engine/layers/linear_weights.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"
@@ -19,15 +19,11 @@ struct MlpWeights {
 };
 
 // Activations between up and down, sized once for the largest step.
-// `config` has the features of this rank (RankShard::LocalConfig).
 struct MlpScratch {
-  // For the configuration's feed-forward features, or for `ffn`.
-  static absl::StatusOr<MlpScratch> Create(const ModelConfig& config,
-                                           int64_t max_rows) {
-    return Create(config, config.ffn_hidden_size, max_rows);
-  }
-  static absl::StatusOr<MlpScratch> Create(const ModelConfig& config,
-                                           int64_t ffn, int64_t max_rows);
+  // For the widest of `mlps`, which have the features of this rank; empty if
+  // there are none.
+  static absl::StatusOr<MlpScratch> Create(absl::Span<const MlpConfig> mlps,
+                                           int64_t max_rows);
   Tensor up;         // [max_rows, ffn or 2 ffn]
   Tensor activated;  // [max_rows, ffn] with SwiGLU, else empty
 };

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "engine/config/model_config_names.h"
 #include "engine/distributed/driver_executor.h"
 #include "engine/distributed/rank_runtime.h"
 #include "engine/distributed/worker.h"
@@ -11,9 +12,9 @@
 #include "engine/loading/rank_loader.h"
 #include "engine/runtime/engine_limits.h"
 #include "engine/runtime/engine_log.h"
-#include "engine/runtime/engine_parts.h"
 #include "engine/runtime/local_executor.h"
 #include "engine/runtime/model_runner.h"
+#include "engine/runtime/threaded_engine.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -26,30 +27,28 @@ void LogLayout(const EngineInfo& info) {
                                   layer.slice_degree));
   }
   LogEngineEvent(EngineLogLevel::kInfo, "layout",
-                 {{"ranks", absl::StrCat(info.ranks.size())},
-                  {"tensor_degree", absl::StrCat(info.tensor_degree)},
-                  {"data_degree", absl::StrCat(info.data_degree)},
+                 {{"ranks", static_cast<int64_t>(info.ranks.size())},
+                  {"tensor_degree", info.tensor_degree},
+                  {"data_degree", info.data_degree},
                   {"expert_x_slice_degrees", absl::StrJoin(layers, ",")}});
   // To be pasted into `parallel` of a configuration.
   LogEngineEvent(EngineLogLevel::kInfo, "layout_costs",
                  {{"parallel", info.costs},
                   {"measured", info.costs_measured},
-                  {"measure_seconds",
-                   absl::StrCat(absl::ToDoubleSeconds(info.costs_time))}});
+                  {"measure_seconds", absl::ToDoubleSeconds(info.costs_time)}});
   for (const std::string& reason : info.layout_reasons) {
     LogEngineEvent(EngineLogLevel::kInfo, "layout_reason", {{"why", reason}});
   }
   for (size_t r = 0; r < info.ranks.size(); ++r) {
     const RankInfo& rank = info.ranks[r];
     LogEngineEvent(EngineLogLevel::kInfo, "rank_loaded",
-                   {{"rank", absl::StrCat(r)},
+                   {{"rank", static_cast<int64_t>(r)},
                     {"host", rank.host},
-                    {"read_bytes", absl::StrCat(rank.read_bytes)},
-                    {"weight_bytes", absl::StrCat(rank.weight_bytes)},
-                    {"step_bytes", absl::StrCat(rank.step_bytes)},
-                    {"threads", absl::StrCat(rank.num_threads)},
-                    {"load_seconds",
-                     absl::StrCat(absl::ToDoubleSeconds(rank.load_time))}});
+                    {"read_bytes", rank.read_bytes},
+                    {"weight_bytes", rank.weight_bytes},
+                    {"step_bytes", rank.step_bytes},
+                    {"threads", rank.num_threads},
+                    {"load_seconds", absl::ToDoubleSeconds(rank.load_time)}});
   }
 }
 
@@ -67,34 +66,37 @@ void LogLoaded(const EngineInfo& info, const EngineOptions& options) {
       EngineLogLevel::kInfo, "engine_loaded",
       {{"family", model.family},
        {"checkpoint", info.checkpoint_description},
-       {"parameters", absl::StrCat(info.parameters.total)},
-       {"active_parameters", absl::StrCat(info.parameters.active)},
-       {"layers", absl::StrCat(model.num_layers)},
-       {"hidden", absl::StrCat(model.hidden_size)},
-       {"heads", absl::StrCat(model.num_heads)},
-       {"vocab", absl::StrCat(model.vocab_size)},
-       {"context", absl::StrCat(model.max_positions)},
-       {"experts_per_layer", absl::StrJoin(model.experts_per_layer, ",")},
-       {"top_k", absl::StrCat(model.top_k)},
+       {"parameters", info.parameters.total},
+       {"active_parameters", info.parameters.active},
+       {"layers", model.num_layers()},
+       {"hidden", model.hidden_size},
+       {"heads", PerLayerText(model,
+                              [](const LayerConfig& layer) {
+                                return layer.attention.num_heads;
+                              })},
+       {"vocab", model.vocab_size},
+       {"context", model.max_positions},
+       {"experts_per_layer", absl::StrJoin(model.experts_per_layer(), ",")},
+       {"top_k", model.max_top_k()},
        {"weight_dtype", std::string(DTypeName(info.weight_dtype))},
-       {"weight_bytes", absl::StrCat(info.weight_bytes)},
-       {"kv_cache_bytes", absl::StrCat(info.kv_cache_bytes)},
+       {"weight_bytes", info.weight_bytes},
+       {"kv_cache_bytes", info.kv_cache_bytes},
        {"kv_cache_automatic", info.kv_cache_automatic ? "true" : "false"},
-       {"step_bytes", absl::StrCat(info.step_bytes)},
-       {"kv_blocks", absl::StrCat(info.num_blocks)},
-       {"block_size", absl::StrCat(info.block_size)},
-       {"max_running_sequences", absl::StrCat(options.max_running_sequences)},
-       {"threads", absl::StrCat(info.num_threads)},
+       {"step_bytes", info.step_bytes},
+       {"kv_blocks", info.num_blocks},
+       {"block_size", info.block_size},
+       {"max_running_sequences", options.max_running_sequences},
+       {"threads", info.num_threads},
        {"isa", info.isa},
-       {"load_seconds", absl::StrCat(absl::ToDoubleSeconds(info.load_time))}});
+       {"load_seconds", absl::ToDoubleSeconds(info.load_time)}});
   if (info.ranks.size() > 1) LogLayout(info);
   LogCheckpointWarnings(info);
   const int64_t capacity = info.num_blocks * info.block_size;
   if (capacity < model.max_positions) {
     LogEngineEvent(
         EngineLogLevel::kWarning, "kv_cache_below_context",
-        {{"kv_cache_tokens", absl::StrCat(capacity)},
-         {"context", absl::StrCat(model.max_positions)},
+        {{"kv_cache_tokens", capacity},
+         {"context", model.max_positions},
          {"effect", "requests longer than the KV cache are refused"}});
   }
 }

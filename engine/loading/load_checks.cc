@@ -1,7 +1,10 @@
 #include "engine/loading/load_checks.h"
 
 #include <algorithm>
+#include <optional>
+#include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
@@ -65,7 +68,7 @@ absl::Status CheckOptionsForModel(const LoadEngineOptions& options,
   RETURN_IF_ERROR(ValidateEngineOptions(engine, model));
   // The least that a rank can hold of a block.
   ModelConfig least = model;
-  least.num_kv_heads = 1;
+  for (LayerConfig& layer : least.layers) layer.attention.num_kv_heads = 1;
   const int64_t block_bytes = KvCache::BlockBytes(least, engine.block_size);
   if (options.engine.num_blocks == 0 && options.kv_cache_bytes > 0 &&
       options.kv_cache_bytes < block_bytes) {
@@ -80,11 +83,16 @@ absl::Status CheckOptionsForModel(const LoadEngineOptions& options,
 absl::Status CheckWeightsFit(const ModelConfig& model, int64_t num_parameters,
                              DType dtype, int num_sharers) {
   // Rotary angles are the one table whose size no file vouches for.
-  const double rotary = model.position == PositionKind::kRotary
-                            ? static_cast<double>(model.max_positions) *
-                                  static_cast<double>(model.rotary_dim + 1) *
-                                  static_cast<double>(sizeof(float))
-                            : 0.0;
+  double rotary = 0;
+  std::vector<RopeConfig> counted;
+  for (const LayerConfig& layer : model.layers) {
+    const std::optional<RopeConfig>& rope = layer.attention.rope;
+    if (!rope.has_value() || absl::c_linear_search(counted, *rope)) continue;
+    counted.push_back(*rope);
+    rotary += static_cast<double>(model.max_positions) *
+              static_cast<double>(rope->rotary_dim + 1) *
+              static_cast<double>(sizeof(float));
+  }
   return CheckMemory(
       absl::StrCat("the model as ", DTypeName(dtype)),
       static_cast<double>(num_parameters) * static_cast<double>(SizeOf(dtype)) +

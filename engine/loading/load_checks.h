@@ -5,7 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/config/model_config.h"
-#include "engine/loading/engine_factory.h"
+#include "engine/loading/load_engine_options.h"
 
 namespace moe {
 

@@ -1,7 +1,5 @@
 #include "engine/loading/rank_loader.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <limits>
 #include <string>
@@ -13,6 +11,10 @@
 #include "absl/time/clock.h"
 #include "comm/topology.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/config/model_config_check.h"
+#include "engine/config/model_config_names.h"
+#include "engine/config/parameter_count.h"
+#include "engine/distributed/launched_process.h"
 #include "engine/distributed/rank_agreement.h"
 #include "engine/loading/load_checks.h"
 #include "engine/loading/memory_budget.h"
@@ -29,21 +31,23 @@
 namespace moe {
 namespace {
 
-std::string HostName() {
-  char name[256] = "";
-  gethostname(name, sizeof(name) - 1);
-  return name;
-}
-
 // What must be equal for ranks to have the same model before them.
 std::string DescribeModel(const ModelConfig& model) {
+  const auto per_layer = [&](auto number) {
+    return PerLayerText(model, number);
+  };
+  using Layer = const LayerConfig&;
   return absl::StrCat(
-      model.family, " of ", model.num_layers, " layers, hidden size ",
-      model.hidden_size, ", ", model.num_heads, "/", model.num_kv_heads,
-      " heads of ", model.head_dim, ", MLPs of ", model.ffn_hidden_size,
+      model.family, " of ", model.num_layers(), " layers, hidden size ",
+      model.hidden_size, ", ",
+      per_layer([](Layer l) { return l.attention.num_heads; }), "/",
+      per_layer([](Layer l) { return l.attention.num_kv_heads; }), " heads of ",
+      per_layer([](Layer l) { return l.attention.head_dim; }), ", MLPs of ",
+      per_layer([](Layer l) { return l.any_mlp().ffn_hidden_size; }),
       ", vocabulary ", model.vocab_size, "/", model.padded_vocab_size,
       ", context ", model.max_positions, ", experts ",
-      absl::StrJoin(model.experts_per_layer, ","), ", top-", model.top_k);
+      absl::StrJoin(model.experts_per_layer(), ","), ", top-",
+      model.max_top_k());
 }
 
 // One rank on its way from options to LoadedRank. Each stage fails alone; what
@@ -166,7 +170,7 @@ absl::Status RankLoader::Open() {
   }
   ASSIGN_OR_RETURN(checkpoint_,
                    OpenCheckpoint(options_.checkpoint_path, checkpoint));
-  RETURN_IF_ERROR(checkpoint_->config().Validate());
+  RETURN_IF_ERROR(ValidateModelConfig(checkpoint_->config()));
   own_.model = DescribeModel(checkpoint_->config());
   own_.available_bytes = AvailableMemoryBytes().value_or(0);
   return absl::OkStatus();

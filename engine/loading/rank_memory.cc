@@ -28,7 +28,8 @@ MoeLayerBound BoundMoeLayer(const ModelConfig& model,
                             const MoeLayerDegrees& degrees,
                             const ExpertShard& experts, int tensor_degree,
                             const StepSize& size) {
-  const int64_t hidden = model.hidden_size, top_k = model.top_k;
+  const int64_t hidden = model.hidden_size;
+  const int64_t top_k = model.layers[degrees.layer].moe().top_k;
   const int64_t ep = degrees.expert_degree, es = degrees.slice_degree;
   // Data ranks that unite their rows, and all whose rows come to one copy of
   // the experts.
@@ -70,11 +71,11 @@ int64_t MaxStepBytes(const ModelConfig& model, const RankShard& shard,
                       absl::Span<const MoeLayerDegrees> layers,
                       const StepSize& size) {
   const int64_t hidden = model.hidden_size;
-  const bool gated = model.activation == ActivationKind::kSwiGlu;
-  const int64_t own_slots = size.max_rows * model.top_k;
+  const int64_t own_slots = size.max_rows * model.max_top_k();
   // What the largest layer takes of each of the buffers, which all share.
   MoeLayerBound most;
-  int64_t features = 0;  // slots x features inside an expert
+  // Slots x features inside an expert: out of `up`, and behind a gate.
+  int64_t up = 0, gated = 0, own_up = 0, own_gated = 0;
   for (const MoeLayerDegrees& degrees : layers) {
     const MoeLayerBound bound =
         BoundMoeLayer(model, degrees, shard.experts[degrees.layer],
@@ -85,15 +86,24 @@ int64_t MaxStepBytes(const ModelConfig& model, const RankShard& shard,
     most.arrived = std::max(most.arrived, bound.arrived);
     most.results = std::max(most.results, bound.results);
     most.passing = std::max(most.passing, bound.passing);
-    features = std::max(
-        features, bound.slots * model.ffn_hidden_size / degrees.slice_degree);
+    const MlpConfig& expert = model.layers[degrees.layer].moe().mlp;
+    const int64_t slices = degrees.slice_degree;
+    up = std::max(up, bound.slots * expert.up_rows() / slices);
+    if (expert.is_gated()) {
+      gated = std::max(gated, bound.slots * expert.ffn_hidden_size / slices);
+    }
   }
   // MoeScratch is there, for the rank's own rows and whole experts.
-  const int64_t own_features = own_slots * model.ffn_hidden_size;
-  int64_t elements =
-      Growth(most.slots * hidden, own_slots * hidden) +
-      Growth((gated ? 2 : 1) * features, (gated ? 2 : 1) * own_features);
-  if (gated) elements += Growth(features, own_features);
+  for (const LayerConfig& layer : model.layers) {
+    if (!layer.is_moe()) continue;
+    const MlpConfig& expert = layer.moe().mlp;
+    own_up = std::max(own_up, own_slots * expert.up_rows());
+    if (expert.is_gated()) {
+      own_gated = std::max(own_gated, own_slots * expert.ffn_hidden_size);
+    }
+  }
+  int64_t elements = Growth(most.slots * hidden, own_slots * hidden) +
+                     Growth(up, own_up) + Growth(gated, own_gated);
   for (int64_t buffer :
        {most.united, most.packed, most.arrived, most.results}) {
     elements += Growth(buffer, 0);

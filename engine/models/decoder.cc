@@ -35,18 +35,23 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
                    Tensor::Allocate(DType::kF32, {max_rows, hidden}));
   ASSIGN_OR_RETURN(decoder->attention_scratch_,
                    AttentionScratch::Create(local, max_rows));
-  ASSIGN_OR_RETURN(decoder->mlp_scratch_, MlpScratch::Create(local, max_rows));
+  std::vector<MlpConfig> dense_mlps;
+  for (const LayerConfig& layer : local.layers) {
+    if (!layer.is_moe()) dense_mlps.push_back(layer.any_mlp());
+  }
+  ASSIGN_OR_RETURN(decoder->mlp_scratch_,
+                   MlpScratch::Create(dense_mlps, max_rows));
   ASSIGN_OR_RETURN(decoder->moe_scratch_,
                    MoeScratch::Create(config, max_rows, shard.tensor_degree));
-  decoder->expert_load_.layers.reserve(config.num_layers);
-  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+  decoder->expert_load_.layers.reserve(config.num_layers());
+  for (int64_t layer = 0; layer < config.num_layers(); ++layer) {
     MoeLayerLoad* load = nullptr;
     if (config.is_moe_layer(layer)) {
       load = &decoder->expert_load_.layers.emplace_back();
       load->layer = static_cast<int32_t>(layer);
       load->first_expert = shard.experts[layer].first_expert;
       load->num_experts = shard.experts[layer].num_experts;
-      load->rows_by_expert.resize(config.experts_per_layer[layer]);
+      load->rows_by_expert.resize(config.num_experts(layer));
     }
     decoder->load_of_layer_.push_back(load);
   }
@@ -69,8 +74,8 @@ absl::Status Decoder::Forward(const Batch& batch, KvCache& cache,
   const StepRows rows = {batch.positions, slots_, sequences_};
   const int64_t num_rows = batch.num_rows();
   if (trace != nullptr) {
-    trace->expert_ids.assign(config_.num_layers, {});
-    trace->weights.assign(config_.num_layers, {});
+    trace->expert_ids.assign(config_.num_layers(), {});
+    trace->weights.assign(config_.num_layers(), {});
   }
   // Without rows there are only other ranks' exchanges to take part in.
   if (num_rows > 0) {
@@ -79,7 +84,7 @@ absl::Status Decoder::Forward(const Batch& batch, KvCache& cache,
                                                hidden, stream_));
     RETURN_IF_ERROR(SumOverTensorRanks(hidden));
   }
-  for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
+  for (int64_t layer = 0; layer < config_.num_layers(); ++layer) {
     const absl::Status status = RunLayer(layer, batch, rows, cache, trace);
     if (!status.ok()) {
       return absl::Status(
@@ -97,7 +102,8 @@ absl::Status Decoder::RunLayer(int64_t layer, const Batch& batch,
   const DecoderLayer& weights = weights_.layers[layer];
   const TensorView hidden = hidden_.view().Rows(0, num_rows);
   const TensorView normed = normed_.view().Rows(0, num_rows);
-  const TensorView& residual = config_.residual_post_norm ? normed : hidden;
+  const LayerConfig& config = config_.layers[layer];
+  const TensorView& residual = config.residual_post_norm ? normed : hidden;
   // Of sums over tensor ranks.
   const TensorView residual_part = adds_residual_ ? residual : TensorView();
 
@@ -117,8 +123,8 @@ absl::Status Decoder::RunLayer(int64_t layer, const Batch& batch,
     job.residual = residual_part;
     job.y = hidden;
     UseScratch(mlp_scratch_, 0, num_rows, job);
-    RETURN_IF_ERROR(
-        RunMlps(absl::MakeConstSpan(&job, 1), config_.activation, stream_));
+    RETURN_IF_ERROR(RunMlps(absl::MakeConstSpan(&job, 1),
+                            config.any_mlp().activation, stream_));
     return SumOverTensorRanks(hidden);
   }
   ASSIGN_OR_RETURN(
@@ -134,14 +140,6 @@ absl::Status Decoder::RunLayer(int64_t layer, const Batch& batch,
     trace->weights[layer].assign(shares, shares + n);
   }
   return absl::OkStatus();
-}
-
-int64_t Decoder::weight_bytes_touched(int64_t num_rows) const {
-  int64_t bytes = weights_.packed_bytes;
-  for (const DecoderLayer& layer : weights_.layers) {
-    if (layer.moe.has_value()) bytes -= layer.moe->untouched_bytes(num_rows);
-  }
-  return bytes;
 }
 
 }  // namespace moe

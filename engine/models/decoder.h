@@ -33,8 +33,9 @@ struct DecoderLayer {
 // Everything of a decoder that its checkpoint decides.
 struct DecoderWeights {
   TokenEmbedding embedding;
-  // Behind a pointer, as the layers' attention borrows them.
-  std::unique_ptr<RopeTables> rope;
+  // Behind pointers, as the layers' attention borrows them; one for each way
+  // that layers rotate.
+  std::vector<std::unique_ptr<RopeTables>> ropes;
   // Borrowed by the MoE layers.
   MoeDispatchers dispatchers;
   std::vector<DecoderLayer> layers;
@@ -60,7 +61,6 @@ class Decoder : public Model {
   absl::Status Forward(const Batch& batch, KvCache& cache,
                        const TensorView& logits, RoutingTrace* trace) override;
   int64_t weight_bytes() const override { return weights_.packed_bytes; }
-  int64_t weight_bytes_touched(int64_t num_rows) const override;
   const ExpertLoad& expert_load() const override { return expert_load_; }
 
  private:

@@ -19,11 +19,11 @@ namespace moe {
 namespace {
 
 absl::StatusOr<Attention> LoadAttention(WeightLoader& loader,
+                                        const AttentionConfig& config,
                                         const std::string& prefix,
                                         const RopeTables* rope) {
-  const ModelConfig& config = loader.config();
-  const int64_t q_rows = config.num_heads * config.head_dim;
-  const int64_t kv_rows = config.num_kv_heads * config.head_dim;
+  const int64_t hidden = loader.config().hidden_size;
+  const int64_t q_rows = config.query_rows(), kv_rows = config.kv_rows();
   const RankShard& shard = loader.shard();
   WeightSlice qkv_slice, out_slice;
   if (shard.tensor_degree > 1) {
@@ -40,29 +40,31 @@ absl::StatusOr<Attention> LoadAttention(WeightLoader& loader,
   }
   ASSIGN_OR_RETURN(
       LinearWeights qkv,
-      loader.Linear(absl::StrCat(prefix, "attention.qkv"), q_rows + 2 * kv_rows,
-                    config.hidden_size, qkv_slice, /*has_bias=*/true));
+      loader.Linear(absl::StrCat(prefix, "attention.qkv"), config.qkv_rows(),
+                    hidden, qkv_slice, config.has_bias));
   ASSIGN_OR_RETURN(
       LinearWeights out,
-      loader.Linear(absl::StrCat(prefix, "attention.out"), config.hidden_size,
-                    q_rows, out_slice, shard.adds_bias()));
-  return Attention(shard.LocalConfig(config), std::move(qkv), std::move(out),
-                   rope);
+      loader.Linear(absl::StrCat(prefix, "attention.out"), hidden, q_rows,
+                    out_slice, config.has_bias && shard.adds_bias()));
+  AttentionConfig local = config;
+  local.num_heads = shard.Heads(config).size();
+  local.num_kv_heads = shard.KvHeads(config).size();
+  return Attention(local, std::move(qkv), std::move(out), rope);
 }
 
 // This tensor rank's part of a dense or residual MLP.
-absl::StatusOr<MlpWeights> LoadMlp(WeightLoader& loader,
+absl::StatusOr<MlpWeights> LoadMlp(WeightLoader& loader, const MlpConfig& mlp,
                                    const std::string& prefix) {
-  return loader.Mlp(absl::StrCat(prefix, "mlp"),
-                    loader.shard().Ffn(loader.config()),
+  return loader.Mlp(absl::StrCat(prefix, "mlp"), mlp, loader.shard().Ffn(mlp),
                     loader.shard().adds_bias());
 }
 
 absl::StatusOr<ResidualMlp> LoadResidualMlp(WeightLoader& loader,
+                                            const MoeConfig& config,
                                             const std::string& prefix) {
   ResidualMlp residual;
-  residual.kind = loader.config().residual_moe;
-  ASSIGN_OR_RETURN(residual.mlp, LoadMlp(loader, prefix));
+  residual.kind = config.residual;
+  ASSIGN_OR_RETURN(residual.mlp, LoadMlp(loader, config.mlp, prefix));
   // B1 adds the branches whatever its coefficients are.
   if (residual.kind == ResidualMoeKind::kB1) return residual;
   const std::string name = absl::StrCat(prefix, "moe.coefficient");
@@ -79,7 +81,7 @@ absl::StatusOr<ResidualMlp> LoadResidualMlp(WeightLoader& loader,
 
 absl::StatusOr<OutputHead> LoadHead(WeightLoader& loader) {
   const ModelConfig& config = loader.config();
-  ASSIGN_OR_RETURN(Norm norm, loader.LoadNorm("final_norm"));
+  ASSIGN_OR_RETURN(Norm norm, loader.LoadNorm("final_norm", config.final_norm));
   LinearWeights weight;
   ASSIGN_OR_RETURN(
       weight.weight,
@@ -92,7 +94,7 @@ absl::StatusOr<TokenEmbedding> LoadEmbedding(WeightLoader& loader) {
   const ModelConfig& config = loader.config();
   ASSIGN_OR_RETURN(Tensor table, loader.VocabularyTable("embedding.weight"));
   Tensor positions;
-  if (config.position == PositionKind::kLearned) {
+  if (config.learned_positions) {
     ASSIGN_OR_RETURN(positions,
                      loader.Table("position_embedding.weight",
                                   config.max_positions, config.hidden_size));
@@ -116,9 +118,6 @@ class DecoderLoader {
 
   absl::StatusOr<DecoderWeights> Load() {
     ASSIGN_OR_RETURN(TokenEmbedding embedding, LoadEmbedding(loader_));
-    auto rope = std::make_unique<RopeTables>();
-    ASSIGN_OR_RETURN(*rope, RopeTables::Create(config_));
-    if (config_.position == PositionKind::kRotary) rope_ = rope.get();
     dispatchers_ = MoeDispatchers::Local(config_);
     if (parallel_ != nullptr) {
       ASSIGN_OR_RETURN(dispatchers_,
@@ -126,7 +125,7 @@ class DecoderLoader {
                                               parallel_->exchange));
     }
     std::vector<DecoderLayer> layers;
-    for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
+    for (int64_t layer = 0; layer < config_.num_layers(); ++layer) {
       ASSIGN_OR_RETURN(DecoderLayer loaded, LoadLayer(layer));
       layers.push_back(std::move(loaded));
     }
@@ -135,7 +134,7 @@ class DecoderLoader {
       RETURN_IF_ERROR(parallel_->loading->Barrier());
     }
     RETURN_IF_ERROR(CompareAllChecksums());
-    return DecoderWeights{std::move(embedding),    std::move(rope),
+    return DecoderWeights{std::move(embedding),    std::move(ropes_),
                           std::move(dispatchers_), std::move(layers),
                           std::move(head),         loader_.packed_bytes()};
   }
@@ -146,21 +145,38 @@ class DecoderLoader {
     return shard_.tensor_degree > 1 ? &parallel_->groups->tensor() : nullptr;
   }
 
+  // The tables that layers which rotate alike share; null: nothing is rotated.
+  absl::StatusOr<const RopeTables*> FindRope(const AttentionConfig& config) {
+    if (!config.rope.has_value()) return nullptr;
+    for (size_t i = 0; i < ropes_.size(); ++i) {
+      if (rope_configs_[i] == *config.rope) return ropes_[i].get();
+    }
+    auto tables = std::make_unique<RopeTables>();
+    ASSIGN_OR_RETURN(*tables,
+                     RopeTables::Create(*config.rope, config_.max_positions));
+    rope_configs_.push_back(*config.rope);
+    return ropes_.emplace_back(std::move(tables)).get();
+  }
+
   absl::StatusOr<DecoderLayer> LoadLayer(int64_t layer) {
     const std::string prefix = absl::StrCat("layers.", layer, ".");
+    const LayerConfig& config = config_.layers[layer];
     ASSIGN_OR_RETURN(Norm attention_norm,
-                     loader_.LoadNorm(absl::StrCat(prefix, "attention_norm")));
+                     loader_.LoadNorm(absl::StrCat(prefix, "attention_norm"),
+                                      config.attention_norm));
+    ASSIGN_OR_RETURN(const RopeTables* rope, FindRope(config.attention));
     ASSIGN_OR_RETURN(Attention attention,
-                     LoadAttention(loader_, prefix, rope_));
-    ASSIGN_OR_RETURN(Norm mlp_norm,
-                     loader_.LoadNorm(absl::StrCat(prefix, "mlp_norm")));
+                     LoadAttention(loader_, config.attention, prefix, rope));
+    ASSIGN_OR_RETURN(
+        Norm mlp_norm,
+        loader_.LoadNorm(absl::StrCat(prefix, "mlp_norm"), config.mlp_norm));
     std::optional<MlpWeights> mlp;
     std::optional<MoeLayer> moe;
     if (config_.is_moe_layer(layer)) {
       ASSIGN_OR_RETURN(moe, LoadMoeLayer(layer, prefix));
       ++num_moe_layers_;
     } else {
-      ASSIGN_OR_RETURN(mlp, LoadMlp(loader_, prefix));
+      ASSIGN_OR_RETURN(mlp, LoadMlp(loader_, config.any_mlp(), prefix));
     }
     return DecoderLayer{std::move(attention_norm), std::move(attention),
                         std::move(mlp_norm), std::move(mlp), std::move(moe)};
@@ -168,18 +184,18 @@ class DecoderLoader {
 
   absl::StatusOr<MoeLayer> LoadMoeLayer(int64_t layer,
                                         const std::string& prefix) {
-    ASSIGN_OR_RETURN(
-        WeightMatrix gate,
-        loader_.Matrix(absl::StrCat(prefix, "moe.gate.weight"),
-                       config_.experts_per_layer[layer], config_.hidden_size,
-                       WeightSlice(), DType::kF32));
+    const MoeConfig& config = config_.layers[layer].moe();
+    ASSIGN_OR_RETURN(WeightMatrix gate,
+                     loader_.Matrix(absl::StrCat(prefix, "moe.gate.weight"),
+                                    config.num_experts, config_.hidden_size,
+                                    WeightSlice(), DType::kF32));
     ASSIGN_OR_RETURN(std::vector<MlpWeights> experts,
                      LoadExperts(layer, prefix));
     std::optional<ResidualMlp> residual;
-    if (config_.residual_moe != ResidualMoeKind::kNone) {
-      ASSIGN_OR_RETURN(residual, LoadResidualMlp(loader_, prefix));
+    if (config.has_residual_mlp()) {
+      ASSIGN_OR_RETURN(residual, LoadResidualMlp(loader_, config, prefix));
     }
-    return MoeLayer(config_, Gate(config_, std::move(gate)),
+    return MoeLayer(config, Gate(config, std::move(gate)),
                     Experts(std::move(experts)), std::move(residual),
                     dispatchers_.of_layer(layer), tensor_group());
   }
@@ -187,6 +203,7 @@ class DecoderLoader {
   absl::StatusOr<std::vector<MlpWeights>> LoadExperts(
       int64_t layer, const std::string& prefix) {
     const ExpertShard& shard = shard_.experts[layer];
+    const MlpConfig& mlp = config_.layers[layer].moe().mlp;
     // Slices of experts are spread over another group than all else.
     const bool sliced = shard.slice_degree > 1;
     if (sliced) TakeChecksums(tensor_group());
@@ -195,7 +212,7 @@ class DecoderLoader {
       ASSIGN_OR_RETURN(
           MlpWeights expert,
           loader_.Mlp(absl::StrCat(prefix, "experts.", shard.first_expert + e),
-                      shard.Ffn(config_), shard.adds_bias()));
+                      mlp, shard.Ffn(mlp), shard.adds_bias()));
       experts.push_back(std::move(expert));
     }
     if (sliced) {
@@ -231,7 +248,8 @@ class DecoderLoader {
   const RankShard& shard_;
   const ModelConfig& config_;
   WeightLoader loader_;
-  const RopeTables* rope_ = nullptr;  // null where positions are learned
+  std::vector<std::unique_ptr<RopeTables>> ropes_;
+  std::vector<RopeConfig> rope_configs_;  // of each of `ropes_`
   MoeDispatchers dispatchers_;
   int num_moe_layers_ = 0;  // loaded so far
   std::vector<std::pair<Communicator*, std::vector<PartialChecksum>>>

@@ -1,12 +1,12 @@
 #include "engine/models/model.h"
 
-#include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "comm/communicator.h"
 #include "comm/process_groups.h"
+#include "engine/config/model_config_check.h"
 #include "engine/models/decoder_loader.h"
 #include "kernels/core/status_macros.h"
 
@@ -24,24 +24,18 @@ struct Family {
       absl::FunctionRef<void(int64_t, int64_t)>);
 };
 
-bool HasExperts(const ModelConfig& config) {
-  return std::any_of(config.experts_per_layer.begin(),
-                     config.experts_per_layer.end(),
-                     [](int64_t experts) { return experts > 0; });
-}
-
 constexpr Family kFamilies[] = {
     {"gpt", "no layer with experts",
-     [](const ModelConfig& c) { return !HasExperts(c); }, LoadDecoder},
+     [](const ModelConfig& c) { return !c.has_experts(); }, LoadDecoder},
     {"gpt_moe", "experts without a residual MLP",
      [](const ModelConfig& c) {
-       return HasExperts(c) && c.residual_moe == ResidualMoeKind::kNone;
+       return c.has_experts() && c.residual_moe() == ResidualMoeKind::kNone;
      },
      LoadDecoder},
     // Mixture-of-Students models too: a student is a PR-MoE of fewer layers.
     {"pr_moe", "experts with a residual MLP",
      [](const ModelConfig& c) {
-       return HasExperts(c) && c.residual_moe != ResidualMoeKind::kNone;
+       return c.has_experts() && c.residual_moe() != ResidualMoeKind::kNone;
      },
      LoadDecoder},
 };
@@ -66,7 +60,7 @@ absl::StatusOr<const Family*> FindFamily(const ModelConfig& config) {
 absl::StatusOr<std::unique_ptr<Model>> LoadThisRank(
     const Checkpoint& checkpoint, const ModelOptions& options, Stream& stream,
     absl::FunctionRef<void(int64_t, int64_t)> progress) {
-  RETURN_IF_ERROR(checkpoint.config().Validate());
+  RETURN_IF_ERROR(ValidateModelConfig(checkpoint.config()));
   if (options.weight_dtype != DType::kF32 &&
       options.weight_dtype != DType::kF16 &&
       options.weight_dtype != DType::kBf16) {

@@ -49,11 +49,8 @@ class Model {
                                const TensorView& logits,
                                RoutingTrace* trace) = 0;
 
-  // Bytes of packed weights, and how many of them a step of `num_rows` rows
-  // reads if no two rows share an expert that they need not share (an upper
-  // bound for benchmarks).
+  // Bytes of packed weights.
   virtual int64_t weight_bytes() const = 0;
-  virtual int64_t weight_bytes_touched(int64_t num_rows) const = 0;
 
   // What its MoE layers have done so far; changes in Forward.
   virtual const ExpertLoad& expert_load() const = 0;

@@ -201,7 +201,7 @@ absl::StatusOr<LinearWeights> WeightLoader::Linear(const std::string& name,
   LinearWeights weights;
   ASSIGN_OR_RETURN(weights.weight, Matrix(absl::StrCat(name, ".weight"), out,
                                           in, slice, dtype_));
-  if (config().linear_bias && has_bias) {
+  if (has_bias) {
     WeightSlice bias;
     bias.rows = slice.rows;
     ASSIGN_OR_RETURN(weights.bias,
@@ -211,39 +211,38 @@ absl::StatusOr<LinearWeights> WeightLoader::Linear(const std::string& name,
 }
 
 absl::StatusOr<MlpWeights> WeightLoader::Mlp(const std::string& name,
+                                             const MlpConfig& mlp,
                                              const IndexRange& ffn,
-                                             bool has_bias) {
-  const int64_t all = config().ffn_hidden_size, hidden = config().hidden_size;
-  const bool gated = config().activation == ActivationKind::kSwiGlu;
+                                             bool adds_bias) {
+  const int64_t all = mlp.ffn_hidden_size, hidden = config().hidden_size;
   WeightSlice up, down;
   if (ffn.size() < all) {
     up.rows.push_back(ffn);
     // Of the other half the same features.
-    if (gated) up.rows.push_back({all + ffn.begin, all + ffn.end});
+    if (mlp.is_gated()) up.rows.push_back({all + ffn.begin, all + ffn.end});
     down.columns = ffn;
   }
   MlpWeights weights;
-  ASSIGN_OR_RETURN(weights.up,
-                   Linear(absl::StrCat(name, ".up"), gated ? 2 * all : all,
-                          hidden, up, /*has_bias=*/true));
+  ASSIGN_OR_RETURN(weights.up, Linear(absl::StrCat(name, ".up"), mlp.up_rows(),
+                                      hidden, up, mlp.has_bias));
   ASSIGN_OR_RETURN(weights.down, Linear(absl::StrCat(name, ".down"), hidden,
-                                        all, down, has_bias));
+                                        all, down, mlp.has_bias && adds_bias));
   return weights;
 }
 
-absl::StatusOr<Norm> WeightLoader::LoadNorm(const std::string& name) {
-  const int64_t hidden = config().hidden_size;
+absl::StatusOr<Norm> WeightLoader::LoadNorm(const std::string& name,
+                                            const NormConfig& config) {
+  const int64_t hidden = this->config().hidden_size;
   ASSIGN_OR_RETURN(Tensor weight,
                    Vector(absl::StrCat(name, ".weight"), hidden));
-  if (config().norm_weight_plus_one) {
+  if (config.weight_plus_one) {
     for (int64_t i = 0; i < hidden; ++i) weight.ptr<float>()[i] += 1.0f;
   }
   Tensor bias;
-  if (config().norm == NormKind::kLayerNorm) {
+  if (config.kind == NormKind::kLayerNorm) {
     ASSIGN_OR_RETURN(bias, Vector(absl::StrCat(name, ".bias"), hidden));
   }
-  return Norm(config().norm, config().norm_epsilon, std::move(weight),
-              std::move(bias));
+  return Norm(config.kind, config.epsilon, std::move(weight), std::move(bias));
 }
 
 }  // namespace moe

@@ -49,18 +49,19 @@ class WeightLoader {
   absl::StatusOr<Tensor> Table(const std::string& name, int64_t rows,
                                int64_t columns, const WeightSlice& slice = {});
 
-  // <name>.weight [out, in], and <name>.bias where the model has biases, of
-  // which the rank has `slice`. Of a product whose terms are spread over ranks
-  // (a slice of columns) one alone has the bias, as `has_bias` says.
+  // <name>.weight [out, in], and <name>.bias if it `has_bias`, of which the
+  // rank has `slice`. Of a product whose terms are spread over ranks (a slice
+  // of columns) one alone has the bias.
   absl::StatusOr<LinearWeights> Linear(const std::string& name, int64_t out,
                                        int64_t in, const WeightSlice& slice,
                                        bool has_bias);
-  // <name>.up and <name>.down of the configuration's sizes, of which the rank
-  // has the features `ffn` in between.
-  absl::StatusOr<MlpWeights> Mlp(const std::string& name, const IndexRange& ffn,
-                                 bool has_bias);
+  // <name>.up and <name>.down of the sizes of `mlp`, of which the rank has the
+  // features `ffn` in between and, if it `adds_bias`, the bias of `down`.
+  absl::StatusOr<MlpWeights> Mlp(const std::string& name, const MlpConfig& mlp,
+                                 const IndexRange& ffn, bool adds_bias);
   // <name>.weight and, for LayerNorm, <name>.bias.
-  absl::StatusOr<Norm> LoadNorm(const std::string& name);
+  absl::StatusOr<Norm> LoadNorm(const std::string& name,
+                                const NormConfig& config);
 
   const Checkpoint& checkpoint() const { return checkpoint_; }
   const ModelConfig& config() const { return checkpoint_.config(); }

@@ -27,7 +27,7 @@ ExchangingDispatcher::Create(const ModelConfig& config, int64_t layer,
   const ExpertPlacement placement(
       groups.world().size(),
       {.layer = static_cast<int>(layer),
-       .num_experts = static_cast<int>(config.experts_per_layer[layer]),
+       .num_experts = static_cast<int>(config.num_experts(layer)),
        .expert_degree = own.expert->size(),
        .slice_degree = own.slice->size()});
   const ExchangeShape shape = {own.expert_shape, own.expert_replicas->size()};
@@ -49,7 +49,7 @@ ExchangingDispatcher::ExchangingDispatcher(
     int data_degree, ExchangePlanner planner, ExchangeBuffers* buffers)
     : layer_(layer),
       hidden_(config.hidden_size),
-      top_k_(config.top_k),
+      top_k_(config.layers[layer].moe().top_k),
       groups_(groups),
       placement_(placement),
       tensor_degree_(tensor_degree),
@@ -64,7 +64,7 @@ ExchangingDispatcher::ExchangingDispatcher(
       data_ranks_per_source_(
           std::max(1, placement.slice_degree() / tensor_degree)),
       routed_{config.hidden_size, 1},
-      whole_{config.hidden_size, config.top_k},
+      whole_{config.hidden_size, top_k_},
       planner_(std::move(planner)),
       buffers_(buffers) {}
 

@@ -10,12 +10,6 @@ int64_t Experts::ffn_features() const {
   return experts_.empty() ? 0 : experts_.front().down.weight.in_features();
 }
 
-int64_t Experts::expert_bytes() const {
-  if (experts_.empty()) return 0;
-  return experts_.front().up.weight.num_bytes() +
-         experts_.front().down.weight.num_bytes();
-}
-
 void Experts::AppendJobs(const DispatchedTokens& tokens,
                          const MlpScratch& scratch,
                          const TensorView& expert_out,

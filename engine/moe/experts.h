@@ -17,9 +17,6 @@ class Experts {
       : experts_(std::move(experts)) {}
 
   int64_t num_experts() const { return static_cast<int64_t>(experts_.size()); }
-  // Packed bytes of one expert; 0 if there is none.
-  int64_t expert_bytes() const;
-
   // Features of what comes out of the products inside an expert, for scratch
   // memory; 0 if there is none.
   int64_t up_features() const;

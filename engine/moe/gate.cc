@@ -10,23 +10,19 @@ namespace moe {
 absl::StatusOr<GateScratch> GateScratch::Create(const ModelConfig& config,
                                                 int64_t max_rows) {
   int64_t max_experts = 0;
-  for (int64_t experts : config.experts_per_layer) {
-    max_experts = std::max(max_experts, experts);
+  for (int64_t layer = 0; layer < config.num_layers(); ++layer) {
+    max_experts = std::max(max_experts, config.num_experts(layer));
   }
   GateScratch s;
-  const int64_t top_k = config.top_k;
+  const int64_t max_slots = max_rows * config.max_top_k();
   ASSIGN_OR_RETURN(s.logits_,
                    Tensor::Allocate(DType::kF32, {max_rows * max_experts}));
-  ASSIGN_OR_RETURN(s.expert_ids_,
-                   Tensor::Allocate(DType::kI32, {max_rows, top_k}));
-  ASSIGN_OR_RETURN(s.weights_,
-                   Tensor::Allocate(DType::kF32, {max_rows, top_k}));
+  ASSIGN_OR_RETURN(s.expert_ids_, Tensor::Allocate(DType::kI32, {max_slots}));
+  ASSIGN_OR_RETURN(s.weights_, Tensor::Allocate(DType::kF32, {max_slots}));
   ASSIGN_OR_RETURN(s.expert_offsets_,
                    Tensor::Allocate(DType::kI32, {max_experts + 1}));
-  ASSIGN_OR_RETURN(s.row_of_slot_,
-                   Tensor::Allocate(DType::kI32, {max_rows * top_k}));
-  ASSIGN_OR_RETURN(s.slot_of_,
-                   Tensor::Allocate(DType::kI32, {max_rows, top_k}));
+  ASSIGN_OR_RETURN(s.row_of_slot_, Tensor::Allocate(DType::kI32, {max_slots}));
+  ASSIGN_OR_RETURN(s.slot_of_, Tensor::Allocate(DType::kI32, {max_slots}));
   return s;
 }
 
@@ -34,17 +30,21 @@ TensorView GateScratch::Logits(int64_t rows, int64_t experts) const {
   return MakeView(logits_.view().data, DType::kF32, {rows, experts});
 }
 
-GatingResult GateScratch::Result(int64_t rows, int64_t experts) const {
-  const int64_t top_k = expert_ids_.dim(1);
-  return {.expert_ids = expert_ids_.view().Rows(0, rows),
-          .weights = weights_.view().Rows(0, rows),
+GatingResult GateScratch::Result(int64_t rows, int64_t experts,
+                                 int64_t top_k) const {
+  const auto by_row = [&](const Tensor& tensor, DType dtype) {
+    return MakeView(tensor.view().data, dtype, {rows, top_k});
+  };
+  return {.expert_ids = by_row(expert_ids_, DType::kI32),
+          .weights = by_row(weights_, DType::kF32),
           .expert_offsets = expert_offsets_.view().Rows(0, experts + 1),
           .row_of_slot = row_of_slot_.view().Rows(0, rows * top_k),
-          .slot_of = slot_of_.view().Rows(0, rows)};
+          .slot_of = by_row(slot_of_, DType::kI32)};
 }
 
-Gate::Gate(const ModelConfig& config, WeightMatrix weight)
-    : normalize_(config.normalize_top_k && config.top_k >= 2),
+Gate::Gate(const MoeConfig& config, WeightMatrix weight)
+    : top_k_(config.top_k),
+      normalize_(config.normalize_top_k && config.top_k >= 2),
       weight_(std::move(weight)) {}
 
 LinearGroup Gate::LogitsGroup(const TensorView& x,
@@ -59,7 +59,7 @@ LinearGroup Gate::LogitsGroup(const TensorView& x,
 absl::StatusOr<GatingResult> Gate::Choose(int64_t rows,
                                           const GateScratch& scratch,
                                           Stream& stream) const {
-  const GatingResult result = scratch.Result(rows, num_experts());
+  const GatingResult result = scratch.Result(rows, num_experts(), top_k_);
   RETURN_IF_ERROR(MoeGating({.logits = scratch.Logits(rows, num_experts()),
                              .normalize = normalize_,
                              .expert_ids = result.expert_ids,

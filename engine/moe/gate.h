@@ -20,7 +20,7 @@ class GateScratch {
                                             int64_t max_rows);
   // [rows, experts] f32.
   TensorView Logits(int64_t rows, int64_t experts) const;
-  GatingResult Result(int64_t rows, int64_t experts) const;
+  GatingResult Result(int64_t rows, int64_t experts, int64_t top_k) const;
 
  private:
   Tensor logits_;
@@ -36,7 +36,7 @@ class GateScratch {
 class Gate {
  public:
   // weight [experts, hidden], packed as f32.
-  Gate(const ModelConfig& config, WeightMatrix weight);
+  Gate(const MoeConfig& config, WeightMatrix weight);
 
   int64_t num_experts() const { return weight_.out_features(); }
 
@@ -50,6 +50,7 @@ class Gate {
                                       Stream& stream) const;
 
  private:
+  int64_t top_k_;
   bool normalize_;
   WeightMatrix weight_;
 };

@@ -10,7 +10,7 @@ namespace moe {
 
 MoeDispatchers MoeDispatchers::Local(const ModelConfig& config) {
   MoeDispatchers all;
-  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+  for (int64_t layer = 0; layer < config.num_layers(); ++layer) {
     all.dispatchers_.push_back(config.is_moe_layer(layer)
                                    ? std::make_unique<LocalDispatcher>()
                                    : nullptr);
@@ -25,7 +25,7 @@ absl::StatusOr<MoeDispatchers> MoeDispatchers::Create(
   all.buffers_ = std::make_unique<ExchangeBuffers>();
   int moe_layer_idx = 0;
   bool some_travel = false, some_as_pinned = false;
-  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+  for (int64_t layer = 0; layer < config.num_layers(); ++layer) {
     all.dispatchers_.push_back(nullptr);
     if (!config.is_moe_layer(layer)) continue;
     const MoeLayerGroups& own = groups.moe_layer(moe_layer_idx);

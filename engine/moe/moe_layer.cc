@@ -38,22 +38,23 @@ absl::StatusOr<MoeScratch> MoeScratch::Create(const ModelConfig& config,
                                               int64_t max_rows,
                                               int tensor_degree) {
   MoeScratch s;
-  const auto& experts = config.experts_per_layer;
-  if (std::none_of(experts.begin(), experts.end(),
-                   [](int64_t e) { return e > 0; })) {
-    return s;
+  if (!config.has_experts()) return s;
+  std::vector<MlpConfig> experts, residuals;
+  for (const LayerConfig& layer : config.layers) {
+    if (!layer.is_moe()) continue;
+    experts.push_back(layer.moe().mlp);
+    if (!layer.moe().has_residual_mlp()) continue;
+    residuals.push_back(layer.moe().mlp);
+    residuals.back().ffn_hidden_size /= tensor_degree;
   }
   const int64_t hidden = config.hidden_size;
-  const int64_t max_slots = max_rows * config.top_k;
+  const int64_t max_slots = max_rows * config.max_top_k();
   ASSIGN_OR_RETURN(s.gate, GateScratch::Create(config, max_rows));
-  ASSIGN_OR_RETURN(s.expert_mlp, MlpScratch::Create(config, max_slots));
+  ASSIGN_OR_RETURN(s.expert_mlp, MlpScratch::Create(experts, max_slots));
   ASSIGN_OR_RETURN(s.expert_out,
                    Tensor::Allocate(DType::kF32, {max_slots, hidden}));
-  if (config.residual_moe != ResidualMoeKind::kNone) {
-    ASSIGN_OR_RETURN(
-        s.residual_mlp,
-        MlpScratch::Create(config, config.ffn_hidden_size / tensor_degree,
-                           max_rows));
+  if (!residuals.empty()) {
+    ASSIGN_OR_RETURN(s.residual_mlp, MlpScratch::Create(residuals, max_rows));
     ASSIGN_OR_RETURN(s.mlp_out,
                      Tensor::Allocate(DType::kF32, {max_rows, hidden}));
     ASSIGN_OR_RETURN(s.coefficients,
@@ -72,11 +73,10 @@ absl::Status MoeScratch::ReserveSlots(int64_t slots, int64_t hidden,
   return EnsureCapacity(slots * hidden, expert_out);
 }
 
-MoeLayer::MoeLayer(const ModelConfig& config, Gate gate, Experts experts,
+MoeLayer::MoeLayer(const MoeConfig& config, Gate gate, Experts experts,
                    std::optional<ResidualMlp> residual_mlp,
                    TokenDispatcher* dispatcher, Communicator* tensor_group)
-    : top_k_(config.top_k),
-      activation_(config.activation),
+    : activation_(config.mlp.activation),
       gate_(std::move(gate)),
       experts_(std::move(experts)),
       residual_mlp_(std::move(residual_mlp)),
@@ -173,11 +173,6 @@ absl::StatusOr<GatingResult> MoeLayer::Forward(
   combine.y = y;
   RETURN_IF_ERROR(MoeCombine(combine, stream));
   return gating;
-}
-
-int64_t MoeLayer::untouched_bytes(int64_t num_rows) const {
-  const int64_t untouched = experts_.num_experts() - num_rows * top_k_;
-  return std::max<int64_t>(untouched, 0) * experts_.expert_bytes();
 }
 
 }  // namespace moe

@@ -55,7 +55,7 @@ class MoeLayer {
  public:
   // The dispatcher is borrowed, and so is the group of the tensor ranks; null:
   // the residual MLP is whole.
-  MoeLayer(const ModelConfig& config, Gate gate, Experts experts,
+  MoeLayer(const MoeConfig& config, Gate gate, Experts experts,
            std::optional<ResidualMlp> residual_mlp, TokenDispatcher* dispatcher,
            Communicator* tensor_group = nullptr);
 
@@ -67,10 +67,6 @@ class MoeLayer {
                                        const TensorView& y, const MoeStep& step,
                                        MoeScratch& scratch,
                                        Stream& stream) const;
-
-  // Packed bytes of the experts that `num_rows` rows can't all reach, each row
-  // choosing experts of its own.
-  int64_t untouched_bytes(int64_t num_rows) const;
 
  private:
   using MlpHalf = absl::Status (*)(absl::Span<const MlpJob>, ActivationKind,
@@ -86,7 +82,6 @@ class MoeLayer {
   absl::Status RunWhilePolling(const MlpJob& job, MlpHalf half,
                                Stream& stream) const;
 
-  int64_t top_k_;
   ActivationKind activation_;
   Gate gate_;
   Experts experts_;

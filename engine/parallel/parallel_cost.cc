@@ -62,20 +62,14 @@ absl::Duration ParallelCost::ReadTime(double parameters, double rows) const {
                2 * parameters * rows / rank_.flops_per_second));
 }
 
-double ParallelCost::MlpParameters() const {
-  const double matrices = config_.activation == ActivationKind::kSwiGlu ? 3 : 2;
-  return matrices * config_.ffn_hidden_size * config_.hidden_size;
+double ParallelCost::MlpParameters(const MlpConfig& mlp) const {
+  const double matrices = mlp.is_gated() ? 3 : 2;
+  return matrices * mlp.ffn_hidden_size * config_.hidden_size;
 }
 
 ParallelCostPart ParallelCost::Shared() const {
   const ModelConfig& c = config_;
   const double hidden = c.hidden_size, degree = tensor_degree_;
-  // Fewer heads of keys and values than ranks are held by several.
-  const double kv_heads = CeilDiv(c.num_kv_heads, degree);
-  const double head_rows =
-      (2 * c.num_heads / degree + 2 * kv_heads) * c.head_dim;
-  const double attention = head_rows * hidden;
-  const double mlp = MlpParameters() / degree;
   const double head = CeilDiv(c.vocab_size, degree) * hidden;
 
   const Peers peers = PeersInRunsOf(tensor_degree_);
@@ -83,16 +77,24 @@ ParallelCostPart ParallelCost::Shared() const {
                                               rows_ * hidden * sizeof(float));
 
   PlanPrediction p;
-  double parameters =
-      head + CeilDiv(c.padded_vocab_size, degree) * hidden +
-      (c.position == PositionKind::kLearned ? c.max_positions * hidden : 0);
+  double parameters = head + CeilDiv(c.padded_vocab_size, degree) * hidden +
+                      (c.learned_positions ? c.max_positions * hidden : 0);
   p.weights = ReadTime(head, rows_);
-  p.reduce = sum;  // of the embeddings
-  for (int64_t layer = 0; layer < c.num_layers; ++layer) {
+  p.reduce = sum;     // of the embeddings
+  double cached = 0;  // keys and values of a token
+  for (const LayerConfig& layer : c.layers) {
+    const AttentionConfig& a = layer.attention;
+    // Fewer heads of keys and values than ranks are held by several.
+    const double kv_heads = CeilDiv(a.num_kv_heads, degree);
+    const double head_rows =
+        (2 * a.num_heads / degree + 2 * kv_heads) * a.head_dim;
+    const double attention = head_rows * hidden;
+    cached += kv_heads * a.head_dim;
     p.weights += ReadTime(attention, rows_);
     p.reduce += sum;
     parameters += attention;
-    if (!c.is_moe_layer(layer) || c.residual_moe != ResidualMoeKind::kNone) {
+    if (layer.has_shared_mlp()) {
+      const double mlp = MlpParameters(layer.any_mlp()) / degree;
       p.weights += ReadTime(mlp, rows_);
       p.reduce += sum;
       parameters += mlp;
@@ -107,8 +109,7 @@ ParallelCostPart ParallelCost::Shared() const {
       static_cast<int64_t>(parameters * SizeOf(rank_.weight_dtype));
   const int64_t tokens =
       rank_.cache_tokens > 0 ? rank_.cache_tokens : c.max_positions;
-  p.cache_bytes = static_cast<int64_t>(2.0 * sizeof(float) * kv_heads *
-                                       c.head_dim * c.num_layers * tokens);
+  p.cache_bytes = static_cast<int64_t>(2.0 * sizeof(float) * cached * tokens);
   return {p};
 }
 
@@ -137,7 +138,8 @@ std::optional<ParallelCostPart> ParallelCost::MoeLayer(
   const ModelConfig& c = config_;
   const int ep = degrees.expert_degree, es = degrees.slice_degree;
   const ExpertPlacement placement(topology_.world_size(), degrees);
-  const double hidden = c.hidden_size, top_k = c.top_k;
+  const MoeConfig& moe = c.layers[degrees.layer].moe();
+  const double hidden = c.hidden_size, top_k = moe.top_k;
   // Rows that the experts of one copy see, and the data ranks they come from.
   const double sources = std::max(1, ep * es / tensor_degree_);
   const double choices =
@@ -146,7 +148,7 @@ std::optional<ParallelCostPart> ParallelCost::MoeLayer(
   ParallelCostPart part;
   PlanPrediction& p = part.prediction;
   part.local_experts = placement.NumExpertsOn(0);
-  const double expert = MlpParameters() / es;
+  const double expert = MlpParameters(moe.mlp) / es;
   const double busiest = BusiestExperts(degrees.num_experts, part.local_experts,
                                         ep, choices, costs_.imbalance);
   const double rows_each = choices / std::min<double>(ep, degrees.num_experts) *
@@ -176,7 +178,7 @@ std::optional<ParallelCostPart> ParallelCost::MoeLayer(
   }
   const ExchangeShape shape = ShapeOf(placement);
   const ExchangeLoad load = {
-      static_cast<int64_t>(rows_ * gathered), c.top_k,
+      static_cast<int64_t>(rows_ * gathered), moe.top_k,
       static_cast<int64_t>(hidden * sizeof(float)) + kRowHeaderBytes};
   bool found = false;
   for (const ExchangeKind kind :
@@ -191,9 +193,9 @@ std::optional<ParallelCostPart> ParallelCost::MoeLayer(
     part.exchange = kind;
   }
   if (!found) return std::nullopt;
-  if (shape.nodes.num_nodes > 1 && c.residual_moe != ResidualMoeKind::kNone) {
-    p.exchange -=
-        std::min(p.exchange, ReadTime(MlpParameters() / tensor_degree_, rows_));
+  if (shape.nodes.num_nodes > 1 && moe.has_residual_mlp()) {
+    p.exchange -= std::min(
+        p.exchange, ReadTime(MlpParameters(moe.mlp) / tensor_degree_, rows_));
   }
   return part;
 }

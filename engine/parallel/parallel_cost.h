@@ -81,7 +81,7 @@ class ParallelCost {
   ExchangeShape ShapeOf(const ExpertPlacement& placement) const;
   // Reading `parameters` once and multiplying `rows` rows by them.
   absl::Duration ReadTime(double parameters, double rows) const;
-  double MlpParameters() const;
+  double MlpParameters(const MlpConfig& mlp) const;
 
   const ModelConfig& config_;
   const Topology& topology_;

@@ -261,8 +261,9 @@ absl::StatusOr<ParallelPlan> PlanParallel(const ModelConfig& config,
   for (const MoeLayerKind& kind : best->kinds) {
     const MoeLayerChoice& chosen = kind.choices[kind.chosen];
     for (const int layer : kind.layers) {
-      plan.moe_layers.push_back({layer, kind.num_experts, chosen.expert_degree,
-                                 chosen.slice_degree, config.ffn_hidden_size});
+      plan.moe_layers.push_back(
+          {layer, kind.num_experts, chosen.expert_degree, chosen.slice_degree,
+           config.layers[layer].moe().mlp.ffn_hidden_size});
     }
     plan.why.push_back(KindText(kind, world));
   }

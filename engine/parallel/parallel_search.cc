@@ -4,7 +4,6 @@
 #include <limits>
 #include <map>
 #include <string>
-#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -22,10 +21,10 @@ absl::Status CheckDegree(absl::string_view name, int degree) {
 absl::Status CheckLayerOption(const ModelConfig& config,
                               const MoeDegreesOption& option) {
   const std::string layer = absl::StrCat("layer ", option.layer);
-  if (option.layer < 0 || option.layer >= config.num_layers) {
+  if (option.layer < 0 || option.layer >= config.num_layers()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "degrees are given for ", layer, ", but the model has layers 0 to ",
-        config.num_layers - 1));
+        config.num_layers() - 1));
   }
   if (!config.is_moe_layer(option.layer)) {
     return absl::InvalidArgumentError(
@@ -41,7 +40,7 @@ absl::Status CheckLayerOption(const ModelConfig& config,
 MoeLayerDegrees DegreesOf(const ModelConfig& config, const MoeLayerKind& kind,
                           int expert_degree, int slice_degree) {
   return {kind.layers[0], kind.num_experts, expert_degree, slice_degree,
-          config.ffn_hidden_size};
+          config.layers[kind.layers[0]].moe().mlp.ffn_hidden_size};
 }
 
 std::string KindText(const MoeLayerKind& kind) {
@@ -141,7 +140,7 @@ absl::Status ListChoices(const ModelConfig& config,
                    " degree: their product must divide the world of ", world,
                    " ranks and fit tensor degree ", tensor_degree,
                    ", and slices must divide the experts' width of ",
-                   config.ffn_hidden_size));
+                   config.layers[kind.layers[0]].moe().mlp.ffn_hidden_size));
 }
 
 void Add(const PlanPrediction& part, int64_t times, PlanPrediction& sum) {
@@ -203,26 +202,28 @@ absl::StatusOr<std::vector<MoeLayerKind>> GroupMoeLayers(
           "layer ", option.layer, ": degrees are given more than once"));
     }
   }
-  std::map<std::tuple<int64_t, int, int>, size_t> kind_of;
   std::vector<MoeLayerKind> kinds;
-  for (int layer = 0; layer < config.num_layers; ++layer) {
+  for (int layer = 0; layer < config.num_layers(); ++layer) {
     if (!config.is_moe_layer(layer)) continue;
     const auto it = by_layer.find(layer);
     const MoeDegreesOption fixed =
         it != by_layer.end() ? it->second
                              : MoeDegreesOption{layer, options.expert_degree,
                                                 options.slice_degree};
-    const int64_t experts = config.experts_per_layer[layer];
-    const auto [kind, is_new] = kind_of.emplace(
-        std::make_tuple(experts, fixed.expert_degree, fixed.slice_degree),
-        kinds.size());
-    if (is_new) {
-      kinds.emplace_back();
-      kinds.back().num_experts = static_cast<int>(experts);
-      kinds.back().fixed_expert_degree = fixed.expert_degree;
-      kinds.back().fixed_slice_degree = fixed.slice_degree;
+    auto kind = std::find_if(
+        kinds.begin(), kinds.end(), [&](const MoeLayerKind& known) {
+          return config.layers[known.layers[0]].moe() ==
+                     config.layers[layer].moe() &&
+                 known.fixed_expert_degree == fixed.expert_degree &&
+                 known.fixed_slice_degree == fixed.slice_degree;
+        });
+    if (kind == kinds.end()) {
+      kind = kinds.emplace(kinds.end());
+      kind->num_experts = static_cast<int>(config.num_experts(layer));
+      kind->fixed_expert_degree = fixed.expert_degree;
+      kind->fixed_slice_degree = fixed.slice_degree;
     }
-    kinds[kind->second].layers.push_back(layer);
+    kind->layers.push_back(layer);
   }
   if (kinds.empty() &&
       (options.expert_degree > 1 || options.slice_degree > 1)) {
@@ -242,17 +243,18 @@ absl::Status CheckTensorDegree(const ModelConfig& config, int world_size,
         absl::StrCat("tensor degree ", tensor_degree, " does not ",
                      "divide the ", number, what));
   };
-  if (config.num_heads % tensor_degree != 0) {
-    return refuse(config.num_heads, " attention heads");
-  }
-  if (config.num_kv_heads % tensor_degree != 0 &&
-      tensor_degree % config.num_kv_heads != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "tensor degree ", tensor_degree, " neither divides the ",
-        config.num_kv_heads, " heads of keys and values nor is a multiple"));
-  }
-  if (config.ffn_hidden_size % tensor_degree != 0) {
-    return refuse(config.ffn_hidden_size, " features inside the MLP");
+  for (const LayerConfig& layer : config.layers) {
+    const int64_t heads = layer.attention.num_heads;
+    const int64_t kv_heads = layer.attention.num_kv_heads;
+    const int64_t ffn = layer.any_mlp().ffn_hidden_size;
+    if (heads % tensor_degree != 0) return refuse(heads, " attention heads");
+    if (kv_heads % tensor_degree != 0 && tensor_degree % kv_heads != 0) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "tensor degree ", tensor_degree, " neither divides the ", kv_heads,
+          " heads of keys and values nor is a multiple"));
+    }
+    if (ffn % tensor_degree != 0)
+      return refuse(ffn, " features inside the MLP");
   }
   return absl::OkStatus();
 }

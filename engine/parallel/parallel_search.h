@@ -26,7 +26,7 @@ struct MoeLayerChoice {
   ParallelCostPart cost;
 };
 
-// MoE layers with as many experts and the same fixed degrees: they are laid out
+// MoE layers of the same configuration and fixed degrees: they are laid out
 // alike.
 struct MoeLayerKind {
   std::vector<int> layers;  // in the model, ascending

@@ -1,5 +1,7 @@
 #include "engine/parallel/rank_shard.h"
 
+#include <variant>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/core/status_macros.h"
@@ -16,12 +18,12 @@ absl::StatusOr<ExpertShard> ShardOfLayer(const ModelConfig& config,
                                          int64_t layer,
                                          const ExpertPlacement& placement,
                                          int rank) {
-  const int64_t experts = config.experts_per_layer[layer];
+  const int64_t experts = config.num_experts(layer);
   if (placement.num_experts() != experts) {
     return Invalid("parallel layout: layer ", layer, " has ", experts,
                    " experts, the layout places ", placement.num_experts());
   }
-  const int64_t ffn = config.ffn_hidden_size;
+  const int64_t ffn = config.layers[layer].moe().mlp.ffn_hidden_size;
   if (ffn % placement.slice_degree() != 0) {
     return Invalid("parallel layout: layer ", layer, ": slice degree ",
                    placement.slice_degree(), " does not divide the ", ffn,
@@ -40,8 +42,9 @@ absl::StatusOr<ExpertShard> ShardOfLayer(const ModelConfig& config,
 
 RankShard RankShard::Whole(const ModelConfig& config) {
   RankShard shard;
-  for (const int64_t experts : config.experts_per_layer) {
-    shard.experts.push_back({.num_experts = static_cast<int>(experts)});
+  for (int64_t layer = 0; layer < config.num_layers(); ++layer) {
+    shard.experts.push_back(
+        {.num_experts = static_cast<int>(config.num_experts(layer))});
   }
   return shard;
 }
@@ -50,20 +53,23 @@ absl::Status RankShard::CheckTensorDegree(const ModelConfig& config,
                                           int tensor_degree) {
   const int64_t degree = tensor_degree;
   if (degree < 1) return Invalid("tensor degree is ", degree, ", at least 1");
-  if (config.num_heads % degree != 0) {
-    return Invalid("tensor degree ", degree, " does not divide the ",
-                   config.num_heads,
-                   " attention heads (num_heads): choose a divisor of them");
-  }
-  if (config.num_kv_heads % degree != 0 && degree % config.num_kv_heads != 0) {
-    return Invalid("tensor degree ", degree, " and the ", config.num_kv_heads,
-                   " key/value heads (num_kv_heads): one must divide the "
-                   "other");
-  }
-  if (config.ffn_hidden_size % degree != 0) {
-    return Invalid("tensor degree ", degree, " does not divide the ",
-                   config.ffn_hidden_size,
-                   " features inside a MLP (ffn_hidden_size)");
+  for (const LayerConfig& layer : config.layers) {
+    const int64_t heads = layer.attention.num_heads;
+    const int64_t kv_heads = layer.attention.num_kv_heads;
+    const int64_t ffn = layer.any_mlp().ffn_hidden_size;
+    if (heads % degree != 0) {
+      return Invalid("tensor degree ", degree, " does not divide the ", heads,
+                     " attention heads (num_heads): choose a divisor of them");
+    }
+    if (kv_heads % degree != 0 && degree % kv_heads != 0) {
+      return Invalid("tensor degree ", degree, " and the ", kv_heads,
+                     " key/value heads (num_kv_heads): one must divide the "
+                     "other");
+    }
+    if (ffn % degree != 0) {
+      return Invalid("tensor degree ", degree, " does not divide the ", ffn,
+                     " features inside a MLP (ffn_hidden_size)");
+    }
   }
   if (config.vocab_size < degree) {
     return Invalid("tensor degree ", degree, " is more than the ",
@@ -84,7 +90,7 @@ absl::StatusOr<RankShard> RankShard::Of(const ModelConfig& config,
   shard.tensor_rank = layout.tensor_rank(rank);
   shard.tensor_degree = layout.tensor_degree();
   int num_moe_layers = 0;
-  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+  for (int64_t layer = 0; layer < config.num_layers(); ++layer) {
     if (!config.is_moe_layer(layer)) continue;
     if (num_moe_layers < layout.num_moe_layers()) {
       ASSIGN_OR_RETURN(
@@ -101,68 +107,75 @@ absl::StatusOr<RankShard> RankShard::Of(const ModelConfig& config,
   return shard;
 }
 
-IndexRange RankShard::Heads(const ModelConfig& config) const {
-  return PartitionRange(config.num_heads, tensor_rank, tensor_degree);
+IndexRange RankShard::Heads(const AttentionConfig& attention) const {
+  return PartitionRange(attention.num_heads, tensor_rank, tensor_degree);
 }
 
-IndexRange RankShard::KvHeads(const ModelConfig& config) const {
-  if (config.num_kv_heads >= tensor_degree) {
-    return PartitionRange(config.num_kv_heads, tensor_rank, tensor_degree);
-  }
+IndexRange RankShard::KvHeads(const AttentionConfig& attention) const {
+  const int64_t heads = attention.num_kv_heads;
+  if (heads >= tensor_degree) return PartitionRange(heads, tensor_rank, tensor_degree);
   // Of fewer heads each is held by as many ranks as use it.
-  const int64_t head = tensor_rank * config.num_kv_heads / tensor_degree;
+  const int64_t head = tensor_rank * heads / tensor_degree;
   return {head, head + 1};
 }
 
-IndexRange RankShard::Ffn(const ModelConfig& config) const {
-  return PartitionRange(config.ffn_hidden_size, tensor_rank, tensor_degree);
+IndexRange RankShard::Ffn(const MlpConfig& mlp) const {
+  return PartitionRange(mlp.ffn_hidden_size, tensor_rank, tensor_degree);
 }
 
 ModelConfig RankShard::LocalConfig(const ModelConfig& config) const {
   ModelConfig local = config;
-  local.num_heads = Heads(config).size();
-  local.num_kv_heads = KvHeads(config).size();
-  local.ffn_hidden_size = Ffn(config).size();
+  for (LayerConfig& layer : local.layers) {
+    AttentionConfig& attention = layer.attention;
+    const int64_t kv_heads = KvHeads(attention).size();
+    attention.num_heads = Heads(attention).size();
+    attention.num_kv_heads = kv_heads;
+    if (auto* mlp = std::get_if<MlpConfig>(&layer.mlp)) {
+      mlp->ffn_hidden_size = Ffn(*mlp).size();
+    }
+  }
   return local;
 }
 
 int64_t RankShard::CountParameters(const ModelConfig& config) const {
-  const bool residual = config.residual_moe != ResidualMoeKind::kNone;
   const int64_t hidden = config.hidden_size;
-  const int64_t bias = config.linear_bias ? 1 : 0;
-  const int64_t norm = hidden * (config.norm == NormKind::kLayerNorm ? 2 : 1);
-  const int64_t halves = config.activation == ActivationKind::kSwiGlu ? 2 : 1;
+  const auto norm = [&](const NormConfig& c) {
+    return hidden * (c.kind == NormKind::kLayerNorm ? 2 : 1);
+  };
   // A product cut along its terms has its bias on one rank alone.
-  const auto mlp = [&](const IndexRange& ffn, bool adds_bias) {
+  const auto mlp = [&](const MlpConfig& c, const IndexRange& ffn,
+                       bool adds_bias) {
+    const int64_t halves = c.is_gated() ? 2 : 1, bias = c.has_bias ? 1 : 0;
     return ffn.size() * (halves * (hidden + bias) + hidden) +
            (adds_bias ? hidden * bias : 0);
   };
-  const int64_t q_rows = Heads(config).size() * config.head_dim;
-  const int64_t kv_rows = 2 * KvHeads(config).size() * config.head_dim;
-  const int64_t attention = (q_rows + kv_rows) * (hidden + bias) +
-                            q_rows * hidden + (adds_bias() ? hidden * bias : 0);
   // The last rank has the rows that pad the vocabulary, too.
   int64_t vocab = Vocab(config).size();
   if (tensor_rank == tensor_degree - 1) {
     vocab += config.padded_vocab_size - config.vocab_size;
   }
-  int64_t count = vocab * hidden * (config.tied_embeddings ? 1 : 2) + norm;
-  if (config.position == PositionKind::kLearned) {
-    count += config.max_positions * hidden;
-  }
-  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
-    count += attention + 2 * norm;
-    if (!config.is_moe_layer(layer)) {
-      count += mlp(Ffn(config), adds_bias());
-      continue;
+  int64_t count = vocab * hidden * (config.tied_embeddings ? 1 : 2) +
+                  norm(config.final_norm);
+  if (config.learned_positions) count += config.max_positions * hidden;
+  for (int64_t l = 0; l < config.num_layers(); ++l) {
+    const LayerConfig& layer = config.layers[l];
+    const AttentionConfig& a = layer.attention;
+    const int64_t bias = a.has_bias ? 1 : 0;
+    const int64_t q_rows = Heads(a).size() * a.head_dim;
+    const int64_t kv_rows = 2 * KvHeads(a).size() * a.head_dim;
+    count += (q_rows + kv_rows) * (hidden + bias) + q_rows * hidden +
+             (adds_bias() ? hidden * bias : 0);
+    count += norm(layer.attention_norm) + norm(layer.mlp_norm);
+    const MlpConfig& m = layer.any_mlp();
+    if (layer.has_shared_mlp()) count += mlp(m, Ffn(m), adds_bias());
+    if (!layer.is_moe()) continue;
+    const MoeConfig& moe = layer.moe();
+    count += moe.num_experts * hidden;  // gate
+    if (moe.has_residual_mlp()) {
+      count += 2 * (hidden + (moe.residual != ResidualMoeKind::kA ? 1 : 0));
     }
-    count += config.experts_per_layer[layer] * hidden;  // gate
-    if (residual) {
-      count += mlp(Ffn(config), adds_bias()) + 2 * hidden;
-      if (config.residual_moe != ResidualMoeKind::kA) count += 2;
-    }
-    const ExpertShard& shard = experts[layer];
-    count += shard.num_experts * mlp(shard.Ffn(config), shard.adds_bias());
+    const ExpertShard& shard = experts[l];
+    count += shard.num_experts * mlp(m, shard.Ffn(m), shard.adds_bias());
   }
   return count;
 }

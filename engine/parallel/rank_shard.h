@@ -20,8 +20,8 @@ struct ExpertShard {
   int slice_degree = 1;
 
   // The features inside an expert that this slice has.
-  IndexRange Ffn(const ModelConfig& config) const {
-    return PartitionRange(config.ffn_hidden_size, slice_rank, slice_degree);
+  IndexRange Ffn(const MlpConfig& expert) const {
+    return PartitionRange(expert.ffn_hidden_size, slice_rank, slice_degree);
   }
   // Biases of products whose terms are spread over the slices are added once,
   // by this one.
@@ -64,10 +64,10 @@ struct RankShard {
     return PartitionRange(config.vocab_size, tensor_rank, tensor_degree);
   }
 
-  IndexRange Heads(const ModelConfig& config) const;
-  IndexRange KvHeads(const ModelConfig& config) const;
-  // Of dense and residual MLPs.
-  IndexRange Ffn(const ModelConfig& config) const;
+  IndexRange Heads(const AttentionConfig& attention) const;
+  IndexRange KvHeads(const AttentionConfig& attention) const;
+  // Of a dense or residual MLP.
+  IndexRange Ffn(const MlpConfig& mlp) const;
   IndexRange Vocab(const ModelConfig& config) const {
     return VocabRange(config, tensor_rank, tensor_degree);
   }
@@ -75,9 +75,9 @@ struct RankShard {
   // ranks are added once, by this one.
   bool adds_bias() const { return tensor_rank == 0; }
 
-  // `config` with the heads, key/value heads and feed-forward features of this
+  // `config` with the heads, key/value heads and features of dense MLPs of this
   // rank: what its attention, KV cache, dense MLPs and their scratch memory are
-  // made for. All else, the experts too, is left as it is.
+  // made for. All else, layers' experts too, is left as it is.
   ModelConfig LocalConfig(const ModelConfig& config) const;
 
   // Weights that this rank holds.

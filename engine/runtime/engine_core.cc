@@ -181,7 +181,7 @@ bool EngineCore::Stop(const absl::Status& status) {
       left.begin(), left.end(),
       [](const LiveRequest& a, const LiveRequest& b) { return a.key < b.key; });
   LogEngineEvent(EngineLogLevel::kError, "engine_abandoned",
-                 {{"requests", absl::StrCat(left.size())},
+                 {{"requests", static_cast<int64_t>(left.size())},
                   {"error", "a step did not return within stall_timeout"}});
   for (LiveRequest& live : left) {
     live.timing.finished = parts_.clock();

@@ -32,7 +32,7 @@ spdlog::level::level_enum ToSpdlog(EngineLogLevel level) {
   return spdlog::level::err;
 }
 
-void AppendValue(const std::string& value, std::string* line) {
+void AppendText(const std::string& value, std::string* line) {
   const bool plain =
       !value.empty() && std::all_of(value.begin(), value.end(), [](char c) {
         return c > ' ' && c != '"' && c != '=' && c != '\\' && c != 0x7f;
@@ -47,6 +47,16 @@ void AppendValue(const std::string& value, std::string* line) {
     line->push_back(c == '\n' || c == '\r' ? ' ' : c);
   }
   line->push_back('"');
+}
+
+void AppendValue(const EngineLogValue& value, std::string* line) {
+  if (const auto* text = std::get_if<std::string>(&value)) {
+    AppendText(*text, line);
+  } else if (const auto* integer = std::get_if<int64_t>(&value)) {
+    absl::StrAppend(line, *integer);
+  } else {
+    absl::StrAppend(line, std::get<double>(value));
+  }
 }
 
 }  // namespace

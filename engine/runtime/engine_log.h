@@ -1,8 +1,10 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -10,10 +12,12 @@
 namespace moe {
 
 enum class EngineLogLevel { kInfo, kWarning, kError };
-using EngineLogFields = std::vector<std::pair<std::string, std::string>>;
+// Text stays text, whatever it looks like: a host may be named "12".
+using EngineLogValue = std::variant<std::string, int64_t, double>;
+using EngineLogFields = std::vector<std::pair<std::string, EngineLogValue>>;
 
 // Writes one line `event=<event> key=value ...` through spdlog's default logger
-// (values with blanks or quotes are quoted), or hands it to the sink. Keeps
+// (texts with blanks or quotes are quoted), or hands it to the sink. Keeps
 // spdlog's headers out of the other files. Thread-safe.
 void LogEngineEvent(EngineLogLevel level, absl::string_view event,
                     const EngineLogFields& fields);

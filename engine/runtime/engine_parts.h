@@ -3,11 +3,9 @@
 #include <functional>
 #include <memory>
 
-#include "absl/status/statusor.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/models/model.h"
-#include "engine/runtime/engine.h"
 #include "engine/runtime/steady_clock.h"
 #include "engine/runtime/step_executor.h"
 #include "kernels/core/stream.h"
@@ -31,10 +29,5 @@ struct EngineParts {
   // The time that Request::deadline speaks of; asked once for each request.
   std::function<absl::Time()> system_clock = absl::Now;
 };
-
-// An engine that runs. kInvalidArgument naming an option; kResourceExhausted if
-// the memory is not there.
-absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(
-    EngineParts parts, const EngineOptions& options);
 
 }  // namespace moe

@@ -102,16 +102,17 @@ bool EngineCore::Step() {
 
 void EngineCore::CountExperts(const ScheduledStep& step,
                               const StepTrace& trace) {
-  const std::vector<int64_t>& experts = model_config().experts_per_layer;
+  const ModelConfig& model = model_config();
   for (size_t i = 0; i < step.traced_requests.size(); ++i) {
     auto& counts =
         requests_.at(step.traced_requests[i]).expert_load.rows_by_expert;
-    counts.resize(experts.size());
+    counts.resize(model.layers.size());
     const auto& chosen = trace.sequences[i].expert_ids;
     for (size_t layer = 0; layer < chosen.size(); ++layer) {
-      counts[layer].resize(experts[layer]);
+      counts[layer].resize(model.num_experts(layer));
       for (int32_t expert : chosen[layer]) {
-        if (expert >= 0 && expert < experts[layer]) ++counts[layer][expert];
+        if (expert >= 0 && expert < model.num_experts(layer))
+          ++counts[layer][expert];
       }
     }
   }

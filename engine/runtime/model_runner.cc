@@ -11,15 +11,17 @@
 namespace moe {
 namespace {
 
-SequenceRouting RoutingOf(const SequenceSlice& slice, int64_t top_k,
+SequenceRouting RoutingOf(const SequenceSlice& slice, const ModelConfig& model,
                           const RoutingTrace& trace) {
   SequenceRouting routing;
   routing.sequence_id = slice.sequence_id;
   routing.num_tokens = slice.num_tokens;
-  for (const std::vector<int32_t>& layer : trace.expert_ids) {
+  for (size_t layer = 0; layer < trace.expert_ids.size(); ++layer) {
+    const std::vector<int32_t>& all = trace.expert_ids[layer];
     std::vector<int32_t>& ids = routing.expert_ids.emplace_back();
-    if (layer.empty()) continue;
-    const auto begin = layer.begin() + slice.first_row * top_k;
+    if (all.empty()) continue;
+    const int64_t top_k = model.layers[layer].moe().top_k;
+    const auto begin = all.begin() + slice.first_row * top_k;
     ids.assign(begin, begin + slice.num_tokens * top_k);
   }
   return routing;
@@ -49,7 +51,7 @@ absl::Status ModelRunner::Run(const Batch& share, const TensorView& logits,
   if (!traced) return absl::OkStatus();
   for (const SequenceSlice& slice : share.sequences) {
     if (!slice.trace_routing) continue;
-    routing->push_back(RoutingOf(slice, model_->config().top_k, trace));
+    routing->push_back(RoutingOf(slice, model_->config(), trace));
   }
   return absl::OkStatus();
 }

@@ -36,10 +36,10 @@ absl::Status CpuStream::CheckCopy(const TensorView& from,
   }
   if (!from.is_contiguous() || !to.is_contiguous() ||
       NumBytes(from) != NumBytes(to)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("Copy: from ", from.ShapeString(), " to ",
-                     to.ShapeString(), "; both must be contiguous and have as "
-                     "many bytes"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "Copy: from ", from.ShapeString(), " to ", to.ShapeString(),
+        "; both must be contiguous and have as "
+        "many bytes"));
   }
   return absl::OkStatus();
 }

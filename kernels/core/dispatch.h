@@ -21,10 +21,11 @@ inline absl::Status NoBackendFor(absl::string_view op, Device device) {
 
 }  // namespace moe
 
-#define MOE_DISPATCH(Op, stream, args)                              \
-  ((stream).device().type == ::moe::DeviceType::kCpu                \
-       ? static_cast<::moe::CpuStream&>(stream).Run(                \
-             args, [](const auto& op_args, ::moe::CpuStream& cpu) { \
-               return ::moe::cpu::Op(op_args, cpu);                 \
-             })                                                     \
+#define MOE_DISPATCH(Op, stream, args)                        \
+  ((stream).device().type == ::moe::DeviceType::kCpu          \
+       ? static_cast<::moe::CpuStream&>(stream).Run(          \
+             args,                                            \
+             [](const auto& op_args, ::moe::CpuStream& cpu) { \
+               return ::moe::cpu::Op(op_args, cpu);           \
+             })                                               \
        : ::moe::NoBackendFor(#Op, (stream).device()))

@@ -6,10 +6,10 @@
 #include "absl/status/statusor.h"
 
 // Returns from the enclosing function if `expr`, an absl::Status, is not OK.
-#define RETURN_IF_ERROR(expr)                              \
-  do {                                                     \
+#define RETURN_IF_ERROR(expr)                                 \
+  do {                                                        \
     if (absl::Status moe_status_ = (expr); !moe_status_.ok()) \
-      return moe_status_;                                  \
+      return moe_status_;                                     \
   } while (false)
 
 #define MOE_CONCAT_INNER_(a, b) a##b
@@ -20,7 +20,7 @@
 #define ASSIGN_OR_RETURN(lhs, expr) \
   MOE_ASSIGN_OR_RETURN_IMPL_(MOE_CONCAT_(moe_statusor_, __LINE__), lhs, expr)
 
-#define MOE_ASSIGN_OR_RETURN_IMPL_(statusor, lhs, expr) \
-  auto statusor = (expr);                               \
+#define MOE_ASSIGN_OR_RETURN_IMPL_(statusor, lhs, expr)    \
+  auto statusor = (expr);                                  \
   if (!statusor.ok()) return std::move(statusor).status(); \
   lhs = *std::move(statusor)

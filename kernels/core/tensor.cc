@@ -100,8 +100,8 @@ TensorView MakeView(void* data, DType dtype, absl::Span<const int64_t> dims,
   return view;
 }
 
-absl::StatusOr<Tensor> Tensor::Allocate(DeviceBackend& backend,
-                                        MemoryKind kind, DType dtype,
+absl::StatusOr<Tensor> Tensor::Allocate(DeviceBackend& backend, MemoryKind kind,
+                                        DType dtype,
                                         absl::Span<const int64_t> dims) {
   ASSIGN_OR_RETURN(const size_t size, AllocatedBytes(dtype, dims));
   absl::StatusOr<DeviceMemory> memory = backend.Allocate(size, kind);

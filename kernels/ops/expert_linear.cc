@@ -46,12 +46,12 @@ absl::Status ExpertLinear(const ExpertLinearArgs& args, Stream& stream) {
     RETURN_IF_ERROR(CheckTensor(kOp, stream, "row_of_slot", args.row_of_slot,
                                 DType::kI32, {slots}));
   } else if (args.x.dims[0] < slots) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        kOp, ": y has ", slots, " rows, x only ", args.x.dims[0]));
+    return absl::InvalidArgumentError(
+        absl::StrCat(kOp, ": y has ", slots, " rows, x only ", args.x.dims[0]));
   }
-  RETURN_IF_ERROR(CheckTensor(
-      kOp, stream, "expert_offsets", args.expert_offsets, DType::kI32,
-      {static_cast<int64_t>(args.experts.size()) + 1}));
+  RETURN_IF_ERROR(CheckTensor(kOp, stream, "expert_offsets",
+                              args.expert_offsets, DType::kI32,
+                              {static_cast<int64_t>(args.experts.size()) + 1}));
   RETURN_IF_ERROR(CheckExperts(args, stream));
   if (args.along.y.rank != 0) {
     RETURN_IF_ERROR(CheckLinearGroup(args.along, stream));

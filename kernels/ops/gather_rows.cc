@@ -8,8 +8,8 @@ namespace moe {
 
 absl::Status GatherRows(const GatherRowsArgs& args, Stream& stream) {
   constexpr char kOp[] = "GatherRows";
-  RETURN_IF_ERROR(CheckTensor(kOp, stream, "index", args.index, DType::kI32,
-                              {kAnySize}));
+  RETURN_IF_ERROR(
+      CheckTensor(kOp, stream, "index", args.index, DType::kI32, {kAnySize}));
   RETURN_IF_ERROR(CheckTensor(kOp, stream, "y", args.y, DType::kF32,
                               {args.index.dims[0], kAnySize}));
   RETURN_IF_ERROR(CheckTensor(kOp, stream, "x", args.x, DType::kF32,

@@ -6,9 +6,9 @@
 
 namespace moe {
 
-// Writes each row's key and value to its KV slot, slot = block_id * block_size +
-// offset in the block. On the CPU a slot out of range is kInvalidArgument naming
-// it; elsewhere the caller has checked them.
+// Writes each row's key and value to its KV slot, slot = block_id * block_size
+// + offset in the block. On the CPU a slot out of range is kInvalidArgument
+// naming it; elsewhere the caller has checked them.
 struct KvCacheAppendArgs {
   TensorView k;            // [rows, kv_heads, head_dim] f32
   TensorView v;            // [rows, kv_heads, head_dim] f32

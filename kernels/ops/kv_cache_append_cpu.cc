@@ -21,28 +21,27 @@ absl::Status KvCacheAppend(const KvCacheAppendArgs& args, CpuStream& stream) {
   }
   // By heads, not rows: neighbouring rows write to the same cache lines of the
   // channel-major keys.
-  ParallelRows(stream, kv_heads, 4 * head_dim * rows,
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t r = 0; r < rows; ++r) {
-                   const int64_t block = slots[r] / block_size;
-                   const int64_t offset = slots[r] % block_size;
-                   for (int64_t h = begin; h < end; ++h) {
-                     const float* k = args.k.ptr<float>() +
-                                      r * RowStride(args.k) + h * head_dim;
-                     const float* v = args.v.ptr<float>() +
-                                      r * RowStride(args.v) + h * head_dim;
-                     float* keys = args.key_cache.ptr<float>() +
-                                   block * RowStride(args.key_cache) +
-                                   h * head_dim * block_size + offset;
-                     float* values = args.value_cache.ptr<float>() +
-                                     block * RowStride(args.value_cache) +
-                                     (h * block_size + offset) * head_dim;
-                     for (int64_t c = 0; c < head_dim; ++c)
-                       keys[c * block_size] = k[c];
-                     std::copy(v, v + head_dim, values);
-                   }
-                 }
-               });
+  ParallelRows(
+      stream, kv_heads, 4 * head_dim * rows, [&](int64_t begin, int64_t end) {
+        for (int64_t r = 0; r < rows; ++r) {
+          const int64_t block = slots[r] / block_size;
+          const int64_t offset = slots[r] % block_size;
+          for (int64_t h = begin; h < end; ++h) {
+            const float* k =
+                args.k.ptr<float>() + r * RowStride(args.k) + h * head_dim;
+            const float* v =
+                args.v.ptr<float>() + r * RowStride(args.v) + h * head_dim;
+            float* keys = args.key_cache.ptr<float>() +
+                          block * RowStride(args.key_cache) +
+                          h * head_dim * block_size + offset;
+            float* values = args.value_cache.ptr<float>() +
+                            block * RowStride(args.value_cache) +
+                            (h * block_size + offset) * head_dim;
+            for (int64_t c = 0; c < head_dim; ++c) keys[c * block_size] = k[c];
+            std::copy(v, v + head_dim, values);
+          }
+        }
+      });
   return absl::OkStatus();
 }
 

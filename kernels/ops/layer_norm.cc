@@ -14,9 +14,11 @@ absl::Status LayerNorm(const LayerNormArgs& args, Stream& stream) {
   RETURN_IF_ERROR(
       CheckTensor(kOp, stream, "weight", args.weight, DType::kF32, {hidden}));
   if (!args.bias.empty()) {
-    RETURN_IF_ERROR(CheckTensor(kOp, stream, "bias", args.bias, DType::kF32, {hidden}));
+    RETURN_IF_ERROR(
+        CheckTensor(kOp, stream, "bias", args.bias, DType::kF32, {hidden}));
   }
-  RETURN_IF_ERROR(CheckTensor(kOp, stream, "y", args.y, DType::kF32, {rows, hidden}));
+  RETURN_IF_ERROR(
+      CheckTensor(kOp, stream, "y", args.y, DType::kF32, {rows, hidden}));
   return MOE_DISPATCH(LayerNorm, stream, args);
 }
 

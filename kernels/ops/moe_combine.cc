@@ -12,16 +12,16 @@ absl::Status MoeCombine(const MoeCombineArgs& args, Stream& stream) {
   RETURN_IF_ERROR(
       CheckTensor(kOp, stream, "y", args.y, DType::kF32, {kAnySize, kAnySize}));
   const int64_t rows = args.y.dims[0], hidden = args.y.dims[1];
-  RETURN_IF_ERROR(
-      CheckTensor(kOp, stream, "weights", args.weights, DType::kF32, {rows, kAnySize}));
+  RETURN_IF_ERROR(CheckTensor(kOp, stream, "weights", args.weights, DType::kF32,
+                              {rows, kAnySize}));
   const int64_t top_k = args.weights.dims[1];
-  RETURN_IF_ERROR(
-      CheckTensor(kOp, stream, "slot_of", args.slot_of, DType::kI32, {rows, top_k}));
-  RETURN_IF_ERROR(CheckTensor(kOp, stream, "expert_out", args.expert_out, DType::kF32,
-                              {kAnySize, hidden}));
+  RETURN_IF_ERROR(CheckTensor(kOp, stream, "slot_of", args.slot_of, DType::kI32,
+                              {rows, top_k}));
+  RETURN_IF_ERROR(CheckTensor(kOp, stream, "expert_out", args.expert_out,
+                              DType::kF32, {kAnySize, hidden}));
   if (!args.mlp_out.empty()) {
-    RETURN_IF_ERROR(
-        CheckTensor(kOp, stream, "mlp_out", args.mlp_out, DType::kF32, {rows, hidden}));
+    RETURN_IF_ERROR(CheckTensor(kOp, stream, "mlp_out", args.mlp_out,
+                                DType::kF32, {rows, hidden}));
   }
   if (!args.coefficients.empty()) {
     RETURN_IF_ERROR(CheckTensor(kOp, stream, "coefficients", args.coefficients,
@@ -35,8 +35,8 @@ absl::Status MoeCombine(const MoeCombineArgs& args, Stream& stream) {
     }
   }
   if (!args.residual.empty()) {
-    RETURN_IF_ERROR(CheckTensor(kOp, stream, "residual", args.residual, DType::kF32,
-                                {rows, hidden}));
+    RETURN_IF_ERROR(CheckTensor(kOp, stream, "residual", args.residual,
+                                DType::kF32, {rows, hidden}));
   }
   return MOE_DISPATCH(MoeCombine, stream, args);
 }

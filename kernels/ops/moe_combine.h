@@ -6,8 +6,8 @@
 
 namespace moe {
 
-// moe[r, :] = sum over j ascending of weights[r, j] * expert_out[slot_of[r, j], :]
-// y[r, :]   = residual[r, :] + m[r, :], where m is
+// moe[r, :] = sum over j ascending of weights[r, j] * expert_out[slot_of[r, j],
+// :] y[r, :]   = residual[r, :] + m[r, :], where m is
 //   moe                               without an MLP branch,
 //   c[moe_index] * moe + c[1 - moe_index] * mlp,  c = softmax(coefficients[r])
 //   moe + mlp                         with an MLP branch and no coefficients.

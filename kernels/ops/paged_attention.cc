@@ -13,15 +13,17 @@ absl::Status PagedAttention(const PagedAttentionArgs& args, Stream& stream) {
                               {kAnySize, kAnySize, kAnySize}));
   const int64_t rows = args.q.dims[0], heads = args.q.dims[1];
   const int64_t head_dim = args.q.dims[2];
-  RETURN_IF_ERROR(CheckTensor(kOp, stream, "key_cache", args.key_cache, DType::kF32,
+  RETURN_IF_ERROR(CheckTensor(kOp, stream, "key_cache", args.key_cache,
+                              DType::kF32,
                               {kAnySize, kAnySize, head_dim, kAnySize}));
   const int64_t blocks = args.key_cache.dims[0];
   const int64_t kv_heads = args.key_cache.dims[1];
   const int64_t block_size = args.key_cache.dims[3];
-  RETURN_IF_ERROR(CheckTensor(kOp, stream, "value_cache", args.value_cache, DType::kF32,
+  RETURN_IF_ERROR(CheckTensor(kOp, stream, "value_cache", args.value_cache,
+                              DType::kF32,
                               {blocks, kv_heads, block_size, head_dim}));
-  RETURN_IF_ERROR(
-      CheckTensor(kOp, stream, "out", args.out, DType::kF32, {rows, heads, head_dim}));
+  RETURN_IF_ERROR(CheckTensor(kOp, stream, "out", args.out, DType::kF32,
+                              {rows, heads, head_dim}));
   if (kv_heads < 1 || heads % kv_heads != 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         kOp, ": ", heads, " heads do not divide into ", kv_heads, " kv heads"));

@@ -347,10 +347,10 @@ absl::StatusOr<Sequence> GetSequence(const PagedAttentionArgs& args,
       args.block_table.ptr<int32_t>() + s * RowStride(args.block_table);
   if (sequence.num_tokens < 0 || sequence.start_position < 0 ||
       sequence.first_row < 0 || offsets[1] > rows) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        kOp, ": sequence ", s, " has rows ", sequence.first_row, " + ",
-        sequence.num_tokens, " of ", rows, " and starts at position ",
-        sequence.start_position));
+    return absl::InvalidArgumentError(
+        absl::StrCat(kOp, ": sequence ", s, " has rows ", sequence.first_row,
+                     " + ", sequence.num_tokens, " of ", rows,
+                     " and starts at position ", sequence.start_position));
   }
   const int64_t needed = (context + block_size - 1) / block_size;
   if (args.block_table.dims[1] < needed) {

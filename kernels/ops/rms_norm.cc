@@ -13,7 +13,8 @@ absl::Status RmsNorm(const RmsNormArgs& args, Stream& stream) {
       CheckTensor(kOp, stream, "x", args.x, DType::kF32, {kAnySize, kAnySize}));
   RETURN_IF_ERROR(
       CheckTensor(kOp, stream, "weight", args.weight, DType::kF32, {hidden}));
-  RETURN_IF_ERROR(CheckTensor(kOp, stream, "y", args.y, DType::kF32, {rows, hidden}));
+  RETURN_IF_ERROR(
+      CheckTensor(kOp, stream, "y", args.y, DType::kF32, {rows, hidden}));
   return MOE_DISPATCH(RmsNorm, stream, args);
 }
 

@@ -13,8 +13,8 @@ absl::Status Rope(const RopeArgs& args, Stream& stream) {
   constexpr char kOp[] = "Rope";
   RETURN_IF_ERROR(CheckTensor(kOp, stream, "x", args.x, DType::kF32,
                               {kAnySize, kAnySize, kAnySize}));
-  RETURN_IF_ERROR(
-      CheckTensor(kOp, stream, "cos", args.cos, DType::kF32, {kAnySize, kAnySize}));
+  RETURN_IF_ERROR(CheckTensor(kOp, stream, "cos", args.cos, DType::kF32,
+                              {kAnySize, kAnySize}));
   RETURN_IF_ERROR(CheckTensor(kOp, stream, "sin", args.sin, DType::kF32,
                               {args.cos.dims[0], args.cos.dims[1]}));
   if (2 * args.cos.dims[1] > args.x.dims[2]) {

@@ -1,8 +1,8 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "kernels/ops/scatter_rows.h"
 #include "kernels/ops/op_checks.h"
+#include "kernels/ops/scatter_rows.h"
 
 namespace moe::cpu {
 

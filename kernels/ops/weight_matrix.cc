@@ -29,11 +29,10 @@ static absl::Status PackWeight(const PackWeightArgs& args, CpuStream& stream) {
   const DType dtype = args.storage.dtype;
   const int64_t panel_bytes =
       PanelBytes(dtype, args.source.dims[1], args.panel_columns);
-  stream.threads().ParallelFor(
-      args.storage.dims[0], [&](int64_t panel, int) {
-        PackPanel(args.source, dtype, args.panel_columns, panel,
-                  args.storage.ptr<uint8_t>() + panel * panel_bytes);
-      });
+  stream.threads().ParallelFor(args.storage.dims[0], [&](int64_t panel, int) {
+    PackPanel(args.source, dtype, args.panel_columns, panel,
+              args.storage.ptr<uint8_t>() + panel * panel_bytes);
+  });
   return absl::OkStatus();
 }
 

@@ -46,8 +46,8 @@ class WeightMatrix {
 
 // Packs `source` [out, in] (kF32, kF16 or kBf16, host memory, any strides) as
 // `dtype` (kF32, kF16 or kBf16; rounded to nearest even) into memory of the
-// stream's backend, and waits until that is done. kInvalidArgument for other types or shapes,
-// kResourceExhausted without memory.
+// stream's backend, and waits until that is done. kInvalidArgument for other
+// types or shapes, kResourceExhausted without memory.
 absl::StatusOr<WeightMatrix> PackWeight(const TensorView& source, DType dtype,
                                         Stream& stream);
 

@@ -10,15 +10,14 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "kernels/core/dtype.h"
 #include "kernels/core/status_macros.h"
 #include "proto/config.pb.h"
 #include "server/config/config_section.h"
+#include "server/config/listen_config.h"
+#include "server/config/model_settings.h"
 #include "server/config/parallel_config.h"
-#include "server/text/utf8.h"
 
 namespace moe {
 namespace {
@@ -50,98 +49,6 @@ class FirstError : public google::protobuf::io::ErrorCollector {
   const std::vector<std::string> lines_;
   absl::Status status_;
 };
-
-// "" for the value 0 of an enum, which means "from the files".
-template <typename Enum>
-std::string LowerName(Enum value, const std::string& (*name)(Enum)) {
-  return static_cast<int>(value) == 0 ? "" : absl::AsciiStrToLower(name(value));
-}
-
-absl::Status ReadCheckpoint(const config::Checkpoint& proto,
-                            const ConfigSection& section,
-                            CheckpointOptions& out) {
-  out.qkv_layout = LowerName(
-      proto.qkv_layout(),
-      config::Checkpoint::QkvLayout_Name<config::Checkpoint::QkvLayout>);
-  out.residual_moe = LowerName(
-      proto.residual_moe(),
-      config::Checkpoint::ResidualMoe_Name<config::Checkpoint::ResidualMoe>);
-  out.activation = LowerName(
-      proto.activation(),
-      config::Checkpoint::Activation_Name<config::Checkpoint::Activation>);
-  out.rope_double_cos_quirk = proto.rope_double_cos_quirk();
-  ASSIGN_OR_RETURN(
-      out.vocab_size,
-      section.Integer("vocab_size", 0, 1, std::numeric_limits<int32_t>::max()));
-  return absl::OkStatus();
-}
-
-// True for valid UTF-8 without control characters.
-bool IsPrintable(absl::string_view text) {
-  while (!text.empty()) {
-    const Utf8Unit unit = NextUtf8Unit(text);
-    if (unit.kind != Utf8Unit::kCharacter || unit.code_point < 0x20 ||
-        (unit.code_point >= 0x7f && unit.code_point < 0xa0)) {
-      return false;
-    }
-    text.remove_prefix(unit.num_bytes);
-  }
-  return true;
-}
-
-absl::Status ReadModel(const config::Model& proto, const ConfigSection& section,
-                       ServerConfig& out) {
-  if (!section.Has("path")) {
-    return section.Error("path",
-                         "is required: the directory of the checkpoint");
-  }
-  ASSIGN_OR_RETURN(out.engine.checkpoint_path, section.ExistingPath("path"));
-  const std::filesystem::path path(out.engine.checkpoint_path);
-  out.model_name = proto.name();
-  if (out.model_name.empty()) {
-    // The last part of "models/x/" is empty.
-    out.model_name =
-        (path.has_filename() ? path : path.parent_path()).filename().string();
-  }
-  if (!IsPrintable(out.model_name)) {
-    return section.Error(
-        proto.name().empty() ? "path" : "name",
-        absl::StrCat(
-            "gives the model the name \"",
-            absl::Utf8SafeCHexEscape(ReplaceInvalidUtf8(out.model_name)),
-            "\", which is not printable UTF-8: set model.name to one "
-            "that is"));
-  }
-  ASSIGN_OR_RETURN(out.tokenizer_path, section.ExistingPath("tokenizer"));
-  std::error_code ignored;  // the checkpoint's reader reports it
-  if (out.tokenizer_path.empty() &&
-      std::filesystem::exists(path / "tokenizer.json", ignored)) {
-    out.tokenizer_path = path / "tokenizer.json";
-  }
-  for (const uint32_t id : proto.eos_token_ids()) {
-    if (id > std::numeric_limits<int32_t>::max()) {
-      return section.ErrorOfEach(
-          "eos_token_ids",
-          absl::StrCat("holds ", id, ", which is no token id"));
-    }
-  }
-  if (!proto.eos_token_ids().empty()) {
-    out.eos_token_ids.emplace(proto.eos_token_ids().begin(),
-                              proto.eos_token_ids().end());
-  }
-  switch (proto.weight_dtype()) {
-    case config::Model::F16:
-      out.engine.weight_dtype = DType::kF16;
-      break;
-    case config::Model::F32:
-      out.engine.weight_dtype = DType::kF32;
-      break;
-    default:
-      out.engine.weight_dtype = DType::kBf16;
-  }
-  return ReadCheckpoint(proto.checkpoint(), section.Nested("checkpoint"),
-                        out.engine.checkpoint);
-}
 
 absl::Status ReadSamplingDefaults(const ConfigSection& section,
                                   SamplingParams& out) {
@@ -194,49 +101,9 @@ absl::Status ReadEngine(const config::Engine& proto,
                               out.sampling_defaults);
 }
 
-absl::Status ReadTls(const ConfigSection& section, ListenConfig& out) {
-  TlsConfig tls;
-  for (const char* field : {"certificate", "private_key"}) {
-    if (!section.Has(field)) {
-      return section.Error(field, "is required where there is tls");
-    }
-  }
-  ASSIGN_OR_RETURN(tls.certificate, section.ExistingPath("certificate"));
-  ASSIGN_OR_RETURN(tls.private_key, section.ExistingPath("private_key"));
-  ASSIGN_OR_RETURN(tls.client_ca, section.ExistingPath("client_ca"));
-  out.tls = tls;
-  return absl::OkStatus();
-}
-
-absl::Status ReadListen(const config::Server& proto,
-                        const ConfigSection& section, ListenConfig& out) {
-  if (section.Has("address")) out.address = proto.address();
-  ASSIGN_OR_RETURN(out.port, section.Integer("port", out.port, 0, 65535));
-  out.port_file = section.Path("port_file");
-  if (proto.has_tls()) RETURN_IF_ERROR(ReadTls(section.Nested("tls"), out));
-  ASSIGN_OR_RETURN(out.max_message_bytes,
-                   section.Integer("max_message_bytes", out.max_message_bytes,
-                                   64 << 10, 1 << 30));
-  ASSIGN_OR_RETURN(out.max_concurrent_streams,
-                   section.Integer("max_concurrent_streams",
-                                   out.max_concurrent_streams, 1, 1000000));
-  ASSIGN_OR_RETURN(out.keepalive_time,
-                   section.Duration("keepalive_time", out.keepalive_time,
-                                    absl::Seconds(10), absl::Hours(24)));
-  ASSIGN_OR_RETURN(out.keepalive_timeout,
-                   section.Duration("keepalive_timeout", out.keepalive_timeout,
-                                    absl::Seconds(1), absl::Hours(1)));
-  ASSIGN_OR_RETURN(
-      out.min_client_ping_interval,
-      section.Duration("min_client_ping_interval", out.min_client_ping_interval,
-                       absl::Seconds(1), absl::Hours(1)));
-  out.remote_control = proto.remote_control();
-  return absl::OkStatus();
-}
-
 absl::Status ReadServer(const config::Server& proto,
                         const ConfigSection& section, ServerConfig& out) {
-  RETURN_IF_ERROR(ReadListen(proto, section, out.listen));
+  ASSIGN_OR_RETURN(out.listen, ReadListen(proto, section));
   RequestLimits& limits = out.limits;
   ASSIGN_OR_RETURN(limits.max_concurrent_requests,
                    section.Integer("max_concurrent_requests",
@@ -292,7 +159,14 @@ absl::StatusOr<ServerConfig> ParseServerConfig(const std::string& text,
   const ConfigSection root(proto, &tree, file, "");
   RETURN_IF_ERROR(root.CheckEnums());
   ServerConfig config;
-  RETURN_IF_ERROR(ReadModel(proto.model(), root.Nested("model"), config));
+  ASSIGN_OR_RETURN(ModelSettings model,
+                   ReadModelSettings(proto.model(), root.Nested("model")));
+  config.model_name = std::move(model.name);
+  config.tokenizer_path = std::move(model.tokenizer_path);
+  config.eos_token_ids = std::move(model.eos_token_ids);
+  config.engine.checkpoint_path = std::move(model.checkpoint_path);
+  config.engine.checkpoint = std::move(model.checkpoint);
+  config.engine.weight_dtype = model.weight_dtype;
   RETURN_IF_ERROR(ReadEngine(proto.engine(), root.Nested("engine"), config));
   RETURN_IF_ERROR(ReadServer(proto.server(), root.Nested("server"), config));
   ASSIGN_OR_RETURN(ParallelConfig parallel,

@@ -7,31 +7,13 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "engine/loading/engine_factory.h"
+#include "engine/loading/load_engine_options.h"
 #include "engine/sampling/sampling_params.h"
+#include "server/config/listen_config.h"
 #include "server/config/request_limits.h"
 #include "server/logging/log.h"
 
 namespace moe {
-
-struct TlsConfig {
-  std::string certificate;  // PEM files
-  std::string private_key;
-  std::string client_ca;  // "": clients need no certificate
-};
-
-struct ListenConfig {
-  std::string address = "127.0.0.1";
-  int port = 50051;       // 0: any free port
-  std::string port_file;  // "": none
-  std::optional<TlsConfig> tls;
-  int64_t max_message_bytes = int64_t{16} << 20;
-  int64_t max_concurrent_streams = 1024;
-  absl::Duration keepalive_time = absl::Hours(2);
-  absl::Duration keepalive_timeout = absl::Seconds(20);
-  absl::Duration min_client_ping_interval = absl::Seconds(10);
-  bool remote_control = false;
-};
 
 // The configuration file, validated, with defaults filled in.
 // proto/config.proto explains the fields. Paths are relative to the working

@@ -127,9 +127,9 @@ v1::Layout DescribeLayout(const ServedModel& model) {
   }
   // One process has no layout: it holds everything.
   if (model.info.moe_layers.empty()) {
-    const std::vector<int64_t>& experts = model.info.model.experts_per_layer;
-    for (size_t i = 0; i < experts.size(); ++i) {
-      if (experts[i] == 0) continue;
+    const ModelConfig& config = model.info.model;
+    for (int64_t i = 0; i < config.num_layers(); ++i) {
+      if (!config.is_moe_layer(i)) continue;
       v1::Layout::MoeLayer& out = *layout.add_moe_layers();
       out.set_layer(i);
       out.set_expert_degree(1);

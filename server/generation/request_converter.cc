@@ -1,6 +1,5 @@
 #include "server/generation/request_converter.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -9,6 +8,7 @@
 #include "engine/runtime/request_validation.h"
 #include "kernels/core/status_macros.h"
 #include "proto/moe/v1/generation.pb.h"
+#include "server/generation/effective_limits.h"
 #include "server/generation/field_checks.h"
 #include "server/generation/sampling_converter.h"
 #include "server/text/tokenizer.h"
@@ -27,7 +27,10 @@ absl::Status NoTokenizer(const ServedModel& model, absl::string_view what) {
 class Conversion {
  public:
   Conversion(const v1::GenerateRequest& proto, const ServedModel& model)
-      : proto_(proto), model_(model), checks_(model.info.model.vocab_size) {}
+      : proto_(proto),
+        model_(model),
+        limits_(EffectiveLimits(model)),
+        checks_(model.info.model.vocab_size) {}
 
   absl::StatusOr<ConvertedRequest> Run() {
     RETURN_IF_ERROR(CheckTokenizer());
@@ -61,10 +64,7 @@ class Conversion {
   void ReadNumAnswers() {
     const v1::Sampling& in = proto_.sampling();
     const uint32_t n = in.has_n() ? in.n() : 1;
-    const int64_t max_answers =
-        std::min(model_.limits.max_answers,
-                 model_.engine->options().max_running_sequences);
-    if (checks_.CheckCount(n, "sampling.n", 1, max_answers)) {
+    if (checks_.CheckCount(n, "sampling.n", 1, limits_.max_answers)) {
       result_.request.num_answers = static_cast<int32_t>(n);
       result_.options.num_answers = static_cast<int32_t>(n);
     }
@@ -76,16 +76,15 @@ class Conversion {
     AnswerOptions& out = result_.options;
     out.text = in.has_text() ? in.text() : model_.tokenizer != nullptr;
     out.tokens = in.has_token_ids() ? in.token_ids() : !out.text;
-    const int64_t max_logprobs =
-        std::min(model_.limits.max_logprobs, checks_.vocab_size());
     if (in.has_logprobs() &&
-        checks_.CheckCount(in.logprobs(), "output.logprobs", 0, max_logprobs)) {
+        checks_.CheckCount(in.logprobs(), "output.logprobs", 0,
+                           limits_.max_logprobs)) {
       out.tokens = true;
       sampling.num_logprobs = static_cast<int32_t>(in.logprobs());
     }
     if (in.has_prompt_logprobs() &&
         checks_.CheckCount(in.prompt_logprobs(), "output.prompt_logprobs", 0,
-                           max_logprobs)) {
+                           limits_.max_logprobs)) {
       out.prompt_tokens = true;
       sampling.num_prompt_logprobs = static_cast<int32_t>(in.prompt_logprobs());
     }
@@ -105,24 +104,23 @@ class Conversion {
     out.ignore_eos = in.ignore_eos();
     result_.options.stop_token_ids = out.stop_token_ids;
     result_.options.include_stop = in.include_stop();
-    const RequestLimits& limits = model_.limits;
-    if (in.stop_size() > limits.max_stop_strings) {
+    if (in.stop_size() > limits_.max_stop_strings) {
       checks_.Add("stopping.stop",
                   absl::StrFormat("has %d strings; at most %d are taken",
-                                  in.stop_size(), limits.max_stop_strings));
+                                  in.stop_size(), limits_.max_stop_strings));
       return;
     }
     std::vector<std::string>& stop = result_.options.stop;
     stop.assign(in.stop().begin(), in.stop().end());
     for (size_t i = 0; i < stop.size(); ++i) {
       if (static_cast<int64_t>(stop[i].size()) <=
-          limits.max_stop_string_bytes) {
+          limits_.max_stop_string_bytes) {
         continue;
       }
       checks_.Add(
           absl::StrCat("stopping.stop[", i, "]"),
           absl::StrFormat("has %d bytes; at most %d are taken", stop[i].size(),
-                          limits.max_stop_string_bytes));
+                          limits_.max_stop_string_bytes));
       return;
     }
     if (stop.empty()) return;
@@ -252,6 +250,7 @@ class Conversion {
 
   const v1::GenerateRequest& proto_;
   const ServedModel& model_;
+  const RequestLimits limits_;
   FieldChecks checks_;
   ConvertedRequest result_;
 };

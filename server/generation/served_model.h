@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "engine/loading/engine_factory.h"
+#include "engine/loading/engine_info.h"
 #include "engine/sampling/sampling_params.h"
 #include "server/config/request_limits.h"
 

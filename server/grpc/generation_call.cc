@@ -52,6 +52,18 @@ absl::StatusOr<std::shared_ptr<GenerationStream>> Start(
   return core.Start(request, *request_id, call, writer);
 }
 
+// Starts the request in `bytes` for `reactor`, which is its writer. On an error
+// finishes the call and returns null.
+template <typename Reactor>
+std::shared_ptr<GenerationStream> StartOrFinish(
+    grpc::CallbackServerContext& context, const grpc::ByteBuffer& bytes,
+    InferenceCore& core, Reactor& reactor) {
+  auto stream = Start(context, bytes, core, reactor);
+  if (stream.ok()) return *std::move(stream);
+  reactor.Finish(ToGrpcStatus(stream.status()));
+  return nullptr;
+}
+
 // gRPC calls OnCancel, OnWriteDone and OnDone only after the method that made
 // the reactor has returned: stream_ is then set.
 
@@ -61,12 +73,7 @@ class UnaryGeneration : public grpc::ServerUnaryReactor, public ChunkWriter {
                   const grpc::ByteBuffer* request, grpc::ByteBuffer* response,
                   InferenceCore& core)
       : response_(response) {
-    auto stream = Start(*context, *request, core, *this);
-    if (stream.ok()) {
-      stream_ = *std::move(stream);
-    } else {
-      Finish(ToGrpcStatus(stream.status()));
-    }
+    stream_ = StartOrFinish(*context, *request, core, *this);
   }
 
   bool Write(v1::GenerateChunk chunk) override {
@@ -95,12 +102,7 @@ class StreamedGeneration : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
  public:
   StreamedGeneration(grpc::CallbackServerContext* context,
                      const grpc::ByteBuffer* request, InferenceCore& core) {
-    auto stream = Start(*context, *request, core, *this);
-    if (stream.ok()) {
-      stream_ = *std::move(stream);
-    } else {
-      Finish(ToGrpcStatus(stream.status()));
-    }
+    stream_ = StartOrFinish(*context, *request, core, *this);
   }
 
   bool Write(v1::GenerateChunk chunk) override {

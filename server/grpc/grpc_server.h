@@ -4,7 +4,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "server/config/server_config.h"
+#include "server/config/listen_config.h"
 #include "server/generation/inference_core.h"
 
 namespace moe {

@@ -3,13 +3,12 @@
 #include <google/protobuf/stubs/logging.h>
 #include <grpc/support/log.h>
 
-#include <cstdint>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "engine/runtime/engine_log.h"
 #include "server/logging/log.h"
 
@@ -28,21 +27,13 @@ Severity FromEngine(EngineLogLevel level) {
   return Severity::kError;
 }
 
-// The engine gives all values as text; numbers are to be numbers in JSON.
-LogField FieldOf(const std::string& key, const std::string& value) {
-  int64_t integer = 0;
-  if (absl::SimpleAtoi(value, &integer)) return LogField(key, integer);
-  double number = 0;
-  if (absl::SimpleAtod(value, &number)) return LogField(key, number);
-  return LogField(key, value);
-}
-
 void LogEngine(EngineLogLevel level, const std::string& event,
                const EngineLogFields& fields) {
   std::vector<LogField> converted;
   converted.reserve(fields.size());
   for (const auto& [key, value] : fields) {
-    converted.push_back(FieldOf(key, value));
+    std::visit([&](const auto& typed) { converted.emplace_back(key, typed); },
+               value);
   }
   Log(FromEngine(level), event, converted);
 }

@@ -73,9 +73,9 @@ absl::Status CheckMoeLayers(const ParallelOptions& parallel,
       return absl::InvalidArgumentError(
           absl::StrCat("parallel.moe_layers: layer is ", option.layer, why));
     };
-    if (option.layer >= model.num_layers) {
+    if (option.layer >= model.num_layers()) {
       return fail(
-          absl::StrCat("; the model has layers 0 to ", model.num_layers - 1));
+          absl::StrCat("; the model has layers 0 to ", model.num_layers() - 1));
     }
     if (!model.is_moe_layer(option.layer)) {
       return fail(", which has no experts");

@@ -12,12 +12,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "engine/distributed/exit_watchdog.h"
 #include "kernels/core/status_macros.h"
 #include "server/generation/inference_core.h"
 #include "server/grpc/grpc_server.h"
 #include "server/logging/log.h"
 #include "server/process/drain.h"
-#include "server/process/exit_bound.h"
 #include "server/process/model_loader.h"
 #include "server/process/port_file.h"
 
@@ -34,6 +34,17 @@ constexpr absl::Duration kExitSlack = absl::Seconds(5);
 
 constexpr absl::Duration kListeningFlushTimeout = absl::Milliseconds(100);
 
+// Ends the process after `time`, whatever hangs, unless it has ended before.
+void ExitWithin(absl::Duration time, int exit_status) {
+  // Never destroyed: destructors may hang, too.
+  static ExitWatchdog& watchdog = *new ExitWatchdog();
+  watchdog.Arm(time, exit_status, [] {
+    Log(Severity::kError, "stopped",
+        {{"reason", "the process did not end in time and is cut off"}});
+    FlushLog();
+  });
+}
+
 // Ends the process when a rank fails, even if this rank's own loading hangs.
 // While serving, rank 0 instead reports the failure to its clients first.
 std::unique_ptr<RankRuntime::Subscription> EndIfARankFails(RankRuntime& ranks) {
@@ -48,7 +59,7 @@ std::unique_ptr<RankRuntime::Subscription> EndIfARankFails(RankRuntime& ranks) {
 [[noreturn]] void EndAfterFailure(const ServerConfig& config,
                                   const RankRuntime& ranks,
                                   GrpcServer& server) {
-  EndProcessAfter(kFailureFlushTime + kExitSlack, ranks.failure_exit_status());
+  ExitWithin(kFailureFlushTime + kExitSlack, ranks.failure_exit_status());
   RemovePortFile(config.listen.port_file, server.port());
   server.Shutdown(absl::Now() + kFailureFlushTime);
   Log(Severity::kError, "stopped",
@@ -90,7 +101,7 @@ absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
     EndAfterFailure(config, ranks, *server);
   }
   // A rank that fails during the drain is noticed after the watchdog's time.
-  EndProcessAfter(
+  ExitWithin(
       config.drain_grace + kExitSlack +
           (ranks.size() > 1 ? config.engine.parallel.watchdog + kExitSlack
                             : absl::ZeroDuration()),

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "absl/status/statusor.h"
+#include "engine/distributed/exit_policy.h"
 #include "engine/distributed/rank_runtime.h"
 #include "server/config/server_config.h"
 #include "server/process/shutdown_signal.h"
@@ -8,9 +9,9 @@
 namespace moe {
 
 // Exit statuses of the process.
-inline constexpr int kExitFailed = RankRuntime::kExitStartFailed;
+inline constexpr int kExitFailed = ExitPolicy::kExitStartFailed;
 inline constexpr int kExitCutOff = 2;  // drain_grace ran out, or the exit hung
-inline constexpr int kExitRankFailed = RankRuntime::kExitRankFailed;
+inline constexpr int kExitRankFailed = ExitPolicy::kExitRankFailed;
 
 // On rank 0, after RankRuntime::Start: loads the model, serves it until a
 // signal arrives, drains, and ends the job. Returns the exit status; an error

@@ -106,7 +106,7 @@ absl::StatusOr<BpeModelSpec> ParseModel(const Json& model) {
   }
   for (const char* name : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     const Json& value = Field(model, name);
-    if (!value.is_null() && value != "") {
+    if (!value.is_null() && value != Json("")) {
       return Unsupported(absl::StrCat("model.", name), value);
     }
   }

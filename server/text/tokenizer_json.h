@@ -15,7 +15,7 @@ namespace moe {
 // names the wrong field of the file; kUnimplemented names a component that is
 // not supported: none is ignored silently. Truncation and padding are not read:
 // the server does neither with prompts.
-absl::StatusOr<BpeTokenizerSpec> ParseTokenizerJson(absl::string_view json);
+absl::StatusOr<BpeTokenizerSpec> ParseTokenizerJson(absl::string_view text);
 
 // GPT-2's own pair of files: vocab.json (encoder.json) and merges.txt. The
 // entry <|endoftext|>, if there is one, becomes special and ends texts.

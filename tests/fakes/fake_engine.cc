@@ -19,8 +19,8 @@ FakeEngine::FakeEngine(int64_t max_positions) {
   config_.vocab_size = ByteTokenizer::kVocabSize;
   config_.padded_vocab_size = ByteTokenizer::kVocabSize;
   config_.max_positions = max_positions;
-  config_.num_layers = 2;
-  config_.experts_per_layer = {0, 4};
+  config_.layers.resize(2);
+  config_.layers[1].mlp = MoeConfig{.num_experts = 4};
   options_.num_blocks = max_positions;
   options_.eos_token_ids = {ByteTokenizer::kEos};
 }

@@ -49,13 +49,14 @@ FakeModel::FakeModel(int64_t vocab_size, int64_t max_positions, Hooks hooks)
   config_.vocab_size = vocab_size;
   config_.padded_vocab_size = vocab_size;
   config_.hidden_size = 2;
-  config_.num_layers = 1;
-  config_.num_heads = 1;
-  config_.num_kv_heads = 1;
-  config_.head_dim = 2;
-  config_.ffn_hidden_size = 2;
   config_.max_positions = max_positions;
-  config_.experts_per_layer = {hooks_.num_experts};
+  LayerConfig& layer = config_.layers.emplace_back();
+  layer.attention = {.num_heads = 1, .num_kv_heads = 1, .head_dim = 2};
+  const MlpConfig mlp = {.ffn_hidden_size = 2};
+  layer.mlp = mlp;
+  if (hooks_.num_experts > 0) {
+    layer.mlp = MoeConfig{.num_experts = hooks_.num_experts, .mlp = mlp};
+  }
   if (hooks_.vocab.size() == 0) hooks_.vocab = {0, vocab_size};
 }
 

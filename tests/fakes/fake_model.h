@@ -42,9 +42,6 @@ class FakeModel : public Model {
   absl::Status Forward(const Batch& batch, KvCache& cache,
                        const TensorView& logits, RoutingTrace* trace) override;
   int64_t weight_bytes() const override { return 0; }
-  int64_t weight_bytes_touched(int64_t /*num_rows*/) const override {
-    return 0;
-  }
   const ExpertLoad& expert_load() const override { return expert_load_; }
 
   // The logits after `tokens`, as Forward computes them. [vocab]

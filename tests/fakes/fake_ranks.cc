@@ -12,7 +12,7 @@
 #include "engine/distributed/worker.h"
 #include "engine/parallel/rank_shard.h"
 #include "engine/runtime/engine_limits.h"
-#include "engine/runtime/engine_parts.h"
+#include "engine/runtime/threaded_engine.h"
 #include "gtest/gtest.h"
 
 namespace moe {

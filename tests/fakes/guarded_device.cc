@@ -44,9 +44,9 @@ void GuardedBackend::Free(void* data, size_t, MemoryKind) {
   const absl::MutexLock lock(&mutex_);
   const auto found = blocks_.find(data);
   if (found == blocks_.end()) std::abort();
-  (void)munmap(found->second.pages, found->second.page_bytes +
-                                        static_cast<size_t>(
-                                            sysconf(_SC_PAGESIZE)));
+  (void)munmap(
+      found->second.pages,
+      found->second.page_bytes + static_cast<size_t>(sysconf(_SC_PAGESIZE)));
   blocks_.erase(found);
 }
 
@@ -100,7 +100,10 @@ absl::StatusOr<std::unique_ptr<Event>> GuardedStream::Record() {
   return std::make_unique<QueuedEvent>(*this, num_enqueued_);
 }
 
-absl::Status GuardedStream::Synchronize() { return Drain(num_enqueued_); }
+absl::Status GuardedStream::Synchronize() {
+  (void)Drain(num_enqueued_);
+  return std::exchange(status_, absl::OkStatus());
+}
 
 absl::Status GuardedStream::Drain(int64_t until) {
   if (num_run_ >= until) return status_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
@@ -58,13 +59,12 @@ class GuardedBackend : public DeviceBackend {
 };
 
 // Keeps all work in a queue, which whoever waits runs on its own thread, in
-// order.
+// order. After an error nothing runs until Synchronize has returned it.
 class GuardedStream : public CpuStream {
  public:
   // Both are borrowed.
   GuardedStream(ThreadPool& threads, GuardedBackend& backend)
-      : CpuStream(threads, backend, /*runs_inline=*/false),
-        backend_(backend) {}
+      : CpuStream(threads, backend, /*runs_inline=*/false), backend_(backend) {}
 
   absl::Status Copy(const TensorView& from, const TensorView& to) override;
   absl::StatusOr<std::unique_ptr<Event>> Record() override;
@@ -74,7 +74,7 @@ class GuardedStream : public CpuStream {
   class QueuedEvent;
 
   absl::Status Defer(Work work) override;
-  // Runs the first `count` entries that are still queued.
+  // Runs what was enqueued before entry `until`.
   absl::Status Drain(int64_t until);
 
   GuardedBackend& backend_;

@@ -71,8 +71,8 @@ absl::StatusOr<HostWeight> RandomCheckpoint::GetShard(
   return CutWeight(whole.view, slice);
 }
 
-ModelConfig SmallPrMoeConfig() {
-  ModelConfig config;
+UniformModelConfig SmallPrMoeConfig() {
+  UniformModelConfig config;
   config.family = "pr_moe";
   config.vocab_size = 101;
   config.padded_vocab_size = 128;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/config/uniform_model_config.h"
 
 namespace moe {
 
@@ -45,6 +46,6 @@ class RandomCheckpoint : public Checkpoint {
 };
 
 // A small PR-MoE: 4 layers of 48 channels, experts 3 and 5, residual B2.
-ModelConfig SmallPrMoeConfig();
+UniformModelConfig SmallPrMoeConfig();
 
 }  // namespace moe

@@ -14,7 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "engine/runtime/engine_parts.h"
+#include "engine/runtime/threaded_engine.h"
 #include "kernels/core/thread_pool.h"
 #include "tests/fakes/byte_tokenizer.h"
 #include "tests/fakes/fake_model.h"
@@ -99,7 +99,7 @@ class ServingTest : public testing::Test {
   StreamResult Run(const v1::GenerateRequest& request,
                    v1::Inference::Stub& stub) {
     grpc::ClientContext context;
-    SetPatience(context);
+    SetDeadline(context);
     return ReadAll(*stub.GenerateStream(&context, request));
   }
 
@@ -127,7 +127,7 @@ TEST_F(ServingTest, TwoHundredClientsAtOnceGetWhatEachGetsAlone) {
   for (int i = 0; i < kNumClients; ++i) {
     v1::GenerateResponse response;
     grpc::ClientContext context;
-    SetPatience(context);
+    SetDeadline(context);
     const grpc::Status status =
         server_->inference().Generate(&context, MakeRequest(i), &response);
     ASSERT_TRUE(status.ok()) << status.error_message();
@@ -143,7 +143,7 @@ TEST_F(ServingTest, TwoHundredClientsAtOnceGetWhatEachGetsAlone) {
       const auto stub = v1::Inference::NewStub(server_->NewChannel());
       v1::GenerateRequest request = MakeRequest(i);
       grpc::ClientContext context;
-      SetPatience(context);
+      SetDeadline(context);
       const auto reader = stub->GenerateStream(&context, request);
       std::vector<std::string> texts(2);
       v1::GenerateChunk chunk;
@@ -215,7 +215,7 @@ TEST_F(ServingTest, CancellingMidStreamFreesTheBlocks) {
   v1::GenerateRequest request = MakeRequest(1);
   request.mutable_stopping()->clear_max_new_tokens();
   grpc::ClientContext context;
-  SetPatience(context);
+  SetDeadline(context);
   const auto reader = server_->inference().GenerateStream(&context, request);
   v1::GenerateChunk chunk;
   ASSERT_TRUE(reader->Read(&chunk));
@@ -260,7 +260,7 @@ TEST_F(ServingTest, AStalledEngineIsNotServingUntilItGoesOn) {
   options.stall_timeout = absl::Milliseconds(100);
   Start(options);
   grpc::ClientContext watch_context;
-  SetPatience(watch_context);
+  SetDeadline(watch_context);
   const auto watch =
       server_->health().Watch(&watch_context, HealthCheckRequest());
   HealthCheckResponse health;
@@ -290,7 +290,7 @@ TEST_F(ServingTest, AClientThatDoesNotReadHoldsUpNobody) {
   const auto channel = server_->NewChannel();
   const auto stub = v1::Inference::NewStub(channel);
   grpc::ClientContext context;
-  SetPatience(context);
+  SetDeadline(context);
   const auto reader = stub->GenerateStream(&context, large);
   EXPECT_TRUE(Run(MakeRequest(2), server_->inference()).status.ok());
   // The engine finishes it, read or not.

@@ -8,6 +8,7 @@
 #include "gtest/gtest.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/thread_pool.h"
+#include "tests/fakes/guarded_device.h"
 
 namespace moe {
 
@@ -18,7 +19,7 @@ namespace moe {
 //   TEST_P(RopeTest, ...) { ... Rope(args, stream_) ... }
 //   INSTANTIATE_ON_ALL_VARIANTS(RopeTest);
 struct DeviceVariant {
-  std::string device;  // "cpu"
+  std::string device;  // "cpu", or "guarded" (tests/fakes/guarded_device.h)
   std::string isa;     // of the CPU's kernels, one of SupportedIsas()
 
   // "cpu_avx2": fit for the name of a test.
@@ -51,6 +52,7 @@ class ScopedVariant {
 
  private:
   ThreadPool threads_;
+  GuardedBackend guarded_;
   std::unique_ptr<Stream> stream_;
 };
 

@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "engine/checkpoint/weight_names.h"
 #include "engine/config/model_config_names.h"
+#include "engine/config/parameter_count.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -26,31 +27,39 @@ std::string Mebibytes(uint64_t bytes) {
 }
 
 void PrintConfig(const ModelConfig& c, std::ostream& out) {
+  const auto per_layer = [&](auto number) { return PerLayerText(c, number); };
+  using Layer = const LayerConfig&;
+  const LayerConfig& first = c.layers[0];
   out << "family           " << c.family << "\n"
-      << "layers           " << c.num_layers << "\n"
+      << "layers           " << c.num_layers() << "\n"
       << "hidden           " << c.hidden_size << "\n"
-      << "heads            " << c.num_heads << " of " << c.head_dim << ", "
-      << c.num_kv_heads << " for keys and values\n"
-      << "feed-forward     " << c.ffn_hidden_size << ", " << ActivationName(c.activation)
-      << (c.linear_bias ? "" : ", no biases") << "\n"
+      << "heads            "
+      << per_layer([](Layer l) { return l.attention.num_heads; }) << " of "
+      << per_layer([](Layer l) { return l.attention.head_dim; }) << ", "
+      << per_layer([](Layer l) { return l.attention.num_kv_heads; })
+      << " for keys and values\n"
+      << "feed-forward     "
+      << per_layer([](Layer l) { return l.any_mlp().ffn_hidden_size; }) << ", "
+      << ActivationName(first.any_mlp().activation)
+      << (first.any_mlp().has_bias ? "" : ", no biases") << "\n"
       << "vocabulary       " << c.vocab_size << ", padded to "
       << c.padded_vocab_size << (c.tied_embeddings ? ", tied" : ", untied head")
       << "\n"
       << "positions        " << c.max_positions << ", ";
-  if (c.position == PositionKind::kRotary) {
-    out << "rotary over " << c.rotary_dim << " channels, theta " << c.rope_theta
-        << (c.rope_double_cos_quirk ? ", 2025 quirk" : "");
+  if (const auto& rope = first.attention.rope; rope.has_value()) {
+    out << "rotary over " << rope->rotary_dim << " channels, theta "
+        << rope->theta << (rope->double_cos_quirk ? ", 2025 quirk" : "");
   } else {
     out << "learned";
   }
   out << "\nnorm             "
-      << (c.norm == NormKind::kRmsNorm ? "RMSNorm" : "LayerNorm")
-      << ", epsilon " << c.norm_epsilon
-      << (c.norm_weight_plus_one ? ", weight + 1" : "") << "\n";
+      << (c.final_norm.kind == NormKind::kRmsNorm ? "RMSNorm" : "LayerNorm")
+      << ", epsilon " << c.final_norm.epsilon
+      << (c.final_norm.weight_plus_one ? ", weight + 1" : "") << "\n";
   if (c.family == "gpt") return;
-  out << "experts          [" << absl::StrJoin(c.experts_per_layer, ", ")
-      << "] by layer, top " << c.top_k << "\n"
-      << "residual MoE     " << ResidualMoeName(c.residual_moe) << "\n";
+  out << "experts          [" << absl::StrJoin(c.experts_per_layer(), ", ")
+      << "] by layer, top " << c.max_top_k() << "\n"
+      << "residual MoE     " << ResidualMoeName(c.residual_moe()) << "\n";
 }
 
 // Weights of one name, but for layer and expert, and one shape.

@@ -14,6 +14,9 @@
 #include "absl/types/optional.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/deepspeed/deepspeed_writer.h"
+#include "engine/checkpoint/deepspeed/qkv_layout.h"
+#include "engine/config/model_config_names.h"
+#include "engine/config/parameter_count.h"
 #include "kernels/core/status_macros.h"
 #include "tools/checkpoint/inspect_command.h"
 #include "tools/checkpoint/model_presets.h"
@@ -64,8 +67,8 @@ constexpr char kUsage[] =
 // Of any size on the command line; Validate() has closer bounds.
 constexpr int64_t kMaxSize = int64_t{1} << 28;
 
-absl::StatusOr<ModelConfig> ConfigFromFlags() {
-  ASSIGN_OR_RETURN(ModelConfig config,
+absl::StatusOr<UniformModelConfig> ConfigFromFlags() {
+  ASSIGN_OR_RETURN(UniformModelConfig config,
                    FindModelPreset(absl::GetFlag(FLAGS_preset)));
   for (const auto& [name, value] :
        {std::pair<const char*, absl::optional<int64_t>>{
@@ -155,6 +158,15 @@ absl::Status MakeRandom() {
   return absl::OkStatus();
 }
 
+absl::StatusOr<ResidualMoeKind> ParseResidualMoe(const std::string& name) {
+  for (const ResidualMoeKind kind :
+       {ResidualMoeKind::kA, ResidualMoeKind::kB1, ResidualMoeKind::kB2}) {
+    if (name == ResidualMoeName(kind)) return kind;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("residual_moe is set to '", name, "', must be a, b1 or b2"));
+}
+
 absl::Status Run(const std::vector<char*>& arguments) {
   const std::string command = arguments.size() > 1 ? arguments[1] : "";
   if (command == "make_random" && arguments.size() == 2) return MakeRandom();
@@ -162,8 +174,13 @@ absl::Status Run(const std::vector<char*>& arguments) {
     return absl::InvalidArgumentError(kUsage);
   }
   CheckpointOptions options;
-  options.qkv_layout = absl::GetFlag(FLAGS_qkv_layout);
-  options.residual_moe = absl::GetFlag(FLAGS_residual_moe);
+  if (const std::string name = absl::GetFlag(FLAGS_qkv_layout); !name.empty()) {
+    ASSIGN_OR_RETURN(options.qkv_layout, ParseQkvLayout(name));
+  }
+  if (const std::string name = absl::GetFlag(FLAGS_residual_moe);
+      !name.empty()) {
+    ASSIGN_OR_RETURN(options.residual_moe, ParseResidualMoe(name));
+  }
   ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint,
                    OpenCheckpoint(arguments[2], options));
   if (command == "verify") return VerifyCheckpoint(*checkpoint, std::cout);

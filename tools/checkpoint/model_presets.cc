@@ -63,7 +63,7 @@ std::vector<std::string> ModelPresetNames() {
 }
 
 absl::Status SetExperts(absl::Span<const int64_t> experts,
-                        ModelConfig* config) {
+                        UniformModelConfig* config) {
   const size_t layers = static_cast<size_t>(config->num_layers);
   config->experts_per_layer.assign(layers, 0);
   if (experts.empty()) return absl::OkStatus();
@@ -80,10 +80,10 @@ absl::Status SetExperts(absl::Span<const int64_t> experts,
   return absl::OkStatus();
 }
 
-absl::StatusOr<ModelConfig> FindModelPreset(absl::string_view name) {
+absl::StatusOr<UniformModelConfig> FindModelPreset(absl::string_view name) {
   for (const Preset& preset : Presets()) {
     if (name != preset.name) continue;
-    ModelConfig config;
+    UniformModelConfig config;
     config.num_layers = preset.layers;
     config.hidden_size = preset.hidden;
     config.num_heads = config.num_kv_heads = preset.heads;

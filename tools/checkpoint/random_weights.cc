@@ -29,10 +29,10 @@ void RandomWeights::FillRow(const std::string& name, int64_t row,
                             absl::Span<float> values) const {
   float center = 0, deviation = 0.02f;
   if (absl::StrContains(name, "norm.weight")) {
-    center = config_.norm_weight_plus_one ? 0.0f : 1.0f;
+    center = config_.final_norm.weight_plus_one ? 0.0f : 1.0f;
   } else if (absl::EndsWith(name, "attention.out.weight") ||
              absl::EndsWith(name, "down.weight")) {
-    deviation /= std::sqrt(2.0f * static_cast<float>(config_.num_layers));
+    deviation /= std::sqrt(2.0f * static_cast<float>(config_.num_layers()));
   }
   // A uniform distribution on [-a, a] has the deviation a / sqrt(3); 32 bits
   // make one value.

@@ -53,8 +53,8 @@ class WeightFinder {
   // Before anything is sized by the number of experts that a gate claims.
   absl::Status CheckExperts() {
     const ModelConfig& config = contents_.config;
-    for (int64_t layer = 0; layer < config.num_layers; ++layer) {
-      const int64_t experts = config.experts_per_layer[layer];
+    for (int64_t layer = 0; layer < config.num_layers(); ++layer) {
+      const int64_t experts = config.num_experts(layer);
       for (int64_t expert = 0; expert < experts; ++expert) {
         if (tensors_.expert_ids.count({layer, expert}) > 0) continue;
         return absl::NotFoundError(absl::StrCat(
@@ -66,7 +66,7 @@ class WeightFinder {
     }
     for (const auto& [layer, expert] : tensors_.expert_ids) {
       const int64_t experts =
-          layer < config.num_layers ? config.experts_per_layer[layer] : 0;
+          layer < config.num_layers() ? config.num_experts(layer) : 0;
       if (expert < experts) continue;
       return absl::DataLossError(absl::StrCat(
           directory_.path, ": there is an expert ", expert, " of layer ", layer,
@@ -101,11 +101,11 @@ class WeightFinder {
   }
 
   absl::Status FindSeparateQkv(const WeightSpec& spec) {
-    const ModelConfig& config = contents_.config;
+    const FusedRows& fused = contents_.fused;
     WeightSource source;
     WeightSpec query = spec, key_value = spec;
-    query.dims[0] = config.num_heads * config.head_dim;
-    key_value.dims[0] = 2 * config.num_kv_heads * config.head_dim;
+    query.dims[0] = fused.num_heads * fused.head_dim;
+    key_value.dims[0] = 2 * fused.num_kv_heads * fused.head_dim;
     query.name = SplitName(spec.name, "query");
     key_value.name = SplitName(spec.name, "key_value");
     RETURN_IF_ERROR(AddDenseParts(query, query.name, source));
@@ -315,19 +315,21 @@ absl::StatusOr<DeepSpeedContents> LoadDeepSpeedDirectory(
   ASSIGN_OR_RETURN(contents.config,
                    ReadMegatronConfig(model, options, &contents.warnings));
   const ModelConfig& config = contents.config;
-  contents.fused.num_heads = config.num_heads;
-  contents.fused.num_kv_heads = config.num_kv_heads;
-  contents.fused.head_dim = config.head_dim;
-  contents.fused.gated_mlp = config.activation == ActivationKind::kSwiGlu;
+  // Megatron's arguments are of all layers.
+  const AttentionConfig& attention = config.layers[0].attention;
+  contents.fused.num_heads = attention.num_heads;
+  contents.fused.num_kv_heads = attention.num_kv_heads;
+  contents.fused.head_dim = attention.head_dim;
+  contents.fused.gated_mlp = config.layers[0].any_mlp().is_gated();
   ASSIGN_OR_RETURN(contents.fused.qkv_layout,
                    ChooseQkvLayout(model, options, &contents.warnings));
   if (contents.fused.qkv_layout == QkvLayout::kVersion1 &&
-      config.num_kv_heads != config.num_heads) {
+      attention.num_kv_heads != attention.num_heads) {
     return absl::InvalidArgumentError(absl::StrCat(
         model.source,
         ": the QKV layout version_1 has no grouped-query form, "
         "but the model has ",
-        config.num_kv_heads, " key/value heads for ", config.num_heads));
+        attention.num_kv_heads, " key/value heads for ", attention.num_heads));
   }
   RETURN_IF_ERROR(
       WeightFinder(directory, options, tensors, contents).FindAll());

@@ -17,6 +17,9 @@
 #include "engine/checkpoint/torch/pickle_writer.h"
 #include "engine/checkpoint/torch/zip_writer.h"
 #include "engine/checkpoint/weight_names.h"
+#include "engine/config/model_config_check.h"
+#include "engine/config/parameter_count.h"
+#include "engine/config/uniform_model_config.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -106,7 +109,7 @@ class DeepSpeedWriter {
  private:
   // "" if there is none that reads back as `name`.
   std::string KeyOf(const std::string& name, MegatronKey* parsed) const {
-    const bool local_moe = config_.residual_moe == ResidualMoeKind::kA;
+    const bool local_moe = config_.residual_moe() == ResidualMoeKind::kA;
     for (bool dense_layer : {true, false}) {
       std::string key = MegatronKeyOf(name, dense_layer, local_moe);
       if (!ParseMegatronKey(key, parsed) || parsed->name != name) return "";
@@ -118,26 +121,33 @@ class DeepSpeedWriter {
   }
 
   absl::Status CheckConfig() {
-    RETURN_IF_ERROR(config_.Validate());
+    RETURN_IF_ERROR(ValidateModelConfig(config_));
+    const auto uniform = UniformModelConfig::Of(config_);
+    if (!uniform.has_value()) {
+      return absl::InvalidArgumentError(
+          "the layers differ in more than their experts: Megatron's arguments "
+          "cannot say so");
+    }
+    uniform_ = *uniform;
     if (options_.dtype != DType::kF16 && options_.dtype != DType::kBf16 &&
         options_.dtype != DType::kF32) {
       return absl::InvalidArgumentError(absl::StrCat(
           "weights cannot be written as ", DTypeName(options_.dtype)));
     }
-    if (config_.norm_weight_plus_one && config_.norm == NormKind::kRmsNorm) {
+    const NormConfig& norm = uniform_.norm;
+    if (norm.weight_plus_one && norm.kind == NormKind::kRmsNorm) {
       return absl::InvalidArgumentError(
           "norm_weight_plus_one: Megatron stores the weights of an RMSNorm as "
           "they are");
     }
-    for (size_t i = 0; i < config_.experts_per_layer.size(); ++i) {
-      if (config_.experts_per_layer[i] == 0) continue;
-      if (interval_ == 0) interval_ = static_cast<int64_t>(i) + 1;
-      experts_.push_back(config_.experts_per_layer[i]);
+    for (int64_t i = 0; i < config_.num_layers(); ++i) {
+      if (!config_.is_moe_layer(i)) continue;
+      if (interval_ == 0) interval_ = i + 1;
+      experts_.push_back(config_.num_experts(i));
     }
-    for (size_t i = 0; interval_ != 0 && i < config_.experts_per_layer.size();
-         ++i) {
-      const bool is_moe = (static_cast<int64_t>(i) + 1) % interval_ == 0;
-      if (is_moe != (config_.experts_per_layer[i] > 0)) {
+    for (int64_t i = 0; interval_ != 0 && i < config_.num_layers(); ++i) {
+      const bool is_moe = (i + 1) % interval_ == 0;
+      if (is_moe != config_.is_moe_layer(i)) {
         return absl::InvalidArgumentError(
             absl::StrCat("layer ", i, " breaks the rule that every ", interval_,
                          "th layer is a MoE layer"));
@@ -187,8 +197,8 @@ class DeepSpeedWriter {
   // The weight's rows in the order of the file.
   std::vector<int64_t> RowOrder(const WeightSpec& spec) const {
     if (absl::StrContains(spec.name, "attention.qkv.")) {
-      return QkvTargetRows(QkvLayout::kHeadInterleaved, config_.num_heads,
-                           config_.num_kv_heads, config_.head_dim, 0, 1);
+      return QkvTargetRows(QkvLayout::kHeadInterleaved, uniform_.num_heads,
+                           uniform_.num_kv_heads, uniform_.head_dim, 0, 1);
     }
     std::vector<int64_t> rows(static_cast<size_t>(spec.dims[0]));
     for (size_t r = 0; r < rows.size(); ++r) rows[r] = static_cast<int64_t>(r);
@@ -305,7 +315,7 @@ class DeepSpeedWriter {
   }
 
   void WriteArguments(PickleWriter& pickle) const {
-    const ModelConfig& c = config_;
+    const UniformModelConfig& c = uniform_;
     const std::pair<const char*, int64_t> ints[] = {
         {"num_layers", c.num_layers},
         {"hidden_size", c.hidden_size},
@@ -324,9 +334,10 @@ class DeepSpeedWriter {
     };
     for (const auto& [key, value] : ints) pickle.Key(key), pickle.Int(value);
     const ActivationKind activation = c.activation;
-    const bool rotary = c.position == PositionKind::kRotary;
+    const bool rotary = c.rope.has_value();
+    const RopeConfig rope = c.rope.value_or(RopeConfig());
     const std::pair<const char*, bool> bools[] = {
-        {"apply_layernorm_1p", c.norm_weight_plus_one},
+        {"apply_layernorm_1p", c.norm.weight_plus_one},
         {"apply_residual_connection_post_layernorm", c.residual_post_norm},
         {"bias_gelu_fusion", activation == ActivationKind::kGeluTanh},
         {"openai_gelu", false},
@@ -348,14 +359,14 @@ class DeepSpeedWriter {
     pickle.String(c.residual_moe == ResidualMoeKind::kNone ? "standard"
                                                            : "residual");
     pickle.Key("normalization");
-    pickle.String(c.norm == NormKind::kRmsNorm ? "rmsnorm" : "layernorm");
+    pickle.String(c.norm.kind == NormKind::kRmsNorm ? "rmsnorm" : "layernorm");
     // The decimal that was meant, not the float that is nearest to it.
     pickle.Key("layernorm_epsilon");
-    pickle.Float(std::stod(absl::StrCat(c.norm_epsilon)));
+    pickle.Float(std::stod(absl::StrCat(c.norm.epsilon)));
     pickle.Key("rope_theta");
-    pickle.Float(c.rope_theta);
+    pickle.Float(rope.theta);
     pickle.Key("rotary_percent");
-    pickle.Float(rotary ? static_cast<double>(c.rotary_dim) /
+    pickle.Float(rotary ? static_cast<double>(rope.rotary_dim) /
                               static_cast<double>(c.head_dim)
                         : 1.0);
     pickle.Key("params_dtype");
@@ -364,6 +375,7 @@ class DeepSpeedWriter {
 
   const std::string directory_;
   const ModelConfig& config_;
+  UniformModelConfig uniform_;  // `config_`, once it is checked
   const WeightRowSource source_;
   const DeepSpeedWriterOptions& options_;
   std::string tag_directory_;

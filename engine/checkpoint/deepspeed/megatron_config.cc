@@ -7,6 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/checkpoint/weight_names.h"
+#include "engine/config/model_config_names.h"
+#include "engine/config/uniform_model_config.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -41,7 +43,7 @@ class ConfigReader {
       return absl::DataLossError(
           absl::StrCat(model_.source, ": ", valid.message()));
     }
-    return std::move(c_);
+    return static_cast<ModelConfig>(c_);
   }
 
  private:
@@ -190,18 +192,18 @@ class ConfigReader {
         args_.String("normalization",
                      Dims("final_norm.bias") ? "layernorm" : "rmsnorm"));
     if (norm == "rmsnorm") {
-      c_.norm = NormKind::kRmsNorm;
+      c_.norm.kind = NormKind::kRmsNorm;
     } else if (norm != "layernorm") {
       return Unsupported(
           absl::StrCat("args.normalization '", norm, "' is not supported"));
     }
     ASSIGN_OR_RETURN(const double epsilon,
                      args_.Double("layernorm_epsilon", 1e-5));
-    c_.norm_epsilon = static_cast<float>(epsilon);
+    c_.norm.epsilon = static_cast<float>(epsilon);
     ASSIGN_OR_RETURN(const bool plus_one,
                      args_.Bool("apply_layernorm_1p", false));
     // Megatron's RMSNorm does not ask.
-    c_.norm_weight_plus_one = plus_one && c_.norm == NormKind::kLayerNorm;
+    c_.norm.weight_plus_one = plus_one && c_.norm.kind == NormKind::kLayerNorm;
     return absl::OkStatus();
   }
 
@@ -226,22 +228,21 @@ class ConfigReader {
       c_.activation =
           fused_gelu ? ActivationKind::kGeluTanh : ActivationKind::kGeluErf;
     }
-    if (options_.activation.empty()) return absl::OkStatus();
-    if (options_.activation != "gelu_tanh" &&
-        options_.activation != "gelu_erf") {
-      return Unsupported(absl::StrCat("activation is set to '",
-                                      options_.activation,
-                                      "', must be gelu_tanh or gelu_erf"));
+    if (!options_.activation.has_value()) return absl::OkStatus();
+    const ActivationKind activation = *options_.activation;
+    if (activation != ActivationKind::kGeluTanh &&
+        activation != ActivationKind::kGeluErf) {
+      return Unsupported(absl::StrCat("activation is set to ",
+                                      ActivationName(activation),
+                                      ", must be gelu_tanh or gelu_erf"));
     }
     if (c_.activation != ActivationKind::kGeluTanh &&
         c_.activation != ActivationKind::kGeluErf) {
       return Unsupported(absl::StrCat("activation is set to ",
-                                      options_.activation,
+                                      ActivationName(activation),
                                       ", but the model has no GELU"));
     }
-    c_.activation = options_.activation == "gelu_tanh"
-                        ? ActivationKind::kGeluTanh
-                        : ActivationKind::kGeluErf;
+    c_.activation = activation;
     return absl::OkStatus();
   }
 
@@ -270,17 +271,17 @@ class ConfigReader {
       return Unsupported(
           "learned and rotary positions together are not supported");
     }
-    c_.position = PositionKind::kRotary;
-    c_.rope_double_cos_quirk = options_.rope_double_cos_quirk;
+    RopeConfig& rope = c_.rope.emplace();
+    rope.double_cos_quirk = options_.rope_double_cos_quirk;
     ASSIGN_OR_RETURN(const double theta, args_.Double("rope_theta", 10000.0));
     ASSIGN_OR_RETURN(const double percent, args_.Double("rotary_percent", 1.0));
     if (!(percent > 0)) {
       return Damaged(absl::StrCat("args.rotary_percent is ", percent));
     }
-    c_.rope_theta = static_cast<float>(theta);
-    c_.rotary_dim = c_.head_dim;
+    rope.theta = static_cast<float>(theta);
+    rope.rotary_dim = c_.head_dim;
     if (percent < 1.0) {
-      c_.rotary_dim =
+      rope.rotary_dim =
           static_cast<int64_t>(static_cast<double>(c_.head_dim) * percent);
     }
     return absl::OkStatus();
@@ -323,24 +324,17 @@ class ConfigReader {
       has_bias |= Dims(name + "bias") != nullptr;
     }
     if (!has_coefficient) {
-      if (options_.residual_moe.empty()) return absl::OkStatus();
+      if (!options_.residual_moe.has_value()) return absl::OkStatus();
       return Unsupported(absl::StrCat("residual_moe is set to ",
-                                      options_.residual_moe,
+                                      ResidualMoeName(*options_.residual_moe),
                                       ", but the model has no residual MoE"));
     }
     c_.residual_moe = model_.has_local_moe || !has_bias ? ResidualMoeKind::kA
                                                         : ResidualMoeKind::kB2;
-    if (options_.residual_moe == "a") {
-      c_.residual_moe = ResidualMoeKind::kA;
-    } else if (options_.residual_moe == "b1") {
-      c_.residual_moe = ResidualMoeKind::kB1;
-    } else if (options_.residual_moe == "b2") {
-      c_.residual_moe = ResidualMoeKind::kB2;
-    } else if (!options_.residual_moe.empty()) {
-      return Unsupported(absl::StrCat("residual_moe is set to '",
-                                      options_.residual_moe,
-                                      "', must be a, b1 or b2"));
+    if (options_.residual_moe == ResidualMoeKind::kNone) {
+      return Unsupported("residual_moe is set to none, must be a, b1 or b2");
     }
+    c_.residual_moe = options_.residual_moe.value_or(c_.residual_moe);
     if (c_.residual_moe == ResidualMoeKind::kA && has_bias) {
       warnings_->push_back(
           absl::StrCat(model_.source,
@@ -354,7 +348,7 @@ class ConfigReader {
   const MegatronArguments& args_;
   const CheckpointOptions& options_;
   std::vector<std::string>* warnings_;
-  ModelConfig c_;
+  UniformModelConfig c_;
 };
 
 }  // namespace
@@ -370,7 +364,7 @@ absl::StatusOr<ModelConfig> ReadMegatronConfig(
 absl::StatusOr<QkvLayout> ChooseQkvLayout(const MegatronModel& model,
                                           const CheckpointOptions& options,
                                           std::vector<std::string>* warnings) {
-  if (!options.qkv_layout.empty()) return ParseQkvLayout(options.qkv_layout);
+  if (options.qkv_layout.has_value()) return *options.qkv_layout;
   const PickleValue* value = model.root->Find("checkpoint_version");
   const absl::optional<double> version =
       value == nullptr ? absl::optional<double>(0.0) : value->AsDouble();

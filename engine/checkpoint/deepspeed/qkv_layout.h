@@ -6,16 +6,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "engine/checkpoint/qkv_layout_kind.h"
 
 namespace moe {
-
-// The order of the rows of a fused query-key-value matrix in a file, within one
-// tensor-parallel shard. p in {0: q, 1: k, 2: v}, c = channel of the head.
-enum class QkvLayout {
-  kQKV,              // all q heads, all k heads, all v heads
-  kHeadInterleaved,  // per key/value head: its q heads, then k, then v
-  kVersion1,         // row = head * 3d + c * 3 + p
-};
 
 // "head_interleaved", "q_k_v", "version_0" (equal to q_k_v) or "version_1";
 // kInvalidArgument for another name.

@@ -19,6 +19,7 @@
 #include "absl/strings/numbers.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/config/parameter_count.h"
 #include "engine/models/model.h"
 #include "kernels/core/cpu_features.h"
 #include "kernels/core/cpu_stream.h"
@@ -142,19 +143,20 @@ class Benchmark {
 
   double BytesTouched(const Batch& batch, const RoutingTrace& trace) const {
     const ModelConfig& c = model_->config();
-    const int64_t up = c.activation == ActivationKind::kSwiGlu ? 3 : 2;
-    const int64_t expert = up * c.ffn_hidden_size * c.hidden_size * 2;
     double bytes = static_cast<double>(model_->weight_bytes());
-    for (int64_t layer = 0; layer < c.num_layers; ++layer) {
+    double cached = 0;  // of one token
+    for (int64_t layer = 0; layer < c.num_layers(); ++layer) {
+      cached += 2.0 * sizeof(float) * c.layers[layer].attention.kv_rows();
       const auto& ids = trace.expert_ids[layer];
       const int64_t used = static_cast<int64_t>(
           std::set<int32_t>(ids.begin(), ids.end()).size());
-      bytes -=
-          static_cast<double>(expert * (c.experts_per_layer[layer] - used));
+      const MlpConfig& mlp = c.layers[layer].any_mlp();
+      const int64_t expert =
+          (mlp.up_rows() + mlp.ffn_hidden_size) * c.hidden_size * 2;
+      bytes -= static_cast<double>(expert * (c.num_experts(layer) - used));
     }
     for (const SequenceSlice& sequence : batch.sequences) {
-      bytes += 2.0 * sizeof(float) * c.num_layers * c.num_kv_heads *
-               c.head_dim * (sequence.start_position + sequence.num_tokens);
+      bytes += cached * (sequence.start_position + sequence.num_tokens);
     }
     return bytes;
   }
@@ -163,7 +165,7 @@ class Benchmark {
     const ModelConfig& c = model_->config();
     double row = static_cast<double>(CountParameters(c).active);
     row -= static_cast<double>(c.padded_vocab_size * c.hidden_size);
-    if (c.position == PositionKind::kLearned) {
+    if (c.learned_positions) {
       row -= static_cast<double>(c.max_positions * c.hidden_size);
     }
     double flops = 2.0 * row * batch.num_rows() +
@@ -171,8 +173,10 @@ class Benchmark {
                        static_cast<double>(batch.logit_rows.size());
     for (const SequenceSlice& sequence : batch.sequences) {
       const double n = sequence.num_tokens, start = sequence.start_position;
-      flops += 4.0 * c.num_layers * c.num_heads * c.head_dim *
-               (n * start + n * (n + 1) / 2);
+      for (const LayerConfig& layer : c.layers) {
+        flops +=
+            4.0 * layer.attention.query_rows() * (n * start + n * (n + 1) / 2);
+      }
     }
     return flops;
   }

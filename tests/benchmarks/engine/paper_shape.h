@@ -2,15 +2,15 @@
 
 #include <cstdint>
 
-#include "engine/config/model_config.h"
+#include "engine/config/uniform_model_config.h"
 
 namespace moe {
 
 // A model in the shape of the paper's 350M+MoE: heads of 64, MoE of `experts`
 // in every second layer, top-1, four times as wide inside an MLP.
-inline ModelConfig PaperShape(int64_t layers, int64_t hidden, int64_t vocab,
-                              int64_t experts) {
-  ModelConfig config;
+inline UniformModelConfig PaperShape(int64_t layers, int64_t hidden,
+                                     int64_t vocab, int64_t experts) {
+  UniformModelConfig config;
   config.family = "gpt_moe";
   config.vocab_size = config.padded_vocab_size = vocab;
   config.hidden_size = hidden;

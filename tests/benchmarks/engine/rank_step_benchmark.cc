@@ -28,6 +28,7 @@
 #include "comm/parallel_layout.h"
 #include "comm/process_groups.h"
 #include "engine/cache/kv_cache.h"
+#include "engine/config/parameter_count.h"
 #include "engine/models/model.h"
 #include "kernels/core/status_macros.h"
 #include "kernels/core/cpu_stream.h"
@@ -58,7 +59,7 @@ namespace {
 constexpr int64_t kBlockSize = 16;
 
 ModelConfig Shape() {
-  ModelConfig config =
+  UniformModelConfig config =
       PaperShape(absl::GetFlag(FLAGS_layers), absl::GetFlag(FLAGS_hidden),
                  absl::GetFlag(FLAGS_vocab), absl::GetFlag(FLAGS_experts));
   if (absl::GetFlag(FLAGS_residual)) {
@@ -259,14 +260,14 @@ absl::Status Run(MpiRuntime& mpi) {
                      ? absl::GetFlag(FLAGS_expert)
                      : size / absl::GetFlag(FLAGS_slice);
   std::vector<MoeLayerDegrees> degrees;
-  for (int64_t l = 0; l < config.num_layers; ++l) {
+  for (int64_t l = 0; l < config.num_layers(); ++l) {
     if (!config.is_moe_layer(l)) continue;
     degrees.push_back(
         {.layer = static_cast<int>(l),
-         .num_experts = static_cast<int>(config.experts_per_layer[l]),
+         .num_experts = static_cast<int>(config.num_experts(l)),
          .expert_degree = ep,
          .slice_degree = absl::GetFlag(FLAGS_slice),
-         .expert_width = config.ffn_hidden_size});
+         .expert_width = config.layers[l].moe().mlp.ffn_hidden_size});
   }
   ASSIGN_OR_RETURN(
       const ParallelLayout layout,

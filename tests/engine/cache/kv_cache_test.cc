@@ -5,13 +5,14 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "engine/config/uniform_model_config.h"
 #include "gtest/gtest.h"
 
 namespace moe {
 namespace {
 
 ModelConfig SmallConfig() {
-  ModelConfig config;
+  UniformModelConfig config;
   config.num_layers = 3;
   config.num_heads = 4;
   config.num_kv_heads = 2;

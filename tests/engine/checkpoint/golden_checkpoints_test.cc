@@ -7,6 +7,8 @@
 #include "absl/strings/match.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/weight_names.h"
+#include "engine/config/parameter_count.h"
+#include "engine/config/uniform_model_config.h"
 #include "gtest/gtest.h"
 #include "tests/support/golden.h"
 
@@ -21,7 +23,7 @@ struct Expected {
   int64_t top_k = 1;
   int64_t kv_heads = 4;
   ResidualMoeKind residual = ResidualMoeKind::kNone;
-  PositionKind position = PositionKind::kLearned;
+  bool rotary = false;
   bool tied = true;
   DType dtype = DType::kF32;
   std::string qkv_layout;
@@ -33,7 +35,9 @@ TEST_P(GoldenCheckpointsTest, OpensWithTheRightConfiguration) {
   const Expected& want = GetParam();
   const auto checkpoint = OpenCheckpoint(GoldenDirectory(want.name));
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
-  const ModelConfig& config = (*checkpoint)->config();
+  const auto uniform = UniformModelConfig::Of((*checkpoint)->config());
+  ASSERT_TRUE(uniform.has_value());
+  const UniformModelConfig& config = *uniform;
   EXPECT_EQ(config.family, want.family);
   EXPECT_EQ(config.vocab_size, 501);
   EXPECT_EQ(config.padded_vocab_size, 512);
@@ -44,17 +48,17 @@ TEST_P(GoldenCheckpointsTest, OpensWithTheRightConfiguration) {
   EXPECT_EQ(config.head_dim, 16);
   EXPECT_EQ(config.ffn_hidden_size, want.ffn);
   EXPECT_EQ(config.max_positions, 64);
-  EXPECT_EQ(config.norm, NormKind::kLayerNorm);
-  EXPECT_FLOAT_EQ(config.norm_epsilon, 1e-5f);
+  EXPECT_EQ(config.norm.kind, NormKind::kLayerNorm);
+  EXPECT_FLOAT_EQ(config.norm.epsilon, 1e-5f);
   EXPECT_EQ(config.activation, ActivationKind::kGeluTanh);
   EXPECT_TRUE(config.linear_bias);
   EXPECT_EQ(config.tied_embeddings, want.tied);
-  EXPECT_EQ(config.position, want.position);
+  EXPECT_EQ(config.rope.has_value(), want.rotary);
   EXPECT_EQ(config.experts_per_layer, want.experts);
   EXPECT_EQ(config.top_k, want.top_k);
   EXPECT_EQ(config.normalize_top_k, want.top_k > 1);
   EXPECT_EQ(config.residual_moe, want.residual);
-  EXPECT_FALSE(config.rope_double_cos_quirk);
+  EXPECT_FALSE(config.rope.value_or(RopeConfig()).double_cos_quirk);
   EXPECT_TRUE(absl::StrContains((*checkpoint)->Description(), want.qkv_layout))
       << (*checkpoint)->Description();
   EXPECT_TRUE((*checkpoint)->warnings().empty())
@@ -118,7 +122,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Expected{.name = "moe_rotary_head_quirk",
                              .family = "gpt_moe",
                              .experts = kTwo,
-                             .position = PositionKind::kRotary,
+                             .rotary = true,
                              .qkv_layout = "q_k_v"},
                     Expected{.name = "moe_top2_head",
                              .family = "gpt_moe",

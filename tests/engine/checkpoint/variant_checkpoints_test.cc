@@ -9,6 +9,7 @@
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/torch/crc32.h"
 #include "engine/checkpoint/weight_names.h"
+#include "engine/config/uniform_model_config.h"
 #include "gtest/gtest.h"
 #include "tests/support/golden.h"
 #include "tests/support/weight_values.h"
@@ -39,7 +40,7 @@ TEST_P(VariantCheckpointsTest, EveryValueIsInItsPlace) {
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
   const ModelConfig& config = (*checkpoint)->config();
   EXPECT_EQ(config.hidden_size, 16);
-  EXPECT_EQ(config.ffn_hidden_size, 24);
+  EXPECT_EQ(config.layers[0].any_mlp().ffn_hidden_size, 24);
   EXPECT_EQ(config.padded_vocab_size, 48);
   EXPECT_EQ(config.vocab_size, 48);  // the files tell no other
   EXPECT_EQ(config.max_positions, 8);
@@ -62,11 +63,14 @@ INSTANTIATE_TEST_SUITE_P(
                     "file_object"),
     [](const auto& info) { return std::string(info.param); });
 
-ModelConfig ConfigOf(const std::string& name,
-                     const CheckpointOptions& options = {}) {
+UniformModelConfig ConfigOf(const std::string& name,
+                            const CheckpointOptions& options = {}) {
   const auto checkpoint = OpenCheckpoint(VariantDirectory(name), options);
   EXPECT_TRUE(checkpoint.ok()) << checkpoint.status();
-  return checkpoint.ok() ? (*checkpoint)->config() : ModelConfig();
+  const auto config = UniformModelConfig::Of(
+      checkpoint.ok() ? (*checkpoint)->config() : ModelConfig());
+  EXPECT_TRUE(config.has_value());
+  return config.value_or(UniformModelConfig());
 }
 
 std::vector<std::string> WarningsOf(const std::string& name) {
@@ -84,46 +88,49 @@ TEST(VariantConfigTest, ResidualKindsAreToldByTheirNames) {
 }
 
 TEST(VariantConfigTest, MissingArgumentsHaveMegatronsDefaults) {
-  const ModelConfig config = ConfigOf("residual_a");
+  const UniformModelConfig config = ConfigOf("residual_a");
   EXPECT_EQ(config.num_kv_heads, 4);
-  EXPECT_EQ(config.norm, NormKind::kLayerNorm);
+  EXPECT_EQ(config.norm.kind, NormKind::kLayerNorm);
   EXPECT_EQ(config.activation, ActivationKind::kGeluTanh);
-  EXPECT_EQ(config.position, PositionKind::kLearned);
+  EXPECT_FALSE(config.rope.has_value());
   EXPECT_TRUE(config.linear_bias);
   EXPECT_TRUE(config.tied_embeddings);
-  EXPECT_FLOAT_EQ(config.norm_epsilon, 1e-5f);
+  EXPECT_FLOAT_EQ(config.norm.epsilon, 1e-5f);
 }
 
 TEST(VariantConfigTest, ModernOptionsAreRead) {
-  const ModelConfig config = ConfigOf("swiglu_gqa_tp2");
+  const UniformModelConfig config = ConfigOf("swiglu_gqa_tp2");
   EXPECT_EQ(config.activation, ActivationKind::kSwiGlu);
-  EXPECT_EQ(config.norm, NormKind::kRmsNorm);
+  EXPECT_EQ(config.norm.kind, NormKind::kRmsNorm);
   EXPECT_EQ(config.num_kv_heads, 2);
   EXPECT_FALSE(config.linear_bias);
   EXPECT_FALSE(config.tied_embeddings);
-  EXPECT_EQ(config.position, PositionKind::kRotary);
-  EXPECT_EQ(config.rotary_dim, 2);
-  EXPECT_FLOAT_EQ(config.rope_theta, 500000);
+  ASSERT_TRUE(config.rope.has_value());
+  EXPECT_EQ(config.rope->rotary_dim, 2);
+  EXPECT_FLOAT_EQ(config.rope->theta, 500000);
   EXPECT_EQ(config.experts_per_layer, (std::vector<int64_t>{0, 4}));
 }
 
 TEST(VariantConfigTest, OverridesWin) {
-  EXPECT_EQ(ConfigOf("residual_b_flat", {.residual_moe = "b1"}).residual_moe,
+  EXPECT_EQ(ConfigOf("residual_b_flat", {.residual_moe = ResidualMoeKind::kB1})
+                .residual_moe,
             ResidualMoeKind::kB1);
-  EXPECT_EQ(ConfigOf("residual_b_flat", {.residual_moe = "a"}).residual_moe,
+  EXPECT_EQ(ConfigOf("residual_b_flat", {.residual_moe = ResidualMoeKind::kA})
+                .residual_moe,
             ResidualMoeKind::kA);
-  EXPECT_EQ(ConfigOf("strays", {.activation = "gelu_erf"}).activation,
-            ActivationKind::kGeluErf);
+  EXPECT_EQ(
+      ConfigOf("strays", {.activation = ActivationKind::kGeluErf}).activation,
+      ActivationKind::kGeluErf);
   EXPECT_EQ(ConfigOf("strays", {.vocab_size = 41}).vocab_size, 41);
   EXPECT_TRUE(ConfigOf("swiglu_gqa_tp2", {.rope_double_cos_quirk = true})
-                  .rope_double_cos_quirk);
+                  .rope->double_cos_quirk);
 }
 
 TEST(VariantConfigTest, QkvOverrideReordersTheRows) {
   // Read as all q, all k, all v, row 4 of the file stays where it is; it is
   // the first key row of head 0.
-  const auto checkpoint =
-      OpenCheckpoint(VariantDirectory("strays"), {.qkv_layout = "q_k_v"});
+  const auto checkpoint = OpenCheckpoint(VariantDirectory("strays"),
+                                         {.qkv_layout = QkvLayout::kQKV});
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
   const auto weight = (*checkpoint)->Get("layers.0.attention.qkv.bias");
   ASSERT_TRUE(weight.ok()) << weight.status();
@@ -140,12 +147,17 @@ struct BadOption {
 
 TEST(VariantConfigTest, OverridesThatDoNotFitAreRefused) {
   const BadOption bad[] = {
-      {"strays", {.qkv_layout = "q_v_k"}, "qkv_layout is 'q_v_k'"},
-      {"strays", {.residual_moe = "b2"}, "no residual MoE"},
-      {"residual_a", {.residual_moe = "c"}, "residual_moe is set to 'c'"},
-      {"strays", {.activation = "relu"}, "activation is set to 'relu'"},
-      {"swiglu_gqa_tp2", {.activation = "gelu_erf"}, "no GELU"},
-      {"swiglu_gqa_tp2", {.qkv_layout = "version_1"}, "no grouped-query form"},
+      {"strays", {.residual_moe = ResidualMoeKind::kB2}, "no residual MoE"},
+      {"residual_a",
+       {.residual_moe = ResidualMoeKind::kNone},
+       "residual_moe is set to none"},
+      {"strays",
+       {.activation = ActivationKind::kSwiGlu},
+       "activation is set to swiglu"},
+      {"swiglu_gqa_tp2", {.activation = ActivationKind::kGeluErf}, "no GELU"},
+      {"swiglu_gqa_tp2",
+       {.qkv_layout = QkvLayout::kVersion1},
+       "no grouped-query form"},
       {"strays", {.rope_double_cos_quirk = true}, "not rotary"},
       {"strays", {.vocab_size = 49}, "vocab_size is set to 49"},
       {"strays", {.vocab_size = -1}, "vocab_size is set to -1"},

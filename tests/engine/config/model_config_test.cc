@@ -1,18 +1,19 @@
-#include "engine/config/model_config.h"
-
 #include <functional>
 #include <limits>
 #include <string>
 
 #include "absl/strings/match.h"
+#include "engine/config/model_config_check.h"
+#include "engine/config/parameter_count.h"
+#include "engine/config/uniform_model_config.h"
 #include "gtest/gtest.h"
 
 namespace moe {
 namespace {
 
 // 350M+PR-MoE-32/64 of the paper.
-ModelConfig PaperConfig() {
-  ModelConfig config;
+UniformModelConfig PaperConfig() {
+  UniformModelConfig config;
   config.vocab_size = 50257;
   config.padded_vocab_size = 50304;
   config.hidden_size = 1024;
@@ -34,57 +35,59 @@ TEST(ModelConfigTest, AcceptsThePaperModel) {
 }
 
 TEST(ModelConfigTest, AcceptsAnOddNumberOfRotaryChannels) {
-  ModelConfig config = PaperConfig();
-  config.position = PositionKind::kRotary;
-  config.rotary_dim = 63;
+  UniformModelConfig config = PaperConfig();
+  config.rope = RopeConfig{.rotary_dim = 63};
   EXPECT_TRUE(config.Validate().ok()) << config.Validate();
 }
 
 TEST(ModelConfigTest, NamesTheFieldThatDoesNotFit) {
   struct Case {
     const char* field;
-    std::function<void(ModelConfig&)> damage;
+    std::function<void(UniformModelConfig&)> damage;
   };
   const Case cases[] = {
-      {"hidden_size is 0", [](ModelConfig& c) { c.hidden_size = 0; }},
-      {"num_layers is -1", [](ModelConfig& c) { c.num_layers = -1; }},
-      {"num_kv_heads is 17", [](ModelConfig& c) { c.num_kv_heads = 17; }},
+      {"hidden_size is 0", [](UniformModelConfig& c) { c.hidden_size = 0; }},
+      {"num_layers is -1", [](UniformModelConfig& c) { c.num_layers = -1; }},
+      {"num_kv_heads is 17",
+       [](UniformModelConfig& c) { c.num_kv_heads = 17; }},
       {"not a multiple of num_kv_heads 3",
-       [](ModelConfig& c) { c.num_kv_heads = 3; }},
-      {"head_dim", [](ModelConfig& c) { c.head_dim = int64_t{1} << 40; }},
-      {"ffn_hidden_size", [](ModelConfig& c) { c.ffn_hidden_size = 0; }},
-      {"max_positions", [](ModelConfig& c) { c.max_positions = 0; }},
-      {"vocab_size is 60000", [](ModelConfig& c) { c.vocab_size = 60000; }},
-      {"rotary_dim is 0",
-       [](ModelConfig& c) { c.position = PositionKind::kRotary; }},
+       [](UniformModelConfig& c) { c.num_kv_heads = 3; }},
+      {"head_dim",
+       [](UniformModelConfig& c) { c.head_dim = int64_t{1} << 40; }},
+      {"ffn_hidden_size", [](UniformModelConfig& c) { c.ffn_hidden_size = 0; }},
+      {"max_positions", [](UniformModelConfig& c) { c.max_positions = 0; }},
+      {"vocab_size is 60000",
+       [](UniformModelConfig& c) { c.vocab_size = 60000; }},
+      {"rotary_dim is 0", [](UniformModelConfig& c) { c.rope = RopeConfig(); }},
       {"rotary_dim 63 is odd and all of head_dim",
-       [](ModelConfig& c) {
-         c.position = PositionKind::kRotary;
-         c.rotary_dim = c.head_dim = 63;
+       [](UniformModelConfig& c) {
+         c.head_dim = 63;
+         c.rope = RopeConfig{.rotary_dim = 63};
        }},
       {"parameters, must be at most",
-       [](ModelConfig& c) {
+       [](UniformModelConfig& c) {
          c.hidden_size = c.ffn_hidden_size = int64_t{1} << 28;
        }},
       {"rope_theta",
-       [](ModelConfig& c) {
-         c.position = PositionKind::kRotary;
-         c.rotary_dim = 64;
-         c.rope_theta = std::numeric_limits<float>::quiet_NaN();
+       [](UniformModelConfig& c) {
+         c.rope = RopeConfig{
+             .theta = std::numeric_limits<float>::quiet_NaN(),
+             .rotary_dim = 64,
+         };
        }},
       {"experts_per_layer has 23 entries",
-       [](ModelConfig& c) { c.experts_per_layer.pop_back(); }},
+       [](UniformModelConfig& c) { c.experts_per_layer.pop_back(); }},
       {"experts_per_layer[3] is -2",
-       [](ModelConfig& c) { c.experts_per_layer[3] = -2; }},
+       [](UniformModelConfig& c) { c.experts_per_layer[3] = -2; }},
       {"top_k is 33, but layer 1 has 32 experts",
-       [](ModelConfig& c) { c.top_k = 33; }},
-      {"top_k is 0", [](ModelConfig& c) { c.top_k = 0; }},
+       [](UniformModelConfig& c) { c.top_k = 33; }},
+      {"top_k is 0", [](UniformModelConfig& c) { c.top_k = 0; }},
       {"residual_moe is set",
-       [](ModelConfig& c) { c.experts_per_layer.assign(24, 0); }},
-      {"norm_epsilon", [](ModelConfig& c) { c.norm_epsilon = -1; }},
+       [](UniformModelConfig& c) { c.experts_per_layer.assign(24, 0); }},
+      {"norm_epsilon", [](UniformModelConfig& c) { c.norm.epsilon = -1; }},
   };
   for (const Case& test : cases) {
-    ModelConfig config = PaperConfig();
+    UniformModelConfig config = PaperConfig();
     test.damage(config);
     const absl::Status status = config.Validate();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << test.field;
@@ -93,7 +96,7 @@ TEST(ModelConfigTest, NamesTheFieldThatDoesNotFit) {
 }
 
 TEST(ModelConfigTest, CountsTheParametersOfThePaperModels) {
-  ModelConfig config = PaperConfig();
+  UniformModelConfig config = PaperConfig();
   EXPECT_NEAR(CountParameters(config).total, 4.12e9, 0.005e9);
   // One expert of each MoE layer instead of all.
   EXPECT_NEAR(CountParameters(config).active, 0.457e9, 0.001e9);
@@ -110,7 +113,7 @@ TEST(ModelConfigTest, CountsTheParametersOfThePaperModels) {
 }
 
 TEST(ModelConfigTest, CountsGatedUntiedModelsWithoutBiases) {
-  ModelConfig config;
+  UniformModelConfig config;
   config.padded_vocab_size = 10;
   config.hidden_size = 4;
   config.num_layers = 1;
@@ -118,11 +121,11 @@ TEST(ModelConfigTest, CountsGatedUntiedModelsWithoutBiases) {
   config.num_kv_heads = 1;
   config.head_dim = 2;
   config.ffn_hidden_size = 3;
-  config.norm = NormKind::kRmsNorm;
+  config.norm.kind = NormKind::kRmsNorm;
   config.activation = ActivationKind::kSwiGlu;
   config.linear_bias = false;
   config.tied_embeddings = false;
-  config.position = PositionKind::kRotary;
+  config.rope = RopeConfig();
   config.experts_per_layer = {0};
   // embedding and head, final norm, qkv, out, two norms, up and down.
   EXPECT_EQ(CountParameters(config).total,

@@ -73,9 +73,6 @@ class GroupedMlpTest : public testing::TestWithParam<ActivationKind> {
 };
 
 TEST_P(GroupedMlpTest, JobsOfManyRowsOneRowAndNoneEqualTheReference) {
-  ModelConfig config;
-  config.ffn_hidden_size = kFfn;
-  config.activation = GetParam();
   const Tensor x = RandomTensor({9, kHidden}, 1);
   const std::vector<int32_t> x_rows = {8, 0, 3, 3, 5};
   // Jobs over gathered rows [0, 4), [4, 4), [4, 5) and, plainly, all 9.
@@ -84,7 +81,8 @@ TEST_P(GroupedMlpTest, JobsOfManyRowsOneRowAndNoneEqualTheReference) {
   for (uint32_t i = 0; i < 4; ++i) {
     mlps.emplace_back(GetParam(), 10 * (i + 1), stream_);
   }
-  const MlpScratch scratch = *MlpScratch::Create(config, 16);
+  const MlpScratch scratch = *MlpScratch::Create(
+      {{.ffn_hidden_size = kFfn, .activation = GetParam()}}, 16);
   Tensor gathered = MakeTensor({5, kHidden});
   Tensor residual = RandomTensor({9, kHidden}, 3);
   Tensor all = RandomTensor({9, kHidden}, 3);

@@ -92,7 +92,7 @@ TEST(EngineFactoryTest, SaysWhatItLoaded) {
                        const EngineLogFields& fields) {
     events.push_back(event);
     for (const auto& [key, value] : fields) {
-      if (key == "experts_per_layer") experts = value;
+      if (key == "experts_per_layer") experts = std::get<std::string>(value);
     }
   });
   int64_t last_done = 0;

@@ -8,6 +8,7 @@
 #include "comm/exchange_kind.h"
 #include "comm/process_groups.h"
 #include "comm/topology.h"
+#include "engine/config/uniform_model_config.h"
 #include "engine/moe/exchanging_dispatcher.h"
 #include "engine/moe/packed_tokens.h"
 #include "gtest/gtest.h"
@@ -27,7 +28,7 @@ struct BoundCase {
 };
 
 ModelConfig Model(const BoundCase& c) {
-  ModelConfig model;
+  UniformModelConfig model;
   model.hidden_size = kHidden;
   model.ffn_hidden_size = 48;
   model.num_layers = 1;

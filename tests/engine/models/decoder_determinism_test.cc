@@ -35,24 +35,23 @@ struct Case {
   bool odd = false;  // sizes that no vector divides, and all newer options
 };
 
-void MakeOdd(ModelConfig& config) {
+void MakeOdd(UniformModelConfig& config) {
   config.hidden_size = 45;
   config.num_heads = 9;
   config.num_kv_heads = 3;
   config.head_dim = 5;
   config.ffn_hidden_size = 37;
-  config.norm = NormKind::kRmsNorm;
+  config.norm.kind = NormKind::kRmsNorm;
   config.activation = ActivationKind::kSwiGlu;
   config.linear_bias = false;
   config.tied_embeddings = false;
-  config.position = PositionKind::kRotary;
-  config.rotary_dim = 3;
+  config.rope = RopeConfig{.rotary_dim = 3};
 }
 
 class DecoderDeterminismTest : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
-    ModelConfig config = SmallPrMoeConfig();
+    UniformModelConfig config = SmallPrMoeConfig();
     config.top_k = GetParam().top_k;
     if (GetParam().odd) MakeOdd(config);
     checkpoint_ = std::make_unique<RandomCheckpoint>(config);

@@ -69,7 +69,7 @@ TEST_P(MegatronGoldensTest, RoutingOfEveryTokenAndLayer) {
   for (int64_t i = 0; i < kSequences; ++i) {
     RoutingTrace trace;
     harness_->Prefill(Tokens("tokens", i), 7, 0, &trace);
-    for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    for (int64_t layer = 0; layer < config.num_layers(); ++layer) {
       if (!config.is_moe_layer(layer)) {
         EXPECT_TRUE(trace.expert_ids[layer].empty());
         continue;

@@ -109,8 +109,8 @@ std::vector<float> ModelHarness::Prefill(const std::vector<int32_t>& tokens,
   const int64_t length = static_cast<int64_t>(tokens.size());
   std::vector<float> all;
   if (trace != nullptr) {
-    trace->expert_ids.assign(config().num_layers, {});
-    trace->weights.assign(config().num_layers, {});
+    trace->expert_ids.assign(config().num_layers(), {});
+    trace->weights.assign(config().num_layers(), {});
   }
   for (int64_t begin = 0; begin < length; begin += chunk) {
     const int64_t end = std::min(begin + chunk, length);

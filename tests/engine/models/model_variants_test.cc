@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,8 @@ constexpr float kBf16RelativeTolerance = 2e-2f;
 struct Variant {
   std::string name;
   // What the files can't tell.
-  std::string qkv_layout;
-  std::string residual_moe;
+  std::optional<QkvLayout> qkv_layout;
+  std::optional<ResidualMoeKind> residual_moe;
 };
 
 class ModelVariantsTest : public testing::TestWithParam<Variant> {
@@ -79,7 +80,7 @@ TEST_P(ModelVariantsTest, RoutingEqualsPyTorch) {
   for (int64_t i = 0; i < kSequences; ++i) {
     RoutingTrace trace;
     harness.Prefill(Tokens("tokens", i), 24, 0, &trace);
-    for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    for (int64_t layer = 0; layer < config.num_layers(); ++layer) {
       const std::string name = "route_layer" + std::to_string(layer);
       ASSERT_EQ(golden_.Has(name + "_experts"), config.is_moe_layer(layer));
       if (!config.is_moe_layer(layer)) continue;
@@ -108,35 +109,44 @@ TEST_P(GreedyTest, TwoHundredTokensEqualPyTorch) {
 INSTANTIATE_TEST_SUITE_P(
     Variants, ModelVariantsTest,
     testing::Values(
-        Variant{"dense", "", ""}, Variant{"dense_gelu_erf", "", ""},
-        Variant{"dense_squared_relu", "", ""}, Variant{"dense_swiglu", "", ""},
-        Variant{"dense_rmsnorm_no_bias_untied", "", ""},
-        Variant{"dense_layernorm_1p", "", ""},
-        Variant{"dense_post_norm", "", ""},
-        Variant{"dense_qkv_version_0", "", ""},
-        Variant{"dense_qkv_version_1", "", ""},
-        Variant{"dense_qkv_all_q_all_k_all_v", "q_k_v", ""},
-        Variant{"dense_gqa", "", ""}, Variant{"dense_gqa_q_k_v", "q_k_v", ""},
-        Variant{"dense_rotary", "", ""},
-        Variant{"dense_rotary_partial", "", ""}, Variant{"moe_top1", "", ""},
-        Variant{"moe_top2", "", ""}, Variant{"moe_top3_every_layer", "", ""},
-        Variant{"moe_pyramid", "", ""}, Variant{"prmoe_a", "", ""},
-        Variant{"prmoe_b1", "", "b1"}, Variant{"prmoe_b2", "", ""},
-        Variant{"prmoe_b2_swiglu_top2", "", ""},
-        Variant{"moe_llama_like", "", ""}, Variant{"dense_odd_sizes", "", ""},
-        Variant{"prmoe_odd_sizes", "q_k_v", ""}),
+        Variant{"dense", std::nullopt, std::nullopt},
+        Variant{"dense_gelu_erf", std::nullopt, std::nullopt},
+        Variant{"dense_squared_relu", std::nullopt, std::nullopt},
+        Variant{"dense_swiglu", std::nullopt, std::nullopt},
+        Variant{"dense_rmsnorm_no_bias_untied", std::nullopt, std::nullopt},
+        Variant{"dense_layernorm_1p", std::nullopt, std::nullopt},
+        Variant{"dense_post_norm", std::nullopt, std::nullopt},
+        Variant{"dense_qkv_version_0", std::nullopt, std::nullopt},
+        Variant{"dense_qkv_version_1", std::nullopt, std::nullopt},
+        Variant{"dense_qkv_all_q_all_k_all_v", QkvLayout::kQKV, std::nullopt},
+        Variant{"dense_gqa", std::nullopt, std::nullopt},
+        Variant{"dense_gqa_q_k_v", QkvLayout::kQKV, std::nullopt},
+        Variant{"dense_rotary", std::nullopt, std::nullopt},
+        Variant{"dense_rotary_partial", std::nullopt, std::nullopt},
+        Variant{"moe_top1", std::nullopt, std::nullopt},
+        Variant{"moe_top2", std::nullopt, std::nullopt},
+        Variant{"moe_top3_every_layer", std::nullopt, std::nullopt},
+        Variant{"moe_pyramid", std::nullopt, std::nullopt},
+        Variant{"prmoe_a", std::nullopt, std::nullopt},
+        Variant{"prmoe_b1", std::nullopt, ResidualMoeKind::kB1},
+        Variant{"prmoe_b2", std::nullopt, std::nullopt},
+        Variant{"prmoe_b2_swiglu_top2", std::nullopt, std::nullopt},
+        Variant{"moe_llama_like", std::nullopt, std::nullopt},
+        Variant{"dense_odd_sizes", std::nullopt, std::nullopt},
+        Variant{"prmoe_odd_sizes", QkvLayout::kQKV, std::nullopt}),
     [](const testing::TestParamInfo<Variant>& info) {
       return info.param.name;
     });
 
-INSTANTIATE_TEST_SUITE_P(Variants, GreedyTest,
-                         testing::Values(Variant{"dense", "", ""},
-                                         Variant{"moe_top2", "", ""},
-                                         Variant{"prmoe_b2", "", ""},
-                                         Variant{"moe_llama_like", "", ""}),
-                         [](const testing::TestParamInfo<Variant>& info) {
-                           return info.param.name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Variants, GreedyTest,
+    testing::Values(Variant{"dense", std::nullopt, std::nullopt},
+                    Variant{"moe_top2", std::nullopt, std::nullopt},
+                    Variant{"prmoe_b2", std::nullopt, std::nullopt},
+                    Variant{"moe_llama_like", std::nullopt, std::nullopt}),
+    [](const testing::TestParamInfo<Variant>& info) {
+      return info.param.name;
+    });
 
 }  // namespace
 }  // namespace moe

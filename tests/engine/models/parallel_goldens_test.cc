@@ -45,9 +45,9 @@ class ParallelGoldensTest : public testing::TestWithParam<std::string> {
 TEST_P(ParallelGoldensTest, LogitsOnAnyNumberOfRanks) {
   const auto checkpoint = OpenOrDie(GoldenDirectory(GetParam()));
   const ModelConfig& config = checkpoint->config();
-  const size_t moe_layers = static_cast<size_t>(std::count_if(
-      config.experts_per_layer.begin(), config.experts_per_layer.end(),
-      [](int64_t experts) { return experts > 0; }));
+  const size_t moe_layers = static_cast<size_t>(
+      std::count_if(config.layers.begin(), config.layers.end(),
+                    [](const LayerConfig& layer) { return layer.is_moe(); }));
   const auto all = [&](int degree) {
     return std::vector<int>(moe_layers, degree);
   };

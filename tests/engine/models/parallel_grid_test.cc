@@ -44,8 +44,8 @@ struct Case {
 
 void PrintTo(const Case& c, std::ostream* out) { *out << c.Name(); }
 
-ModelConfig ConfigOf(const ModelKind& kind) {
-  ModelConfig config = SmallPrMoeConfig();
+UniformModelConfig ConfigOf(const ModelKind& kind) {
+  UniformModelConfig config = SmallPrMoeConfig();
   config.num_layers = static_cast<int64_t>(kind.experts.size());
   config.experts_per_layer = kind.experts;
   config.top_k = kind.top_k;
@@ -214,7 +214,7 @@ INSTANTIATE_TEST_SUITE_P(
 // A token whose channels do not add up in 32 bits, so that its norm is NaN,
 // spoils its own sequence alone.
 TEST(ParallelGridNanTest, OtherSequencesKeepTheirBits) {
-  ModelConfig config = ConfigOf(kPyramid);
+  UniformModelConfig config = ConfigOf(kPyramid);
   config.tied_embeddings = false;
   const RandomCheckpoint clean(config);
   RandomCheckpoint spoilt(config);

@@ -60,15 +60,15 @@ int OwnerOf(size_t sequence, const ParallelRun& run) {
 
 ParallelLayout LayoutOf(const ModelConfig& config, const RankLayout& spec) {
   std::vector<MoeLayerDegrees> layers;
-  for (int64_t l = 0; l < config.num_layers; ++l) {
+  for (int64_t l = 0; l < config.num_layers(); ++l) {
     if (!config.is_moe_layer(l)) continue;
     const size_t i = layers.size();
     layers.push_back(
         {.layer = static_cast<int>(l),
-         .num_experts = static_cast<int>(config.experts_per_layer[l]),
+         .num_experts = static_cast<int>(config.num_experts(l)),
          .expert_degree = spec.expert_degrees[i],
          .slice_degree = spec.slice_degrees.empty() ? 1 : spec.slice_degrees[i],
-         .expert_width = config.ffn_hidden_size});
+         .expert_width = config.layers[l].moe().mlp.ffn_hidden_size});
   }
   const auto layout = ParallelLayout::Create(spec.world, spec.tensor, layers);
   EXPECT_TRUE(layout.ok()) << layout.status();

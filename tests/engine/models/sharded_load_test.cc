@@ -192,7 +192,7 @@ TEST(ExpertSliceLoadTest, EachReadsItsSliceAndDamageInAnyIsFound) {
   for (const int layer : {1, 3, 5}) {
     layers.push_back(
         {.layer = layer,
-         .num_experts = static_cast<int>(config.experts_per_layer[layer]),
+         .num_experts = static_cast<int>(config.num_experts(layer)),
          .expert_degree = 2,
          .slice_degree = 2});
   }

@@ -2,6 +2,7 @@
 // model on one rank.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,8 @@ constexpr int64_t kGreedyTokens = 24;
 
 struct Variant {
   std::string name;
-  std::string qkv_layout;
-  std::string residual_moe;
+  std::optional<QkvLayout> qkv_layout;
+  std::optional<ResidualMoeKind> residual_moe;
   int degree = 2;
 };
 
@@ -84,24 +85,29 @@ TEST_P(TensorParallelTest, LogitsAndGreedyTokensEqualOneRank) {
 INSTANTIATE_TEST_SUITE_P(
     Variants, TensorParallelTest,
     testing::Values(
-        Variant{"dense", "", "", 4}, Variant{"dense_gelu_erf", "", "", 4},
-        Variant{"dense_squared_relu", "", "", 4},
-        Variant{"dense_swiglu", "", "", 4},
-        Variant{"dense_rmsnorm_no_bias_untied", "", "", 4},
-        Variant{"dense_layernorm_1p", "", "", 4},
-        Variant{"dense_post_norm", "", "", 4},
-        Variant{"dense_qkv_version_0", "", "", 4},
-        Variant{"dense_qkv_version_1", "", "", 4},
-        Variant{"dense_qkv_all_q_all_k_all_v", "q_k_v", "", 4},
-        Variant{"dense_gqa", "", "", 4},
-        Variant{"dense_gqa_q_k_v", "q_k_v", "", 4},
-        Variant{"dense_rotary", "", "", 4},
-        Variant{"dense_rotary_partial", "", "", 4},
-        Variant{"moe_top1", "", "", 4}, Variant{"moe_top2", "", "", 4},
-        Variant{"moe_pyramid", "", "", 4}, Variant{"prmoe_a", "", "", 4},
-        Variant{"prmoe_b1", "", "b1", 4}, Variant{"prmoe_b2", "", "", 4},
-        Variant{"prmoe_b2_swiglu_top2", "", "", 4},
-        Variant{"moe_llama_like", "", "", 4}),
+        Variant{"dense", std::nullopt, std::nullopt, 4},
+        Variant{"dense_gelu_erf", std::nullopt, std::nullopt, 4},
+        Variant{"dense_squared_relu", std::nullopt, std::nullopt, 4},
+        Variant{"dense_swiglu", std::nullopt, std::nullopt, 4},
+        Variant{"dense_rmsnorm_no_bias_untied", std::nullopt, std::nullopt, 4},
+        Variant{"dense_layernorm_1p", std::nullopt, std::nullopt, 4},
+        Variant{"dense_post_norm", std::nullopt, std::nullopt, 4},
+        Variant{"dense_qkv_version_0", std::nullopt, std::nullopt, 4},
+        Variant{"dense_qkv_version_1", std::nullopt, std::nullopt, 4},
+        Variant{"dense_qkv_all_q_all_k_all_v", QkvLayout::kQKV, std::nullopt,
+                4},
+        Variant{"dense_gqa", std::nullopt, std::nullopt, 4},
+        Variant{"dense_gqa_q_k_v", QkvLayout::kQKV, std::nullopt, 4},
+        Variant{"dense_rotary", std::nullopt, std::nullopt, 4},
+        Variant{"dense_rotary_partial", std::nullopt, std::nullopt, 4},
+        Variant{"moe_top1", std::nullopt, std::nullopt, 4},
+        Variant{"moe_top2", std::nullopt, std::nullopt, 4},
+        Variant{"moe_pyramid", std::nullopt, std::nullopt, 4},
+        Variant{"prmoe_a", std::nullopt, std::nullopt, 4},
+        Variant{"prmoe_b1", std::nullopt, ResidualMoeKind::kB1, 4},
+        Variant{"prmoe_b2", std::nullopt, std::nullopt, 4},
+        Variant{"prmoe_b2_swiglu_top2", std::nullopt, std::nullopt, 4},
+        Variant{"moe_llama_like", std::nullopt, std::nullopt, 4}),
     [](const testing::TestParamInfo<Variant>& info) {
       return info.param.name;
     });
@@ -152,12 +158,11 @@ TEST(DataParallelTest, EmptySharesAreStepsToo) {
 }
 
 TEST(TensorParallelBf16Test, OddVocabulariesAndReplicatedHeads) {
-  ModelConfig config = SmallDenseConfig();
+  UniformModelConfig config = SmallDenseConfig();
   config.num_kv_heads = 1;
   config.tied_embeddings = false;
   config.activation = ActivationKind::kSwiGlu;
-  config.position = PositionKind::kRotary;
-  config.rotary_dim = 12;
+  config.rope = RopeConfig{.rotary_dim = 12};
   const RandomCheckpoint checkpoint(config, DType::kBf16);
   ModelHarness single(checkpoint, {.weight_dtype = DType::kBf16});
   std::vector<int32_t> tokens;

@@ -14,11 +14,10 @@ namespace moe {
 
 ParallelLayout TensorLayout(const ModelConfig& config, int degree) {
   std::vector<MoeLayerDegrees> layers;
-  for (int64_t l = 0; l < config.num_layers; ++l) {
+  for (int64_t l = 0; l < config.num_layers(); ++l) {
     if (!config.is_moe_layer(l)) continue;
-    layers.push_back(
-        {.layer = static_cast<int>(l),
-         .num_experts = static_cast<int>(config.experts_per_layer[l])});
+    layers.push_back({.layer = static_cast<int>(l),
+                      .num_experts = static_cast<int>(config.num_experts(l))});
   }
   return *ParallelLayout::Create(degree, degree, layers);
 }
@@ -39,8 +38,8 @@ void RunRanks(const ModelConfig& config, const ParallelLayout& layout,
   });
 }
 
-ModelConfig SmallDenseConfig() {
-  ModelConfig config = SmallPrMoeConfig();
+UniformModelConfig SmallDenseConfig() {
+  UniformModelConfig config = SmallPrMoeConfig();
   config.family = "gpt";
   config.experts_per_layer = {0, 0, 0, 0};
   config.residual_moe = ResidualMoeKind::kNone;

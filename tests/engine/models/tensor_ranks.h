@@ -5,6 +5,7 @@
 
 #include "comm/parallel_layout.h"
 #include "engine/config/model_config.h"
+#include "engine/config/uniform_model_config.h"
 #include "engine/models/model.h"
 
 namespace moe {
@@ -18,7 +19,7 @@ void RunRanks(const ModelConfig& config, const ParallelLayout& layout,
               const std::function<void(const ModelParallel&)>& body);
 
 // Small, without experts.
-ModelConfig SmallDenseConfig();
+UniformModelConfig SmallDenseConfig();
 
 // The largest |value|.
 float Largest(const std::vector<float>& values);

@@ -114,9 +114,8 @@ DispatcherRank::DispatcherRank(Communicator& world, const DispatcherCase& c,
                                std::optional<ExchangeKind> pinned)
     : case_(c), rank_(world.rank()) {
   config_.hidden_size = kHidden;
-  config_.num_layers = 1;
-  config_.experts_per_layer = {c.experts};
-  config_.top_k = c.top_k;
+  config_.layers.resize(1);
+  config_.layers[0].mlp = MoeConfig{.num_experts = c.experts, .top_k = c.top_k};
   const MoeLayerDegrees degrees = {.layer = 0,
                                    .num_experts = c.experts,
                                    .expert_degree = c.ep,

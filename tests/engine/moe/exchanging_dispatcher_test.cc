@@ -143,8 +143,8 @@ TEST(ExchangeErrorsTest, AKindThatNoLayerAdmitsIsRefused) {
                                          Topology::OneNode(4), *layout);
     ModelConfig config;
     config.hidden_size = 16;
-    config.num_layers = 2;
-    config.experts_per_layer = {0, 4};
+    config.layers.resize(2);
+    config.layers[1].mlp = MoeConfig{.num_experts = 4};
     ExchangeOptions options;
     for (const ExchangeKind kind :
          {ExchangeKind::kHierarchical, ExchangeKind::kCoordinated}) {

@@ -6,12 +6,13 @@
 #include <string>
 
 #include "absl/strings/match.h"
+#include "engine/config/uniform_model_config.h"
 
 namespace moe {
 namespace {
 
 ModelConfig Model() {
-  ModelConfig config;
+  UniformModelConfig config;
   config.vocab_size = config.padded_vocab_size = 512;
   config.hidden_size = 64;
   config.num_layers = 4;

@@ -89,7 +89,7 @@ TEST(ParallelPlanErrorsTest, SaysWhatSpeaksAgainstAllTensorDegreesOnce) {
   EXPECT_EQ(Refusal(Pyramid(), 4, options).message(),
             "layer 1 (4 experts): expert degree 8 does not divide the number "
             "of ranks, 4");
-  ModelConfig config = Pyramid();
+  UniformModelConfig config = Pyramid();
   config.num_heads = config.num_kv_heads = 2;
   const absl::Status status = Refusal(config, 4, options);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
@@ -102,7 +102,7 @@ TEST(ParallelPlanErrorsTest, SaysWhatSpeaksAgainstAllTensorDegreesOnce) {
 TEST(ParallelPlanErrorsTest, NamesWhatOfTheModelDoesNotDivide) {
   ParallelOptions options;
   options.tensor_degree = 8;
-  ModelConfig config = Dense();
+  UniformModelConfig config = Dense();
   config.num_heads = config.num_kv_heads = 12;
   EXPECT_EQ(Refusal(config, 8, options).message(),
             "tensor degree 8 does not divide the 12 attention heads");

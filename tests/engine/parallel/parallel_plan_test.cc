@@ -6,6 +6,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
+#include "engine/config/model_config_check.h"
+#include "engine/config/parameter_count.h"
 #include "tests/engine/parallel/plan_shapes.h"
 
 namespace moe {
@@ -29,7 +31,7 @@ ParallelPlan Plan(const ModelConfig& config, const Topology& topology,
                   const ExchangeCosts& costs = Costs(),
                   const ParallelOptions& options = {},
                   const RankResources& rank = {}) {
-  EXPECT_TRUE(config.Validate().ok()) << config.Validate();
+  EXPECT_TRUE(ValidateModelConfig(config).ok()) << ValidateModelConfig(config);
   const auto plan = PlanParallel(config, options, topology, costs, rank);
   EXPECT_TRUE(plan.ok()) << plan.status();
   return plan.ok() ? *plan : ParallelPlan();
@@ -58,7 +60,7 @@ TEST(ParallelPlanTest, OneRankHasItAll) {
 }
 
 TEST(ParallelPlanTest, PredictsTheWeightsOfOneRank) {
-  const ModelConfig config = Pyramid();
+  const UniformModelConfig config = Pyramid();
   const ParallelPlan plan = Plan(config, Topology::OneNode(1));
   // Embeddings and output head are held apart; biases and norms are left out.
   const double parameters = static_cast<double>(CountParameters(config).total) +
@@ -180,7 +182,7 @@ TEST(ParallelPlanTest, SaysWhatTheLeanestLayoutNeeds) {
 }
 
 TEST(ParallelPlanTest, LeavesOutTensorDegreesThatDoNotDivideTheHeads) {
-  ModelConfig config = Dense();
+  UniformModelConfig config = Dense();
   config.num_heads = config.num_kv_heads = 12;
   const ParallelPlan plan = Plan(config, Topology::OneNode(8));
   EXPECT_EQ(plan.layout.tensor_degree(), 4) << Why(plan);
@@ -190,7 +192,7 @@ TEST(ParallelPlanTest, LeavesOutTensorDegreesThatDoNotDivideTheHeads) {
 }
 
 TEST(ParallelPlanTest, CopiesHeadsOfKeysThatAreFewerThanRanks) {
-  ModelConfig config = Dense();
+  UniformModelConfig config = Dense();
   config.num_kv_heads = 2;
   ParallelOptions options;
   options.tensor_degree = 8;
@@ -260,7 +262,8 @@ TEST(ParallelPlanTest, OfTensorDegreesAboutAsFastTakesTheSmallest) {
 
 TEST(ParallelPlanTest, PlansAnyNumberOfRanks) {
   for (int world = 1; world <= 17; ++world) {
-    for (const ModelConfig& config : {Pyramid(), Dense(), WithExperts(5)}) {
+    for (const UniformModelConfig& config :
+         {Pyramid(), Dense(), WithExperts(5)}) {
       const ParallelPlan plan = Plan(config, Topology::OneNode(world));
       EXPECT_EQ(plan.layout.world_size(), world);
       EXPECT_GT(plan.prediction.total(), absl::ZeroDuration());

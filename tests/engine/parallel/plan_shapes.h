@@ -4,14 +4,14 @@
 
 #include "absl/time/time.h"
 #include "comm/exchange_cost_model.h"
-#include "engine/config/model_config.h"
+#include "engine/config/uniform_model_config.h"
 
 namespace moe {
 
 // 24 layers of the paper's 1.3B shape, every second one with experts: 4, then
 // 8, then 16 of them.
-inline ModelConfig Pyramid() {
-  ModelConfig config;
+inline UniformModelConfig Pyramid() {
+  UniformModelConfig config;
   config.vocab_size = 50257;
   config.padded_vocab_size = 50304;
   config.hidden_size = 2048;
@@ -25,15 +25,15 @@ inline ModelConfig Pyramid() {
   return config;
 }
 
-inline ModelConfig Dense() {
-  ModelConfig config = Pyramid();
+inline UniformModelConfig Dense() {
+  UniformModelConfig config = Pyramid();
   config.experts_per_layer.assign(config.num_layers, 0);
   config.residual_moe = ResidualMoeKind::kNone;
   return config;
 }
 
-inline ModelConfig WithExperts(int64_t experts) {
-  ModelConfig config = Pyramid();
+inline UniformModelConfig WithExperts(int64_t experts) {
+  UniformModelConfig config = Pyramid();
   for (int64_t& n : config.experts_per_layer) n = n > 0 ? experts : 0;
   return config;
 }

@@ -4,13 +4,15 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "engine/config/parameter_count.h"
+#include "engine/config/uniform_model_config.h"
 #include "gtest/gtest.h"
 
 namespace moe {
 namespace {
 
-ModelConfig PyramidConfig() {
-  ModelConfig config;
+UniformModelConfig PyramidConfig() {
+  UniformModelConfig config;
   config.family = "pr_moe";
   config.vocab_size = 101;
   config.padded_vocab_size = 128;
@@ -55,9 +57,9 @@ TEST(PartOfTest, CoversAllWithTheFirstPartsLonger) {
 TEST(RankShardTest, WholeHasEverything) {
   const ModelConfig config = PyramidConfig();
   const RankShard shard = RankShard::Whole(config);
-  EXPECT_TRUE(shard.Heads(config) == (IndexRange{0, 8}));
-  EXPECT_TRUE(shard.KvHeads(config) == (IndexRange{0, 2}));
-  EXPECT_TRUE(shard.Ffn(config) == (IndexRange{0, 96}));
+  EXPECT_TRUE(shard.Heads(config.layers[0].attention) == (IndexRange{0, 8}));
+  EXPECT_TRUE(shard.KvHeads(config.layers[0].attention) == (IndexRange{0, 2}));
+  EXPECT_TRUE(shard.Ffn(config.layers[0].any_mlp()) == (IndexRange{0, 96}));
   EXPECT_TRUE(shard.Vocab(config) == (IndexRange{0, 101}));
   ASSERT_EQ(shard.experts.size(), 4u);
   EXPECT_EQ(shard.experts[0].num_experts, 0);
@@ -77,15 +79,20 @@ TEST(RankShardTest, TensorRanksShareHeadsFeaturesAndVocabulary) {
     const auto shard = RankShard::Of(config, layout, rank);
     ASSERT_TRUE(shard.ok()) << shard.status();
     EXPECT_EQ(shard->tensor_rank, rank);
-    EXPECT_TRUE(shard->Heads(config) == (IndexRange{2 * rank, 2 * rank + 2}));
-    EXPECT_TRUE(shard->KvHeads(config) == kv[rank]);
-    EXPECT_TRUE(shard->Ffn(config) == (IndexRange{24 * rank, 24 * rank + 24}));
+    EXPECT_TRUE(shard->Heads(config.layers[0].attention) ==
+                (IndexRange{2 * rank, 2 * rank + 2}));
+    EXPECT_TRUE(shard->KvHeads(config.layers[0].attention) == kv[rank]);
+    EXPECT_TRUE(shard->Ffn(config.layers[0].any_mlp()) ==
+                (IndexRange{24 * rank, 24 * rank + 24}));
     EXPECT_TRUE(shard->Vocab(config) == vocab[rank]);
     EXPECT_EQ(shard->adds_bias(), rank == 0);
     const ModelConfig local = shard->LocalConfig(config);
-    EXPECT_EQ(local.num_heads, 2);
-    EXPECT_EQ(local.num_kv_heads, 1);
-    EXPECT_EQ(local.ffn_hidden_size, 24);
+    for (const LayerConfig& layer : local.layers) {
+      EXPECT_EQ(layer.attention.num_heads, 2);
+      EXPECT_EQ(layer.attention.num_kv_heads, 1);
+      // Experts are cut another way.
+      EXPECT_EQ(layer.any_mlp().ffn_hidden_size, layer.is_moe() ? 96 : 24);
+    }
     EXPECT_EQ(local.hidden_size, 48);
     EXPECT_EQ(local.vocab_size, 101);
   }
@@ -105,12 +112,13 @@ TEST(RankShardTest, ExpertsGoWhereTheLayoutPlacesThem) {
     EXPECT_EQ(shard->experts[0].num_experts, 0);
     EXPECT_EQ(shard->experts[1].first_expert, first[rank % 4]);
     EXPECT_EQ(shard->experts[1].num_experts, count[rank % 4]);
-    EXPECT_TRUE(shard->experts[1].Ffn(config) == (IndexRange{0, 96}));
+    EXPECT_TRUE(shard->experts[1].Ffn(config.layers[1].any_mlp()) ==
+                (IndexRange{0, 96}));
     EXPECT_TRUE(shard->experts[1].adds_bias());
     EXPECT_EQ(shard->experts[3].first_expert, rank / 2 * 2);
     EXPECT_EQ(shard->experts[3].num_experts, 2);
     const int64_t begin = rank % 2 * 48;
-    EXPECT_TRUE(shard->experts[3].Ffn(config) ==
+    EXPECT_TRUE(shard->experts[3].Ffn(config.layers[3].any_mlp()) ==
                 (IndexRange{begin, begin + 48}));
     EXPECT_EQ(shard->experts[3].adds_bias(), rank % 2 == 0);
   }
@@ -118,7 +126,7 @@ TEST(RankShardTest, ExpertsGoWhereTheLayoutPlacesThem) {
 
 TEST(RankShardTest, ShardsCountTheParametersOnce) {
   for (const bool swiglu : {false, true}) {
-    ModelConfig config = PyramidConfig();
+    UniformModelConfig config = PyramidConfig();
     config.num_kv_heads = 4;  // none is held twice at tensor degree 4
     if (swiglu) config.activation = ActivationKind::kSwiGlu;
     EXPECT_EQ(RankShard::Whole(config).CountParameters(config),
@@ -149,28 +157,28 @@ void ExpectRefused(const ModelConfig& config, const ParallelLayout& layout,
 }
 
 TEST(RankShardTest, NamesTheNumbersThatDoNotFit) {
-  ModelConfig dense = PyramidConfig();
+  UniformModelConfig dense = PyramidConfig();
   dense.experts_per_layer = {0, 0, 0, 0};
   dense.residual_moe = ResidualMoeKind::kNone;
   ExpectRefused(dense, Layout(3, 3, {}),
                 "tensor degree 3 does not divide the 8 attention heads");
-  ModelConfig heads = dense;
+  UniformModelConfig heads = dense;
   heads.num_heads = 12;
   heads.num_kv_heads = 6;
   ExpectRefused(heads, Layout(4, 4, {}),
                 "tensor degree 4 and the 6 key/value heads (num_kv_heads): one "
                 "must divide the other");
-  ModelConfig narrow = dense;
+  UniformModelConfig narrow = dense;
   narrow.ffn_hidden_size = 90;
   ExpectRefused(narrow, Layout(4, 4, {}),
                 "tensor degree 4 does not divide the 90 features inside");
-  ModelConfig small = dense;
+  UniformModelConfig small = dense;
   small.vocab_size = 3;
   ExpectRefused(small, Layout(4, 4, {}),
                 "tensor degree 4 is more than the 3 entries of the vocabulary");
   ExpectRefused(dense, Layout(2, 2, {}), "rank 2 is outside [0, 2)", 2);
 
-  const ModelConfig moe = PyramidConfig();
+  const UniformModelConfig moe = PyramidConfig();
   ExpectRefused(moe, Layout(2, 1, {{.layer = 1, .num_experts = 3}}),
                 "the model has 2 layers with experts, the layout 1");
   ExpectRefused(
@@ -178,7 +186,7 @@ TEST(RankShardTest, NamesTheNumbersThatDoNotFit) {
       Layout(2, 1,
              {{.layer = 1, .num_experts = 3}, {.layer = 3, .num_experts = 7}}),
       "layer 3 has 8 experts, the layout places 7");
-  ModelConfig odd = moe;
+  UniformModelConfig odd = moe;
   odd.ffn_hidden_size = 95;
   ExpectRefused(odd,
                 Layout(2, 1,

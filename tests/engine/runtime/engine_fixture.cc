@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "engine/runtime/engine_parts.h"
+#include "engine/runtime/threaded_engine.h"
 #include "gtest/gtest.h"
 
 namespace moe {

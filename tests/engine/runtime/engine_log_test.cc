@@ -23,11 +23,14 @@ TEST(EngineLogTest, LinesAreKeysAndQuotedValues) {
                  {{"plain", "a,b"},
                   {"blank", "two words"},
                   {"quote", "say \"x\"\n"},
-                  {"none", ""}});
+                  {"none", ""},
+                  {"integer", int64_t{1} << 40},
+                  {"number", 0.25}});
   spdlog::set_default_logger(before);
   EXPECT_EQ(out.str(),
             "warning event=things_happen plain=a,b blank=\"two words\" "
-            "quote=\"say \\\"x\\\" \" none=\"\"\n");
+            "quote=\"say \\\"x\\\" \" none=\"\" "
+            "integer=1099511627776 number=0.25\n");
 }
 
 TEST(EngineLogTest, SinkReplacesSpdlog) {
@@ -35,7 +38,8 @@ TEST(EngineLogTest, SinkReplacesSpdlog) {
   SetEngineLogSink([&](EngineLogLevel level, const std::string& event,
                        const EngineLogFields& fields) {
     EXPECT_EQ(level, EngineLogLevel::kError);
-    seen = event + ":" + fields.at(0).first + "=" + fields.at(0).second;
+    seen = event + ":" + fields.at(0).first + "=" +
+           std::get<std::string>(fields.at(0).second);
   });
   LogEngineEvent(EngineLogLevel::kError, "e", {{"k", "v w"}});
   SetEngineLogSink({});

@@ -9,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "gtest/gtest.h"
+#include "kernels/core/cpu_backend.h"
 
 namespace moe {
 namespace {
@@ -71,7 +72,7 @@ int64_t ResidentPages(const Tensor& tensor) {
 
 TEST(TensorTest, AnUntouchedOneIsZeroAndTakesMemoryWhereItIsUsed) {
   const int64_t size = (int64_t{64} << 20) + 1;
-  auto tensor = Tensor::AllocateUntouched(DType::kU8, {size});
+  auto tensor = Tensor::AllocateUntouched(HostBackend(), DType::kU8, {size});
   ASSERT_TRUE(tensor.ok()) << tensor.status();
   EXPECT_EQ(reinterpret_cast<uintptr_t>(tensor->view().data) % (2 << 20), 0u);
   EXPECT_EQ(ResidentPages(*tensor), 0);
@@ -83,7 +84,7 @@ TEST(TensorTest, AnUntouchedOneIsZeroAndTakesMemoryWhereItIsUsed) {
   EXPECT_GT(ResidentPages(*tensor), 0);
   EXPECT_LE(ResidentPages(*tensor), 2 * 512);
   for (int i = 0; i < 100; ++i) {  // nothing is lost of what is given back
-    tensor = Tensor::AllocateUntouched(DType::kU8, {size});
+    tensor = Tensor::AllocateUntouched(HostBackend(), DType::kU8, {size});
     ASSERT_TRUE(tensor.ok()) << tensor.status();
     EXPECT_EQ(tensor->ptr<uint8_t>()[size - 1], 0);
   }
@@ -92,7 +93,7 @@ TEST(TensorTest, AnUntouchedOneIsZeroAndTakesMemoryWhereItIsUsed) {
 }
 
 TEST(TensorTest, ASmallUntouchedOneIsZeroedAndAligned) {
-  const auto tensor = Tensor::AllocateUntouched(DType::kF32, {3, 5});
+  const auto tensor = Tensor::AllocateUntouched(HostBackend(), DType::kF32, {3, 5});
   ASSERT_TRUE(tensor.ok()) << tensor.status();
   EXPECT_EQ(reinterpret_cast<uintptr_t>(tensor->view().data) % 64, 0u);
   for (int i = 0; i < 15; ++i) EXPECT_EQ(tensor->ptr<float>()[i], 0);
@@ -131,7 +132,7 @@ TEST(TensorTest, RefusesImpossibleShapes) {
       Tensor::Allocate(DType::kF32, {int64_t{1} << 55}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_TRUE(absl::StrContains(status.message(), "36028797018963968"));
-  EXPECT_EQ(Tensor::AllocateUntouched(DType::kF32, {int64_t{1} << 55})
+  EXPECT_EQ(Tensor::AllocateUntouched(HostBackend(), DType::kF32, {int64_t{1} << 55})
                 .status()
                 .code(),
             absl::StatusCode::kResourceExhausted);

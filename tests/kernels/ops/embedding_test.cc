@@ -1,15 +1,15 @@
 #include "kernels/ops/embedding.h"
 
 #include "kernels/ops/kv_cache_append.h"
+#include "tests/kernels/ops/on_device.h"
 #include "tests/kernels/ops/op_test.h"
 
 namespace moe {
 namespace {
 
-class EmbeddingTest : public testing::TestWithParam<DType> {
+class EmbeddingTest : public VariantTest {
  protected:
-  ThreadPool pool_{2};
-  CpuStream stream_{pool_};
+  static constexpr DType kDTypes[] = {DType::kF32, DType::kF16, DType::kBf16};
 };
 
 Tensor As(DType dtype, const Tensor& source) {
@@ -30,47 +30,97 @@ float Value(const Tensor& table, int64_t i) {
 }
 
 TEST_P(EmbeddingTest, AddsTheRowsOfBothTables) {
-  const Tensor table = As(GetParam(), RandomTensor({50, 33}, 1));
-  const Tensor positions = As(GetParam(), RandomTensor({20, 33}, 2));
-  std::vector<int32_t> ids(200), at(200);
-  for (int i = 0; i < 200; ++i) ids[i] = i * 7 % 50, at[i] = i * 3 % 20;
-  Tensor y = MakeTensor({200, 33});
-  ASSERT_TRUE(
-      Embedding({ids, at, table.view(), positions.view(), y.view()}, stream_)
-          .ok());
-  for (int64_t i = 0; i < 200 * 33; ++i) {
-    EXPECT_EQ(y.ptr<float>()[i],
-              Value(table, ids[i / 33] * 33 + i % 33) +
-                  Value(positions, at[i / 33] * 33 + i % 33));
+  for (const DType dtype : kDTypes) {
+    const Tensor table = As(dtype, RandomTensor({50, 33}, 1));
+    const Tensor positions = As(dtype, RandomTensor({20, 33}, 2));
+    std::vector<int32_t> ids(200), at(200);
+    for (int i = 0; i < 200; ++i) ids[i] = i * 7 % 50, at[i] = i * 3 % 20;
+    Tensor y = MakeTensor({200, 33});
+    ASSERT_TRUE(OnDevice(Embedding,
+                         {.token_ids = ViewOf(ids),
+                          .positions = ViewOf(at),
+                          .table = table.view(),
+                          .position_table = positions.view(),
+                          .y = y.view()},
+                         stream_)
+                    .ok());
+    for (int64_t i = 0; i < 200 * 33; ++i) {
+      EXPECT_EQ(y.ptr<float>()[i],
+                Value(table, ids[i / 33] * 33 + i % 33) +
+                    Value(positions, at[i / 33] * 33 + i % 33));
+    }
+    ASSERT_TRUE(
+        OnDevice(
+            Embedding,
+            {.token_ids = ViewOf(ids), .table = table.view(), .y = y.view()},
+            stream_)
+            .ok());
+    EXPECT_EQ(y.ptr<float>()[33], Value(table, ids[1] * 33));
   }
-  ASSERT_TRUE(Embedding({ids, {}, table.view(), {}, y.view()}, stream_).ok());
-  EXPECT_EQ(y.ptr<float>()[33], Value(table, ids[1] * 33));
 }
 
 TEST_P(EmbeddingTest, NamesTheIdThatIsOutOfRange) {
-  const Tensor table = As(GetParam(), RandomTensor({50, 8}, 1));
-  Tensor y = MakeTensor({2, 8});
-  const std::vector<int32_t> ids = {49, 50}, negative = {-1, 0};
-  EXPECT_EQ(Embedding({ids, {}, table.view(), {}, y.view()}, stream_).message(),
-            "Embedding: token id 50 of row 1 is outside [0, 50)");
-  EXPECT_EQ(
-      Embedding({negative, ids, table.view(), table.view(), y.view()}, stream_)
-          .message(),
-      "Embedding: token id -1 of row 0 is outside [0, 50)");
-  const std::vector<int32_t> zeros = {0, 0};
-  EXPECT_EQ(
-      Embedding({zeros, ids, table.view(), table.view(), y.view()}, stream_)
-          .message(),
-      "Embedding: position 50 of row 1 is outside [0, 50)");
+  for (const DType dtype : kDTypes) {
+    const Tensor table = As(dtype, RandomTensor({50, 8}, 1));
+    Tensor y = MakeTensor({2, 8});
+    const std::vector<int32_t> ids = {49, 50}, negative = {-1, 0};
+    EXPECT_EQ(
+        OnDevice(
+            Embedding,
+            {.token_ids = ViewOf(ids), .table = table.view(), .y = y.view()},
+            stream_)
+            .message(),
+        "Embedding: token id 50 of row 1 is outside [0, 50)");
+    EXPECT_EQ(OnDevice(Embedding,
+                       {.token_ids = ViewOf(negative),
+                        .positions = ViewOf(ids),
+                        .table = table.view(),
+                        .position_table = table.view(),
+                        .y = y.view()},
+                       stream_)
+                  .message(),
+              "Embedding: token id -1 of row 0 is outside [0, 50)");
+    const std::vector<int32_t> zeros = {0, 0};
+    EXPECT_EQ(OnDevice(Embedding,
+                       {.token_ids = ViewOf(zeros),
+                        .positions = ViewOf(ids),
+                        .table = table.view(),
+                        .position_table = table.view(),
+                        .y = y.view()},
+                       stream_)
+                  .message(),
+              "Embedding: position 50 of row 1 is outside [0, 50)");
+  }
 }
 
-INSTANTIATE_TEST_SUITE_P(DTypes, EmbeddingTest,
-                         testing::Values(DType::kF32, DType::kF16,
-                                         DType::kBf16));
+TEST_P(EmbeddingTest, RowsOfTokensOutsideAPartialTableAreZero) {
+  const Tensor table = RandomTensor({10, 8}, 1);
+  const Tensor positions = RandomTensor({4, 8}, 2);
+  Tensor y = RandomTensor({3, 8}, 3);
+  const std::vector<int32_t> ids = {19, 25, 30}, at = {0, 1, 2};
+  ASSERT_TRUE(OnDevice(Embedding,
+                       {.token_ids = ViewOf(ids),
+                        .positions = ViewOf(at),
+                        .table = table.view(),
+                        .position_table = positions.view(),
+                        .first_token = 20,
+                        .partial = true,
+                        .y = y.view()},
+                       stream_)
+                  .ok());
+  for (int64_t i = 0; i < 8; ++i) {
+    EXPECT_EQ(y.ptr<float>()[i], 0.0f);
+    EXPECT_EQ(y.ptr<float>()[8 + i],
+              table.ptr<float>()[5 * 8 + i] + positions.ptr<float>()[8 + i]);
+    EXPECT_EQ(y.ptr<float>()[16 + i], 0.0f);
+  }
+}
 
-TEST(KvCacheAppendTest, WritesChannelMajorKeysAndRowMajorValues) {
-  ThreadPool pool(2);
-  CpuStream stream(pool);
+INSTANTIATE_ON_ALL_VARIANTS(EmbeddingTest);
+
+class KvCacheAppendTest : public VariantTest {};
+
+TEST_P(KvCacheAppendTest, WritesChannelMajorKeysAndRowMajorValues) {
   constexpr int64_t kHeads = 3, kDim = 5, kBlock = 4;
   const Tensor k = RandomTensor({2, kHeads, kDim}, 1);
   const Tensor v = RandomTensor({2, kHeads, kDim}, 2);
@@ -78,8 +128,9 @@ TEST(KvCacheAppendTest, WritesChannelMajorKeysAndRowMajorValues) {
   Tensor values = MakeTensor({6, kHeads, kBlock, kDim});
   const std::vector<int64_t> slots = {5 * kBlock + 3, 2 * kBlock};
   ASSERT_TRUE(
-      KvCacheAppend({k.view(), v.view(), slots, keys.view(), values.view()},
-                    stream)
+      OnDevice(KvCacheAppend,
+               {k.view(), v.view(), ViewOf(slots), keys.view(), values.view()},
+               stream_)
           .ok());
   for (int64_t r = 0; r < 2; ++r) {
     const int64_t block = slots[r] / kBlock, offset = slots[r] % kBlock;
@@ -98,11 +149,14 @@ TEST(KvCacheAppendTest, WritesChannelMajorKeysAndRowMajorValues) {
   }
   const std::vector<int64_t> beyond = {0, 6 * kBlock};
   EXPECT_EQ(
-      KvCacheAppend({k.view(), v.view(), beyond, keys.view(), values.view()},
-                    stream)
+      OnDevice(KvCacheAppend,
+               {k.view(), v.view(), ViewOf(beyond), keys.view(), values.view()},
+               stream_)
           .message(),
       "KvCacheAppend: slot 24 of row 1 is outside [0, 24)");
 }
+
+INSTANTIATE_ON_ALL_VARIANTS(KvCacheAppendTest);
 
 }  // namespace
 }  // namespace moe

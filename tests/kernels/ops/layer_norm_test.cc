@@ -2,7 +2,9 @@
 
 #include <cmath>
 
+#include "kernels/core/cpu_stream.h"
 #include "kernels/ops/rms_norm.h"
+#include "tests/kernels/ops/on_device.h"
 #include "tests/kernels/ops/op_test.h"
 
 namespace moe {
@@ -33,12 +35,14 @@ TEST_P(NormTest, EqualsTheDoubleReference) {
     Tensor bias = RandomTensor({hidden}, 3);
     Tensor y = MakeTensor({3, hidden});
     ASSERT_TRUE(
-        LayerNorm({x.view(), weight.view(), bias.view(), y.view(), 1e-5f},
-                  stream_)
+        OnDevice(LayerNorm,
+                 {x.view(), weight.view(), bias.view(), y.view(), 1e-5f},
+                 stream_)
             .ok());
     Tensor rms = MakeTensor({3, hidden});
     ASSERT_TRUE(
-        RmsNorm({x.view(), weight.view(), rms.view(), 1e-5f}, stream_).ok());
+        OnDevice(RmsNorm, {x.view(), weight.view(), rms.view(), 1e-5f}, stream_)
+            .ok());
     for (int r = 0; r < 3; ++r) {
       const float* row = x.ptr<float>() + r * hidden;
       const auto layer = Reference(row, hidden, true, 1e-5);
@@ -59,27 +63,31 @@ TEST_P(NormTest, ARowHasTheSameBitsInAnyBatchAndOnAnyThreads) {
   Tensor alone = MakeTensor({kRows, kHidden});
   Tensor alone_rms = MakeTensor({kRows, kHidden});
   for (int64_t r = 0; r < kRows; ++r) {
-    ASSERT_TRUE(LayerNorm({x.view().Rows(r, r + 1),
-                           weight.view(),
-                           {},
-                           alone.view().Rows(r, r + 1),
-                           1e-5f},
-                          stream_)
+    ASSERT_TRUE(OnDevice(LayerNorm,
+                         {x.view().Rows(r, r + 1),
+                          weight.view(),
+                          {},
+                          alone.view().Rows(r, r + 1),
+                          1e-5f},
+                         stream_)
                     .ok());
-    ASSERT_TRUE(RmsNorm({x.view().Rows(r, r + 1), weight.view(),
-                         alone_rms.view().Rows(r, r + 1), 1e-5f},
-                        stream_)
+    ASSERT_TRUE(OnDevice(RmsNorm,
+                         {x.view().Rows(r, r + 1), weight.view(),
+                          alone_rms.view().Rows(r, r + 1), 1e-5f},
+                         stream_)
                     .ok());
   }
   for (int threads : {1, 2, 3}) {
     ThreadPool pool(threads);
     CpuStream stream(pool);
     Tensor y = MakeTensor({kRows, kHidden});
-    ASSERT_TRUE(
-        LayerNorm({x.view(), weight.view(), {}, y.view(), 1e-5f}, stream).ok());
+    ASSERT_TRUE(OnDevice(LayerNorm,
+                         {x.view(), weight.view(), {}, y.view(), 1e-5f}, stream)
+                    .ok());
     EXPECT_TRUE(SameBits(y.ptr<float>(), alone.ptr<float>(), kRows * kHidden));
     ASSERT_TRUE(
-        RmsNorm({x.view(), weight.view(), y.view(), 1e-5f}, stream).ok());
+        OnDevice(RmsNorm, {x.view(), weight.view(), y.view(), 1e-5f}, stream)
+            .ok());
     EXPECT_TRUE(
         SameBits(y.ptr<float>(), alone_rms.ptr<float>(), kRows * kHidden));
   }
@@ -87,13 +95,14 @@ TEST_P(NormTest, ARowHasTheSameBitsInAnyBatchAndOnAnyThreads) {
 
 TEST_P(NormTest, NamesTheShapesThatDoNotFit) {
   Tensor x = MakeTensor({8, 1024}), weight = MakeTensor({512});
-  const absl::Status status =
-      LayerNorm({x.view(), weight.view(), {}, x.view(), 1e-5f}, stream_);
+  const absl::Status status = OnDevice(
+      LayerNorm, {x.view(), weight.view(), {}, x.view(), 1e-5f}, stream_);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(status.message(),
             "LayerNorm: weight is f32 [512], must be f32 [1024]");
-  EXPECT_EQ(RmsNorm({x.view(), {}, x.view(), 1e-5f}, stream_).message(),
-            "RmsNorm: weight is absent, must be f32 [1024]");
+  EXPECT_EQ(
+      OnDevice(RmsNorm, {x.view(), {}, x.view(), 1e-5f}, stream_).message(),
+      "RmsNorm: weight is absent, must be f32 [1024]");
 }
 
 INSTANTIATE_ON_ALL_VARIANTS(NormTest);

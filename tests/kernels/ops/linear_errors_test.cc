@@ -5,9 +5,11 @@
 
 #include "absl/strings/match.h"
 #include "gtest/gtest.h"
-#include "kernels/core/cpu_stream.h"
+#include "kernels/core/cpu_backend.h"
 #include "kernels/core/cpu_features.h"
+#include "kernels/core/cpu_stream.h"
 #include "kernels/ops/linear.h"
+#include "tests/kernels/ops/on_device.h"
 
 namespace moe {
 namespace {
@@ -64,7 +66,7 @@ TEST_F(LinearErrorTest, ShapesThatDoNotFitAreNamed) {
 
 TEST_F(LinearErrorTest, RowsOutsideXAreNamed) {
   std::vector<int32_t> rows = {0, 3, 4, 1};
-  group_.x_rows = rows.data();
+  group_.x_rows = ViewOf(rows);
   ExpectInvalid("x_rows[2] is 4");
   rows[2] = -1;
   ExpectInvalid("x_rows[2] is -1");
@@ -81,7 +83,7 @@ TEST_F(LinearErrorTest, TensorsOfAnotherTypeOrDeviceAreNamed) {
 }
 
 TEST_F(LinearErrorTest, NoGroupsAndGroupsWithoutRowsAreFine) {
-  EXPECT_TRUE(GroupedLinear({}, stream_).ok());
+  EXPECT_TRUE(LinearOnDevice({}, stream_).ok());
   group_.y = Matrix(y_, 0, 3);
   group_.weight = nullptr;
   EXPECT_TRUE(Linear(group_, stream_).ok());
@@ -107,6 +109,13 @@ TEST_F(LinearErrorTest, AWeightPackedForOtherVectorsIsRefused) {
 TEST_F(LinearErrorTest, OtherDevicesAreUnimplemented) {
   class CudaStream : public Stream {
     Device device() const override { return {DeviceType::kCuda, 0}; }
+    DeviceBackend& backend() override { return HostBackend(); }
+    absl::Status Copy(const TensorView&, const TensorView&) override {
+      return absl::OkStatus();
+    }
+    absl::StatusOr<std::unique_ptr<Event>> Record() override {
+      return absl::UnimplementedError("");
+    }
     absl::Status Synchronize() override { return absl::OkStatus(); }
   } cuda;
   group_.y = Matrix(y_, 0, 3);

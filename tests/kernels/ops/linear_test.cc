@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "kernels/core/cpu_features.h"
+#include "tests/kernels/ops/on_device.h"
 #include "tests/support/device_variant.h"
 
 namespace moe {
@@ -107,7 +108,7 @@ TEST_P(LinearTest, EqualsTheDoubleReferenceForAnySizes) {
     group.x = Matrix(x, s.rows, s.in);
     group.bias = MakeView(bias.data(), DType::kF32, {s.out});
     group.y = Matrix(y, s.rows, s.out);
-    ASSERT_TRUE(Linear(group, scope.stream()).ok());
+    ASSERT_TRUE(OnDevice(Linear, group, scope.stream()).ok());
     for (float& value : w) value = Rounded(value, dtype());
     int bad = 0;
     for (int64_t r = 0; r < s.rows; ++r) {
@@ -156,7 +157,7 @@ TEST_P(LinearTest, PackingRoundsToNearestEven) {
     group.weight = &*weight;
     group.x = Matrix(x, in, in);
     group.y = Matrix(y, in, out);
-    ASSERT_TRUE(Linear(group, scope.stream()).ok());
+    ASSERT_TRUE(OnDevice(Linear, group, scope.stream()).ok());
     for (int64_t c = 0; c < out; ++c) {
       for (int64_t k = 0; k < in; ++k) {
         EXPECT_EQ(y[k * out + c], Rounded(w[c * in + k], dtype()))
@@ -200,7 +201,7 @@ TEST_P(LinearTest, ARowHasTheSameBitsInAnyBatch) {
       group.bias = MakeView(bias.data(), DType::kF32, {out});
       group.y = Matrix(alone, max_rows, out).Rows(r, r + 1);
       group.epilogue = Epilogue::kGeluErf;
-      ASSERT_TRUE(Linear(group, scope.stream()).ok());
+      ASSERT_TRUE(OnDevice(Linear, group, scope.stream()).ok());
     }
   }
   std::vector<int64_t> batches = {43, 56, 57, 84, 97, 168, 169};
@@ -217,11 +218,11 @@ TEST_P(LinearTest, ARowHasTheSameBitsInAnyBatch) {
       LinearGroup group;
       group.weight = &weight;
       group.x = Matrix(x, max_rows, in);
-      group.x_rows = x_rows.data();
+      group.x_rows = ViewOf(x_rows);
       group.bias = MakeView(bias.data(), DType::kF32, {out});
       group.y = Matrix(y, rows, out);
       group.epilogue = Epilogue::kGeluErf;
-      ASSERT_TRUE(Linear(group, scope.stream()).ok());
+      ASSERT_TRUE(OnDevice(Linear, group, scope.stream()).ok());
       for (int64_t r = 0; r < rows; ++r) {
         ASSERT_EQ(std::memcmp(&y[r * out], &alone[x_rows[r] * out],
                               out * sizeof(float)),
@@ -258,7 +259,7 @@ TEST_P(LinearTest, GroupsEqualSingleProducts) {
   for (size_t g = 0; g < rows.size(); ++g) {
     groups[g].weight = &weights[g];
     groups[g].x = Matrix(x, tokens, in, x_stride);
-    groups[g].x_rows = x_rows[g].data();
+    groups[g].x_rows = ViewOf(x_rows[g]);
     groups[g].residual = Matrix(ys[g], rows[g], out, y_stride);
     groups[g].y = groups[g].residual;
     groups[g].epilogue = Epilogue::kSquaredRelu;
@@ -268,13 +269,13 @@ TEST_P(LinearTest, GroupsEqualSingleProducts) {
                                   expected[g].begin() + r * y_stride + out);
       LinearGroup one = groups[g];
       one.x = groups[g].x.Rows(x_rows[g][r], x_rows[g][r] + 1);
-      one.x_rows = nullptr;
+      one.x_rows = {};
       one.residual = Matrix(residual, 1, out);
       one.y = Matrix(expected[g], rows[g], out, y_stride).Rows(r, r + 1);
-      ASSERT_TRUE(Linear(one, scope.stream()).ok());
+      ASSERT_TRUE(OnDevice(Linear, one, scope.stream()).ok());
     }
   }
-  ASSERT_TRUE(GroupedLinear(groups, scope.stream()).ok());
+  ASSERT_TRUE(LinearOnDevice(groups, scope.stream()).ok());
   // Equal bits, and nothing written between the rows.
   for (size_t g = 0; g < rows.size(); ++g) EXPECT_EQ(ys[g], expected[g]) << g;
 }
@@ -302,7 +303,7 @@ TEST_P(LinearEpilogueTest, IsAccurateAndTheSameInEveryLane) {
     group.x = Matrix(values, rows, 1);
     group.y = Matrix(y, rows, out);
     group.epilogue = epilogue;
-    ASSERT_TRUE(Linear(group, stream_).ok());
+    ASSERT_TRUE(OnDevice(Linear, group, stream_).ok());
     double worst = 0;
     for (int64_t r = 0; r < rows; ++r) {
       const double expected = Activate(values[r], epilogue);
@@ -329,7 +330,7 @@ TEST_P(LinearEpilogueTest, KeepsNanAndInfinity) {
     group.x = Matrix(x, 2, 1);
     group.y = Matrix(y, 2, 1);
     group.epilogue = epilogue;
-    ASSERT_TRUE(Linear(group, stream_).ok());
+    ASSERT_TRUE(OnDevice(Linear, group, stream_).ok());
     EXPECT_TRUE(std::isnan(y[0])) << static_cast<int>(epilogue);
     EXPECT_EQ(y[1], inf) << static_cast<int>(epilogue);
   }

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "kernels/core/cpu_stream.h"
+#include "tests/kernels/ops/on_device.h"
 #include "tests/kernels/ops/op_test.h"
 
 namespace moe {
@@ -49,7 +51,7 @@ TEST_P(MoeCombineTest, MixesByTheSoftmaxOfTheCoefficients) {
     Tensor y = MakeTensor({kRows, kHidden});
     MoeCombineArgs args = Args(y);
     args.moe_index = moe_index;
-    ASSERT_TRUE(MoeCombine(args, stream_).ok());
+    ASSERT_TRUE(OnDevice(MoeCombine, args, stream_).ok());
     for (int64_t r = 0; r < kRows; ++r) {
       const double c0 = std::exp(double(coefficients_.ptr<float>()[2 * r]));
       const double c1 = std::exp(double(coefficients_.ptr<float>()[2 * r + 1]));
@@ -69,7 +71,7 @@ TEST_P(MoeCombineTest, AddsTheBranchesWithoutCoefficients) {
   Tensor y = MakeTensor({kRows, kHidden});
   MoeCombineArgs args = Args(y);
   args.coefficients = {};
-  ASSERT_TRUE(MoeCombine(args, stream_).ok());
+  ASSERT_TRUE(OnDevice(MoeCombine, args, stream_).ok());
   for (int64_t at = 0; at < kRows * kHidden; ++at) {
     EXPECT_NEAR(y.ptr<float>()[at],
                 residual_.ptr<float>()[at] +
@@ -78,7 +80,7 @@ TEST_P(MoeCombineTest, AddsTheBranchesWithoutCoefficients) {
   }
   args.mlp_out = {};
   args.residual = {};
-  ASSERT_TRUE(MoeCombine(args, stream_).ok());
+  ASSERT_TRUE(OnDevice(MoeCombine, args, stream_).ok());
   for (int64_t at = 0; at < kRows * kHidden; ++at) {
     EXPECT_NEAR(y.ptr<float>()[at], Experts(at / kHidden, at % kHidden), 1e-6);
   }
@@ -86,11 +88,11 @@ TEST_P(MoeCombineTest, AddsTheBranchesWithoutCoefficients) {
 
 TEST_P(MoeCombineTest, MayWriteOverTheResidualAndGivesTheSameBitsOnThreads) {
   Tensor y = MakeTensor({kRows, kHidden});
-  ASSERT_TRUE(MoeCombine(Args(y), stream_).ok());
+  ASSERT_TRUE(OnDevice(MoeCombine, Args(y), stream_).ok());
   ThreadPool pool(3);
   CpuStream stream(pool);
   MoeCombineArgs args = Args(residual_);
-  ASSERT_TRUE(MoeCombine(args, stream).ok());
+  ASSERT_TRUE(OnDevice(MoeCombine, args, stream).ok());
   EXPECT_TRUE(
       SameBits(y.ptr<float>(), residual_.ptr<float>(), kRows * kHidden));
 }
@@ -98,7 +100,7 @@ TEST_P(MoeCombineTest, MayWriteOverTheResidualAndGivesTheSameBitsOnThreads) {
 TEST_P(MoeCombineTest, RefusesASlotOutOfRange) {
   slots_.ptr<int32_t>()[3] = kRows * kTopK;
   Tensor y = MakeTensor({kRows, kHidden});
-  EXPECT_EQ(MoeCombine(Args(y), stream_).message(),
+  EXPECT_EQ(OnDevice(MoeCombine, Args(y), stream_).message(),
             "MoeCombine: slot 46 of row 1 is outside [0, 46)");
 }
 

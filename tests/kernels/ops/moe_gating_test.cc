@@ -5,6 +5,8 @@
 #include <limits>
 #include <numeric>
 
+#include "kernels/core/cpu_stream.h"
+#include "tests/kernels/ops/on_device.h"
 #include "tests/kernels/ops/op_test.h"
 
 namespace moe {
@@ -34,7 +36,8 @@ TEST_P(MoeGatingTest, ChoosesTheLargestProbabilitiesOfAllExperts) {
       const Tensor logits = RandomTensor({kRows, experts}, 3, 5.0f);
       for (bool normalize : {false, true}) {
         Gating g(kRows, experts, top_k);
-        ASSERT_TRUE(MoeGating(g.Args(logits, normalize), stream_).ok());
+        ASSERT_TRUE(
+            OnDevice(MoeGating, g.Args(logits, normalize), stream_).ok());
         for (int64_t r = 0; r < kRows; ++r) {
           const float* x = logits.ptr<float>() + r * experts;
           std::vector<int> order(experts);
@@ -66,7 +69,7 @@ TEST_P(MoeGatingTest, TheTableSortsSlotsByExpertStably) {
     logits.ptr<float>()[r * kExperts + 3] = -100.0f;
   }
   Gating g(kRows, kExperts, kTopK);
-  ASSERT_TRUE(MoeGating(g.Args(logits, true), stream_).ok());
+  ASSERT_TRUE(OnDevice(MoeGating, g.Args(logits, true), stream_).ok());
   const int32_t* offsets = g.offsets.ptr<int32_t>();
   EXPECT_EQ(offsets[0], 0);
   EXPECT_EQ(offsets[kExperts], kRows * kTopK);
@@ -92,7 +95,7 @@ TEST_P(MoeGatingTest, TheTableSortsSlotsByExpertStably) {
 TEST_P(MoeGatingTest, EqualLogitsGoToTheLowestExperts) {
   Tensor logits = MakeTensor({1, 5});
   Gating g(1, 5, 3);
-  ASSERT_TRUE(MoeGating(g.Args(logits, false), stream_).ok());
+  ASSERT_TRUE(OnDevice(MoeGating, g.Args(logits, false), stream_).ok());
   for (int j = 0; j < 3; ++j) {
     EXPECT_EQ(g.ids.ptr<int32_t>()[j], j);
     EXPECT_FLOAT_EQ(g.weights.ptr<float>()[j], 0.2f);
@@ -103,18 +106,18 @@ TEST_P(MoeGatingTest, ARowHasTheSameBitsInAnyBatchAndOnAnyThreads) {
   constexpr int64_t kRows = 200, kExperts = 70;
   const Tensor logits = RandomTensor({kRows, kExperts}, 21, 3.0f);
   Gating base(kRows, kExperts, 2);
-  ASSERT_TRUE(MoeGating(base.Args(logits, true), stream_).ok());
+  ASSERT_TRUE(OnDevice(MoeGating, base.Args(logits, true), stream_).ok());
   ThreadPool pool(3);
   CpuStream stream(pool);
   Gating threaded(kRows, kExperts, 2);
-  ASSERT_TRUE(MoeGating(threaded.Args(logits, true), stream).ok());
+  ASSERT_TRUE(OnDevice(MoeGating, threaded.Args(logits, true), stream).ok());
   EXPECT_TRUE(SameBits(base.weights.ptr<float>(), threaded.weights.ptr<float>(),
                        kRows * 2));
   for (int64_t r = 0; r < kRows; ++r) {
     Gating g(1, kExperts, 2);
     MoeGatingArgs args = g.Args(logits, true);
     args.logits = logits.view().Rows(r, r + 1);
-    ASSERT_TRUE(MoeGating(args, stream_).ok());
+    ASSERT_TRUE(OnDevice(MoeGating, args, stream_).ok());
     EXPECT_TRUE(
         SameBits(g.weights.ptr<float>(), base.weights.ptr<float>() + 2 * r, 2));
   }
@@ -125,13 +128,13 @@ TEST_P(MoeGatingTest, ARowThatIsNotFiniteSpoilsNoOther) {
   constexpr int64_t kRows = 9, kExperts = 4, kTopK = 2;
   Tensor logits = RandomTensor({kRows, kExperts}, 1);
   Gating good(kRows, kExperts, kTopK);
-  ASSERT_TRUE(MoeGating(good.Args(logits, true), stream_).ok());
+  ASSERT_TRUE(OnDevice(MoeGating, good.Args(logits, true), stream_).ok());
   float* x = logits.ptr<float>();
   x[6 * kExperts + 1] = std::numeric_limits<float>::quiet_NaN();
   x[5 * kExperts] = kInfinity;
   std::fill_n(x + 2 * kExperts, kExperts, -kInfinity);
   Gating g(kRows, kExperts, kTopK);
-  ASSERT_TRUE(MoeGating(g.Args(logits, true), stream_).ok());
+  ASSERT_TRUE(OnDevice(MoeGating, g.Args(logits, true), stream_).ok());
   for (int64_t r = 0; r < kRows; ++r) {
     const bool bad = r == 2 || r == 5 || r == 6;
     for (int64_t j = r * kTopK; j < (r + 1) * kTopK; ++j) {

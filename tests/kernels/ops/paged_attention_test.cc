@@ -5,7 +5,9 @@
 #include <limits>
 #include <numeric>
 
+#include "kernels/core/cpu_stream.h"
 #include "kernels/ops/kv_cache_append.h"
+#include "tests/kernels/ops/on_device.h"
 #include "tests/kernels/ops/op_test.h"
 
 namespace moe {
@@ -67,6 +69,38 @@ std::vector<double> Reference(const Sequence& s, const Shape& shape,
   return out;
 }
 
+// What PagedAttention must know of sequences.
+struct Sequences {
+  std::vector<int32_t> offsets = {0};
+  std::vector<int32_t> contexts;
+  std::vector<int32_t> blocks;  // [sequences, width]
+  int64_t width = 1;
+
+  // Sequences have `num_blocks` blocks at most.
+  explicit Sequences(size_t num_blocks)
+      : width(static_cast<int64_t>(num_blocks)) {}
+
+  void Add(int64_t num_tokens, int64_t start, std::vector<int32_t> block_ids) {
+    offsets.push_back(offsets.back() + static_cast<int32_t>(num_tokens));
+    contexts.push_back(static_cast<int32_t>(start + num_tokens));
+    block_ids.resize(width);
+    blocks.insert(blocks.end(), block_ids.begin(), block_ids.end());
+  }
+  PagedAttentionArgs Args(const TensorView& q, const Cache& cache, float scale,
+                          const TensorView& out) {
+    return {
+        .q = q,
+        .key_cache = cache.keys.view(),
+        .value_cache = cache.values.view(),
+        .sequence_offsets = ViewOf(offsets),
+        .context_lengths = ViewOf(contexts),
+        .block_table = MakeView(blocks.data(), DType::kI32,
+                                {static_cast<int64_t>(contexts.size()), width}),
+        .scale = scale,
+        .out = out};
+  }
+};
+
 class PagedAttentionTest : public VariantTest {
  protected:
   // Runs `s` in steps of `chunk` tokens, its blocks placed by `first_block` and
@@ -90,21 +124,19 @@ class PagedAttentionTest : public VariantTest {
         slots.push_back(block_ids[p / block_size] * block_size +
                         p % block_size);
       }
-      EXPECT_TRUE(KvCacheAppend(
-                      {s.k.view().Rows(begin, end), s.v.view().Rows(begin, end),
-                       slots, cache.keys.view(), cache.values.view()},
-                      stream)
-                      .ok());
-      const AttentionSequence sequence{
-          .first_row = 0,
-          .num_tokens = static_cast<int32_t>(end - begin),
-          .start_position = static_cast<int32_t>(begin),
-          .block_ids = block_ids};
-      const absl::Status status = PagedAttention(
-          {s.q.view().Rows(begin, end), cache.keys.view(), cache.values.view(),
-           absl::MakeConstSpan(&sequence, 1), 0.25f,
-           out.view().Rows(begin, end)},
-          stream);
+      EXPECT_TRUE(
+          OnDevice(KvCacheAppend,
+                   {s.k.view().Rows(begin, end), s.v.view().Rows(begin, end),
+                    ViewOf(slots), cache.keys.view(), cache.values.view()},
+                   stream)
+              .ok());
+      Sequences sequences(block_ids.size());
+      sequences.Add(end - begin, begin, block_ids);
+      const absl::Status status =
+          OnDevice(PagedAttention,
+                   sequences.Args(s.q.view().Rows(begin, end), cache, 0.25f,
+                                  out.view().Rows(begin, end)),
+                   stream);
       EXPECT_TRUE(status.ok()) << status;
     }
     return out;
@@ -161,7 +193,7 @@ TEST_P(PagedAttentionTest, SequencesOfABatchDoNotTouchEachOther) {
   Cache cache(shape, 64, 8);
   Tensor q = MakeTensor({84, 2, 24}), out = MakeTensor({84, 2, 24});
   std::vector<std::vector<int32_t>> block_ids(3);
-  std::vector<AttentionSequence> batch;
+  Sequences batch(9);
   int32_t row = 0, block = 0;
   std::vector<Tensor> alone;
   for (int i = 0; i < 3; ++i) {
@@ -172,21 +204,21 @@ TEST_P(PagedAttentionTest, SequencesOfABatchDoNotTouchEachOther) {
       if (p % 8 == 0) block_ids[i].push_back(block++);
       slots.push_back(block_ids[i].back() * 8 + p % 8);
     }
-    ASSERT_TRUE(KvCacheAppend({s.k.view(), s.v.view(), slots, cache.keys.view(),
-                               cache.values.view()},
-                              stream_)
+    ASSERT_TRUE(OnDevice(KvCacheAppend,
+                         {s.k.view(), s.v.view(), ViewOf(slots),
+                          cache.keys.view(), cache.values.view()},
+                         stream_)
                     .ok());
     std::copy_n(s.q.ptr<float>(), s.q.view().num_elements(),
                 q.ptr<float>() + row * 48);
-    batch.push_back({row, static_cast<int32_t>(lengths[i]), 0, block_ids[i]});
+    batch.Add(lengths[i], 0, block_ids[i]);
     row += lengths[i];
   }
-  ASSERT_TRUE(PagedAttention({q.view(), cache.keys.view(), cache.values.view(),
-                              batch, 0.25f, out.view()},
-                             stream_)
+  ASSERT_TRUE(OnDevice(PagedAttention,
+                       batch.Args(q.view(), cache, 0.25f, out.view()), stream_)
                   .ok());
   for (int i = 0; i < 3; ++i) {
-    EXPECT_TRUE(SameBits(out.ptr<float>() + batch[i].first_row * 48,
+    EXPECT_TRUE(SameBits(out.ptr<float>() + batch.offsets[i] * 48,
                          alone[i].ptr<float>(), lengths[i] * 48))
         << "sequence " << i;
   }
@@ -209,10 +241,10 @@ TEST_P(PagedAttentionTest, RefusesWhatDoesNotFit) {
   Cache cache(shape, 4, 8);
   Tensor q = MakeTensor({9, 2, 16}), out = MakeTensor({9, 2, 16});
   const auto run = [&](std::vector<int32_t> blocks, int32_t start) {
-    const AttentionSequence sequence{0, 9, start, blocks};
-    return PagedAttention({q.view(), cache.keys.view(), cache.values.view(),
-                           absl::MakeConstSpan(&sequence, 1), 1.0f, out.view()},
-                          stream_);
+    Sequences sequences(blocks.size());
+    sequences.Add(9, start, blocks);
+    return OnDevice(PagedAttention,
+                    sequences.Args(q.view(), cache, 1.0f, out.view()), stream_);
   };
   EXPECT_EQ(run({1}, 0).message(),
             "PagedAttention: sequence 0 of 9 tokens has 1 blocks of 8, needs "
@@ -221,13 +253,12 @@ TEST_P(PagedAttentionTest, RefusesWhatDoesNotFit) {
             "PagedAttention: block 4 of sequence 0 is outside [0, 4)");
   EXPECT_EQ(run({1, 2}, -1).code(), absl::StatusCode::kInvalidArgument);
   Cache odd(shape, 4, 6);
-  EXPECT_EQ(
-      PagedAttention(
-          {q.view(), odd.keys.view(), odd.values.view(), {}, 1.0f, out.view()},
-          stream_)
-          .message(),
-      "PagedAttention: block size is 6, must be a power of two of at "
-      "least 4");
+  Sequences none(1);
+  EXPECT_EQ(OnDevice(PagedAttention, none.Args(q.view(), odd, 1.0f, out.view()),
+                     stream_)
+                .message(),
+            "PagedAttention: block size is 6, must be a power of two of at "
+            "least 4");
 }
 
 INSTANTIATE_ON_ALL_VARIANTS(PagedAttentionTest);

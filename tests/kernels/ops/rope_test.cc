@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "tests/kernels/ops/on_device.h"
 #include "tests/kernels/ops/op_test.h"
 
 namespace moe {
@@ -21,8 +22,10 @@ TEST_P(RopeTest, RotatesTheLeadingChannelsOfEachHead) {
     const Tensor x = RandomTensor({kRows, kHeads, kHeadDim}, 1);
     Tensor y = RandomTensor({kRows, kHeads, kHeadDim}, 1);
     const std::vector<int32_t> positions = {0, 1, 63, 7, 7};
-    ASSERT_TRUE(
-        Rope({y.view(), positions, cos.view(), sin.view()}, stream_).ok());
+    ASSERT_TRUE(OnDevice(Rope,
+                         {y.view(), ViewOf(positions), cos.view(), sin.view()},
+                         stream_)
+                    .ok());
     for (int64_t r = 0; r < kRows * kHeads; ++r) {
       const float* a = x.ptr<float>() + r * kHeadDim;
       const float* b = y.ptr<float>() + r * kHeadDim;
@@ -52,11 +55,15 @@ TEST_P(RopeTest, RefusesPositionsBeyondTheTables) {
   Tensor cos = MakeTensor({9, 4}), x = MakeTensor({2, 1, 8});
   const std::vector<int32_t> positions = {8, 9};
   EXPECT_EQ(
-      Rope({x.view(), positions, cos.view(), cos.view()}, stream_).message(),
+      OnDevice(Rope, {x.view(), ViewOf(positions), cos.view(), cos.view()},
+               stream_)
+          .message(),
       "Rope: position 9 of row 1 is outside [0, 9)");
   Tensor wide = MakeTensor({9, 5});
   EXPECT_EQ(
-      Rope({x.view(), positions, wide.view(), wide.view()}, stream_).code(),
+      OnDevice(Rope, {x.view(), ViewOf(positions), wide.view(), wide.view()},
+               stream_)
+          .code(),
       absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(FillRopeTables(1.0f, 3, false, cos.view(), cos.view()).code(),
             absl::StatusCode::kInvalidArgument);

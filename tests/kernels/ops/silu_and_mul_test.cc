@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "tests/kernels/ops/on_device.h"
 #include "tests/kernels/ops/op_test.h"
 
 namespace moe {
@@ -17,7 +18,7 @@ TEST_P(SiluAndMulTest, EqualsTheDoubleReferenceUpToTheExtremes) {
       x.ptr<float>()[r * 2 * n] = extremes[r];
     }
     Tensor y = MakeTensor({6, n});
-    ASSERT_TRUE(SiluAndMul({x.view(), y.view()}, stream_).ok());
+    ASSERT_TRUE(OnDevice(SiluAndMul, {x.view(), y.view()}, stream_).ok());
     for (int64_t r = 0; r < 6; ++r) {
       for (int64_t i = 0; i < n; ++i) {
         const double z = x.ptr<float>()[r * 2 * n + i];
@@ -33,7 +34,7 @@ TEST_P(SiluAndMulTest, EqualsTheDoubleReferenceUpToTheExtremes) {
 
 TEST_P(SiluAndMulTest, NamesTheShapesThatDoNotFit) {
   Tensor x = MakeTensor({6, 9}), y = MakeTensor({6, 4});
-  EXPECT_EQ(SiluAndMul({x.view(), y.view()}, stream_).message(),
+  EXPECT_EQ(OnDevice(SiluAndMul, {x.view(), y.view()}, stream_).message(),
             "SiluAndMul: x is f32 [6, 9], must be f32 [6, 8]");
 }
 

@@ -2,10 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,55 +10,10 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "tests/fakes/fake_engine.h"
+#include "tests/fakes/held_writer.h"
 
 namespace moe {
 namespace {
-
-constexpr std::chrono::seconds kWaitTimeout(10);
-
-// Keeps chunks; writes keep running until the test ends them.
-class HeldWriter : public ChunkWriter {
- public:
-  bool Write(v1::GenerateChunk chunk) override {
-    std::lock_guard lock(mutex_);
-    chunks_.push_back(std::move(chunk));
-    changed_.notify_all();
-    return true;
-  }
-  void End(const absl::Status& status) override {
-    std::lock_guard lock(mutex_);
-    status_ = status;
-    changed_.notify_all();
-  }
-
-  // The n-th chunk, once it is being written.
-  v1::GenerateChunk WaitForChunk(size_t n) {
-    std::unique_lock lock(mutex_);
-    EXPECT_TRUE(
-        changed_.wait_for(lock, kWaitTimeout, [&] { return chunks_.size() > n; }));
-    return chunks_.size() > n ? chunks_[n] : v1::GenerateChunk();
-  }
-  absl::Status WaitForEnd() {
-    std::unique_lock lock(mutex_);
-    EXPECT_TRUE(changed_.wait_for(lock, kWaitTimeout,
-                                  [&] { return status_.has_value(); }));
-    return status_.value_or(absl::InternalError("no end"));
-  }
-  bool ended() {
-    std::lock_guard lock(mutex_);
-    return status_.has_value();
-  }
-  size_t num_chunks() {
-    std::lock_guard lock(mutex_);
-    return chunks_.size();
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<v1::GenerateChunk> chunks_;
-  std::optional<absl::Status> status_;
-};
 
 class GenerationStreamTest : public testing::Test {
  protected:

@@ -7,8 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "tests/fakes/fake_engine.h"
-#include "tests/server/grpc/test_server.h"
+#include "tests/server/grpc/server_fixture.h"
 
 namespace moe {
 namespace {
@@ -17,40 +16,17 @@ using grpc::StatusCode;
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
 
-class ControlTest : public testing::Test {
+class ControlTest : public ServerFixture {
  protected:
-  ControlTest() {
-    SetPatience(context_);
-    request_.set_text("hi");
-  }
-  // Ends the requests that the test left running.
-  ~ControlTest() override {
-    engine_.Shutdown(absl::UnavailableError("end of test"));
-  }
-
-  std::unique_ptr<grpc::ClientReader<v1::GenerateChunk>> Stream() {
-    return server_.inference().GenerateStream(&context_, request_);
-  }
-  grpc::Status Generate(v1::GenerateResponse* response) {
-    grpc::ClientContext context;
-    SetPatience(context);
-    return server_.inference().Generate(&context, request_, response);
-  }
   HealthCheckResponse::ServingStatus Health(const std::string& service) {
     grpc::ClientContext context;
-    SetPatience(context);
+    SetDeadline(context);
     HealthCheckRequest request;
     request.set_service(service);
     HealthCheckResponse response;
     EXPECT_TRUE(server_.health().Check(&context, request, &response).ok());
     return response.status();
   }
-
-  FakeEngine engine_;
-  ByteTokenizer tokenizer_;
-  TestServer server_{FakeServedModel(engine_, &tokenizer_)};
-  grpc::ClientContext context_;
-  v1::GenerateRequest request_;
 };
 
 TEST_F(ControlTest, AbortEndsRequestsAndIgnoresUnknownIds) {
@@ -121,7 +97,7 @@ TEST_F(ControlTest, DrainRefusesNewRequestsAndLetsRunningOnesFinish) {
   HealthCheckRequest health_request;
   HealthCheckResponse health;
   grpc::ClientContext watch_context;
-  SetPatience(watch_context);
+  SetDeadline(watch_context);
   const auto watch = server_.health().Watch(&watch_context, health_request);
   ASSERT_TRUE(watch->Read(&health));
 
@@ -140,7 +116,7 @@ TEST_F(ControlTest, DrainRefusesNewRequestsAndLetsRunningOnesFinish) {
   engine_.Done(id);
   EXPECT_TRUE(ReadAll(*reader).status.ok());
   grpc::ClientContext wait_context;
-  SetPatience(wait_context);
+  SetDeadline(wait_context);
   v1::DrainRequest wait;
   wait.set_wait_seconds(10);
   ASSERT_TRUE(server_.control().Drain(&wait_context, wait, &drained).ok());

@@ -12,44 +12,20 @@
 #include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include "server/logging/log.h"
-#include "tests/fakes/fake_engine.h"
-#include "tests/server/grpc/test_server.h"
+#include "tests/server/grpc/server_fixture.h"
 
 namespace moe {
 namespace {
 
 using grpc::StatusCode;
 
-class GrpcServerTest : public testing::Test {
+class GrpcServerTest : public ServerFixture {
  protected:
-  GrpcServerTest() {
-    SetPatience(context_);
-    request_.set_text("hi");
-  }
-  // Ends the requests that the test left running.
-  ~GrpcServerTest() override {
-    engine_.Shutdown(absl::UnavailableError("end of test"));
-  }
-
-  std::unique_ptr<grpc::ClientReader<v1::GenerateChunk>> Stream() {
-    return server_.inference().GenerateStream(&context_, request_);
-  }
-  grpc::Status Generate(v1::GenerateResponse* response) {
-    grpc::ClientContext context;
-    SetPatience(context);
-    return server_.inference().Generate(&context, request_, response);
-  }
-  // The same on another thread, since the call waits for its answer.
+  // Generate on another thread, since the call waits for its answer.
   std::thread GenerateAsync(grpc::Status* status,
                             v1::GenerateResponse* response) {
     return std::thread([=, this] { *status = Generate(response); });
   }
-
-  FakeEngine engine_;
-  ByteTokenizer tokenizer_;
-  TestServer server_{FakeServedModel(engine_, &tokenizer_)};
-  grpc::ClientContext context_;
-  v1::GenerateRequest request_;
 };
 
 TEST_F(GrpcServerTest, StreamsTextAsItComes) {
@@ -115,7 +91,7 @@ TEST_F(GrpcServerTest, ABadRequestIdOfMetadataIsReplaced) {
   for (const std::string& bad :
        {std::string("two words"), std::string(500, 'x')}) {
     grpc::ClientContext context;
-    SetPatience(context);
+    SetDeadline(context);
     context.AddMetadata("x-request-id", bad);
     const auto reader = server_.inference().GenerateStream(&context, request_);
     const std::string id = engine_.WaitForRequest(bad.size() == 500);
@@ -227,7 +203,7 @@ TEST_F(GrpcServerTest, TextThatIsNotUtf8IsInvalid) {
   const grpc::Slice bytes(std::string("\x1a\x02\xff\xfe"));
   for (const char* method : {"Generate", "GenerateStream"}) {
     grpc::ClientContext context;
-    SetPatience(context);
+    SetDeadline(context);
     auto call = stub.PrepareUnaryCall(
         &context, absl::StrCat("/moe.v1.Inference/", method),
         grpc::ByteBuffer(&bytes, 1), &queue);
@@ -326,7 +302,7 @@ TEST(GrpcServerLimitsTest, RequestsAboveTheBoundAreRefused) {
   const auto reader = server.inference().GenerateStream(&context, request);
   const std::string id = engine.WaitForRequest(0);
   grpc::ClientContext context2;
-  SetPatience(context2);
+  SetDeadline(context2);
   const StreamResult refused =
       ReadAll(*server.inference().GenerateStream(&context2, request));
   EXPECT_EQ(refused.status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
@@ -345,7 +321,7 @@ TEST(GrpcServerLimitsTest, LongerMessagesThanAllowedAreRefused) {
   v1::GenerateRequest request;
   request.set_text(std::string(65 << 10, 'x'));
   grpc::ClientContext context;
-  SetPatience(context);
+  SetDeadline(context);
   v1::GenerateResponse response;
   EXPECT_EQ(
       server.inference().Generate(&context, request, &response).error_code(),

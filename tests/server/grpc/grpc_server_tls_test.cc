@@ -62,7 +62,7 @@ class GrpcServerTlsTest : public testing::Test {
     const auto stub = v1::Inference::NewStub(
         grpc::CreateCustomChannel(server.target(), credentials, arguments));
     grpc::ClientContext context;
-    SetPatience(context);
+    SetDeadline(context);
     v1::ListModelsResponse response;
     return stub->ListModels(&context, {}, &response);
   }

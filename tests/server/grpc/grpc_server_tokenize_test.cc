@@ -30,7 +30,7 @@ TEST(GrpcServerTokenizeTest, LongTextIsTokenizedOnAThreadOfItsOwn) {
   TestServer server(FakeServedModel(engine, &tokenizer));
   const auto thread_for = [&](const std::string& text) {
     grpc::ClientContext context;
-    SetPatience(context);
+    SetDeadline(context);
     v1::TokenizeRequest request;
     request.set_text(text);
     v1::TokenizeResponse tokens;
@@ -60,7 +60,7 @@ TEST(GrpcServerTokenizeTest, TextWhoseAnswerIsTooLongIsRefusedWithTheLimit) {
                    "server.max_message_bytes is 100000"),
         std::tuple(10000, StatusCode::OK, "")}) {
     grpc::ClientContext context;
-    SetPatience(context);
+    SetDeadline(context);
     v1::TokenizeRequest request;
     request.set_text(std::string(size, 'x'));
     v1::TokenizeResponse tokens;

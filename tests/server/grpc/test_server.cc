@@ -40,7 +40,7 @@ std::shared_ptr<grpc::Channel> TestServer::NewChannel() const {
                                    arguments);
 }
 
-void SetPatience(grpc::ClientContext& context) {
+void SetDeadline(grpc::ClientContext& context) {
   context.set_deadline(std::chrono::system_clock::now() + kWaitTimeout);
 }
 

@@ -40,7 +40,7 @@ class TestServer {
 };
 
 // A deadline far longer than any call in the tests.
-void SetPatience(grpc::ClientContext& context);
+void SetDeadline(grpc::ClientContext& context);
 
 // The joined content of a stream.
 struct StreamResult {

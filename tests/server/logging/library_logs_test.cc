@@ -34,8 +34,9 @@ TEST(LibraryLogsTest, EnginesEventsKeepTheirFields) {
     LogEngineEvent(EngineLogLevel::kWarning, "engine_loaded",
                    {{"family", "gpt \"moe\""},
                     {"experts", "0,4"},
-                    {"parameters", "11551112"},
-                    {"load_seconds", "0.25"}});
+                    {"host", "12"},
+                    {"parameters", 11551112},
+                    {"load_seconds", 0.25}});
   });
   const auto json = nlohmann::json::parse(line, nullptr, false);
   ASSERT_TRUE(json.is_object()) << line;
@@ -43,6 +44,8 @@ TEST(LibraryLogsTest, EnginesEventsKeepTheirFields) {
   EXPECT_EQ(json.value("level", ""), "warning");
   EXPECT_EQ(json.value("family", ""), "gpt \"moe\"");
   EXPECT_EQ(json.value("experts", ""), "0,4");
+  // A name, though it looks like a number.
+  EXPECT_EQ(json.at("host"), "12");
   EXPECT_EQ(json.value("parameters", 0), 11551112);
   EXPECT_EQ(json.value("load_seconds", 0.0), 0.25);
 }

@@ -6,10 +6,10 @@
 #include <memory>
 #include <string>
 #include <thread>
-#include <utility>
 
 #include "absl/time/time.h"
 #include "tests/fakes/fake_engine.h"
+#include "tests/fakes/held_writer.h"
 #include "tests/server/grpc/test_server.h"
 
 namespace moe {
@@ -18,7 +18,7 @@ namespace {
 class DrainTest : public testing::Test {
  protected:
   DrainTest() {
-    SetPatience(context_);
+    SetDeadline(context_);
     request_.set_text("hi");
     reader_ = server_.inference().GenerateStream(&context_, request_);
     id_ = engine_.WaitForRequest(0);
@@ -71,25 +71,6 @@ TEST_F(DrainTest, DoesNotWaitForWatchers) {
   EXPECT_EQ(health.status(), health.NOT_SERVING);
 }
 
-// A client that does not read its answer.
-class HeldWriter : public ChunkWriter {
- public:
-  bool Write(v1::GenerateChunk) override {
-    if (std::exchange(held_, true)) return false;
-    first_.set_value();
-    return true;
-  }
-  void End(const absl::Status&) override { ended_ = true; }
-
-  void WaitForWrite() { first_.get_future().wait(); }
-  bool ended() const { return ended_; }
-
- private:
-  bool held_ = false;
-  bool ended_ = false;
-  std::promise<void> first_;
-};
-
 TEST_F(DrainTest, AnAnswerThatIsNotTakenIsNotFinished) {
   HeldWriter writer;
   const auto stream = server_.core().Start(request_, "held", {}, writer);
@@ -98,12 +79,14 @@ TEST_F(DrainTest, AnAnswerThatIsNotTakenIsNotFinished) {
     engine_.LastToken(id, 'a', FinishReason::kLength);
     engine_.Done(id);
   }
-  writer.WaitForWrite();
+  writer.WaitForChunk(0);
   EXPECT_TRUE(ReadAll(*reader_).status.ok());
   EXPECT_FALSE(
       DrainServer(absl::Milliseconds(50), server_.core(), server_.server()));
   EXPECT_FALSE(writer.ended());
-  (*stream)->OnWritten(/*ok=*/true);
+  for (size_t chunk = 0; chunk < writer.num_chunks(); ++chunk) {
+    (*stream)->OnWritten(/*ok=*/true);
+  }
   EXPECT_TRUE(writer.ended());
 }
 

@@ -4,13 +4,14 @@
 #include <string>
 #include <vector>
 
+#include "engine/config/parameter_count.h"
 #include "gtest/gtest.h"
 #include "tools/checkpoint/model_presets.h"
 
 namespace moe {
 namespace {
 
-ModelConfig Tiny() { return *FindModelPreset("tiny"); }
+UniformModelConfig Tiny() { return *FindModelPreset("tiny"); }
 
 std::vector<float> Row(const ModelConfig& config, uint64_t seed,
                        const std::string& name, int64_t row, size_t size) {
@@ -20,7 +21,7 @@ std::vector<float> Row(const ModelConfig& config, uint64_t seed,
 }
 
 TEST(RandomWeightsTest, DependOnSeedNameAndRowAlone) {
-  const ModelConfig config = Tiny();
+  const UniformModelConfig config = Tiny();
   const auto values = Row(config, 1, "embedding.weight", 5, 64);
   EXPECT_EQ(values, Row(config, 1, "embedding.weight", 5, 64));
   EXPECT_NE(values, Row(config, 2, "embedding.weight", 5, 64));
@@ -29,7 +30,7 @@ TEST(RandomWeightsTest, DependOnSeedNameAndRowAlone) {
 }
 
 TEST(RandomWeightsTest, HaveTheDeviationOfAnUntrainedModel) {
-  const ModelConfig config = Tiny();
+  const UniformModelConfig config = Tiny();
   const size_t n = 100001;
   double sum = 0, squares = 0;
   for (float value : Row(config, 1, "embedding.weight", 0, n)) {
@@ -68,7 +69,7 @@ TEST(ModelPresetsTest, HaveThePaperSizes) {
 }
 
 TEST(ModelPresetsTest, ExpertsFillEverySecondLayer) {
-  ModelConfig config = Tiny();
+  UniformModelConfig config = Tiny();
   ASSERT_TRUE(SetExperts({3, 5}, &config).ok());
   EXPECT_EQ(config.experts_per_layer, (std::vector<int64_t>{0, 3, 0, 5}));
   ASSERT_TRUE(SetExperts({7}, &config).ok());

@@ -85,10 +85,10 @@ SmallModel ModelOfVersion(double version) {
 }
 
 TEST(MegatronConfigTest, OnlyALayerNormStoresItsWeightMinusOne) {
-  EXPECT_TRUE(ConfigWithLayerNorm1p("layernorm").norm_weight_plus_one);
+  EXPECT_TRUE(ConfigWithLayerNorm1p("layernorm").final_norm.weight_plus_one);
   const ModelConfig rms = ConfigWithLayerNorm1p("rmsnorm");
-  EXPECT_EQ(rms.norm, NormKind::kRmsNorm);
-  EXPECT_FALSE(rms.norm_weight_plus_one);
+  EXPECT_EQ(rms.final_norm.kind, NormKind::kRmsNorm);
+  EXPECT_FALSE(rms.final_norm.weight_plus_one);
 }
 
 TEST(MegatronConfigTest, SaysThatTheNumberOfHeadsIsMissing) {
@@ -131,6 +131,16 @@ TEST(QkvLayoutTest, FollowsTheCheckpointVersion) {
   EXPECT_EQ(absent.warnings()[0].find("test: no checkpoint_version: "), 0u);
 }
 
+TEST(QkvLayoutTest, NamesAreParsed) {
+  EXPECT_EQ(*ParseQkvLayout("head_interleaved"), QkvLayout::kHeadInterleaved);
+  EXPECT_EQ(*ParseQkvLayout("q_k_v"), QkvLayout::kQKV);
+  EXPECT_EQ(*ParseQkvLayout("version_0"), QkvLayout::kQKV);
+  EXPECT_EQ(*ParseQkvLayout("version_1"), QkvLayout::kVersion1);
+  EXPECT_EQ(ParseQkvLayout("q_v_k").status().message(),
+            "qkv_layout is 'q_v_k', must be head_interleaved, q_k_v, version_0 "
+            "or version_1");
+}
+
 TEST(QkvLayoutTest, RefusesVersionsThatNobodyWrote) {
   for (const double version : {-1.0, 0.5, 2.5, 4.0, 99.0, std::nan(""),
                                std::numeric_limits<double>::infinity()}) {
@@ -141,7 +151,7 @@ TEST(QkvLayoutTest, RefusesVersionsThatNobodyWrote) {
               absl::string_view::npos)
         << status;
     EXPECT_TRUE(model.warnings().empty());
-    EXPECT_EQ(*model.Qkv({.qkv_layout = "head_interleaved"}),
+    EXPECT_EQ(*model.Qkv({.qkv_layout = QkvLayout::kHeadInterleaved}),
               QkvLayout::kHeadInterleaved);
   }
 }

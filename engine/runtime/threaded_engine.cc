@@ -1,4 +1,4 @@
-#include "engine/runtime/engine_parts.h"
+#include "engine/runtime/threaded_engine.h"
 
 #include <pthread.h>
 

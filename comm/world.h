@@ -1,0 +1,53 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "comm/communicator.h"
+#include "comm/idle_doorbell.h"
+#include "comm/topology.h"
+
+namespace moe {
+
+// All ranks of a job, and what can be made of all of them: processes that a
+// launcher has started (comm/mpi_world.h), or threads of this process
+// (comm/thread_world.h). Groups and doorbell must be destroyed before it.
+// Thread-compatible, except where it says so.
+class World {
+ public:
+  virtual ~World() = default;
+
+  // The group of all ranks. Valid until Finalize.
+  virtual Communicator& communicator() = 0;
+
+  // Which ranks share a machine. Collective.
+  virtual absl::StatusOr<Topology> DetectTopology() = 0;
+
+  // A new group of all ranks. Collective.
+  virtual absl::StatusOr<std::unique_ptr<Communicator>> MakeGroup(
+      const std::string& name, const CommunicatorOptions& options) = 0;
+
+  // Once. Collective. `topology` may show more nodes than there are.
+  virtual absl::StatusOr<std::unique_ptr<IdleDoorbell>> MakeDoorbell(
+      const Topology& topology) = 0;
+
+  // kUnavailable if what started this rank, and would end the others and remove
+  // what they leave behind, is gone. Any thread.
+  virtual absl::Status CheckLauncher() const = 0;
+
+  // Removes what the ranks share in the file system, for a job that has failed:
+  // nobody else may be left to do it. Any thread.
+  virtual void RemoveSharedFiles() = 0;
+
+  // Ends the world after all ranks have arrived here. An error if a peer does
+  // not within `timeout`; then leave the process with _exit.
+  virtual absl::Status Finalize(absl::Duration timeout) = 0;
+
+  // A rank has failed: the destructor does not wait for peers.
+  virtual void Abandon() = 0;
+};
+
+}  // namespace moe

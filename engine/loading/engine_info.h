@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "comm/parallel_layout.h"
+#include "engine/config/model_config.h"
+#include "engine/config/parameter_count.h"
+#include "kernels/core/dtype.h"
+
+namespace moe {
+
+// What one rank has loaded.
+struct RankInfo {
+  std::string host;
+  int64_t read_bytes = 0;  // of the checkpoint
+  int64_t weight_bytes = 0;
+  int64_t step_bytes = 0;  // as EngineInfo has it
+  int num_threads = 0;
+  absl::Duration load_time;
+};
+
+// What was loaded, for logs and the GetServerInfo call.
+struct EngineInfo {
+  ModelConfig model;
+  ParameterCount parameters;
+  int64_t weight_bytes = 0;    // packed, as the steps read them
+  int64_t kv_cache_bytes = 0;  // of all blocks
+  int64_t num_blocks = 0;
+  int64_t block_size = 0;
+  bool kv_cache_automatic = false;
+  // What the rows of a step may take beside them, however they choose experts;
+  // kept free of an automatic cache.
+  int64_t step_bytes = 0;
+  DType weight_dtype = DType::kBf16;
+  int num_threads = 0;
+  std::string isa;  // "AVX2", "AVX3", ...: what the matrix kernels chose
+  std::string checkpoint_description;
+  std::vector<std::string> checkpoint_warnings;
+  absl::Duration load_time;
+  // The layout over the ranks; weights, cache and threads are of this rank.
+  int tensor_degree = 1;
+  int data_degree = 1;
+  std::vector<MoeLayerDegrees> moe_layers;  // in order
+  std::vector<std::string> layout_reasons;  // for operators, a sentence each
+  // What the layout was chosen by, of several ranks: MachineCosts::ToText(),
+  // what of it was measured, and in which time.
+  std::string costs;
+  std::string costs_measured;
+  absl::Duration costs_time;
+  std::vector<RankInfo> ranks;  // all of them, by rank
+};
+
+}  // namespace moe
