@@ -84,19 +84,6 @@ HWY_INLINE float SumVectors(size_t n, F&& accumulate) {
   return hn::GetLane(hn::SumOfLanes(d, sum)) + hn::GetLane(tail);
 }
 
-// In place: x = softmax(x), the largest of x being `max`.
-HWY_INLINE void SoftmaxInPlace(float* x, size_t n, float max) {
-  ForEachVector(n, [&](auto d, size_t i) HWY_ATTR {
-    hn::StoreU(Exp(d, hn::Sub(hn::LoadU(d, x + i), hn::Set(d, max))), d, x + i);
-  });
-  const float sum = SumVectors(n, [&](auto d, size_t i, auto s) HWY_ATTR {
-    return hn::Add(s, hn::LoadU(d, x + i));
-  });
-  ForEachVector(n, [&](auto d, size_t i) HWY_ATTR {
-    hn::StoreU(hn::Div(hn::LoadU(d, x + i), hn::Set(d, sum)), d, x + i);
-  });
-}
-
 }  // namespace moe::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
