@@ -25,6 +25,13 @@ namespace moe {
 //   Barrier        ceil(log2 p) messages of one byte
 class PointToPointCommunicator : public Communicator {
  public:
+  // Numbers of scratch memory that a sum of many numbers over `ranks` ranks
+  // takes: all numbers of both of two, or a part of those of each of more.
+  static int64_t MaxAllReduceScratch(int64_t count, int ranks) {
+    if (ranks == 1) return 0;
+    return ranks == 2 ? 2 * count : count + ranks;
+  }
+
   absl::Status AllReduce(absl::Span<float> data) final;
   absl::Status AllGather(const void* send, size_t bytes, void* receive) final;
   absl::Status ReduceScatter(absl::Span<const float> send,

@@ -83,20 +83,20 @@ absl::StatusOr<ServerConfig> ReadConfig(const std::string& file) {
   return config;
 }
 
-BootstrapInfo FactsOf(const ServerConfig& config) {
-  BootstrapInfo facts;
-  facts.version = kServerVersion;
-  facts.build_id = BuildId();
-  facts.config_digest = DigestOf(config.text);
-  facts.expected_world_size = config.world_size;
-  facts.expected_nodes = config.nodes;
-  facts.node_shape = config.engine.parallel.nodes;
-  facts.watchdog = config.engine.parallel.watchdog;
-  return facts;
+BootstrapInfo DescribeStart(const ServerConfig& config) {
+  BootstrapInfo info;
+  info.version = kServerVersion;
+  info.build_id = BuildId();
+  info.config_digest = DigestOf(config.text);
+  info.expected_world_size = config.world_size;
+  info.expected_nodes = config.nodes;
+  info.node_shape = config.engine.parallel.nodes;
+  info.watchdog = config.engine.parallel.watchdog;
+  return info;
 }
 
 // Ends a rank that cannot continue, and tells the other ranks why.
-int GiveUp(const absl::Status& status, RankRuntime& ranks) {
+int FailRank(const absl::Status& status, RankRuntime& ranks) {
   Fail(status);
   if (ranks.size() > 1) {
     FlushLog();
@@ -137,7 +137,7 @@ int RunRank(const std::string& file, const absl::StatusOr<ServerConfig>& config,
   CaptureLibraryLogs();
   // All ranks get the same result.
   const absl::Status started =
-      ranks.Start(config.ok() ? FactsOf(*config)
+      ranks.Start(config.ok() ? DescribeStart(*config)
                               : absl::StatusOr<BootstrapInfo>(config.status()));
   if (!started.ok()) return Fail(started);
   RaiseFileLimit();
@@ -151,10 +151,10 @@ int RunRank(const std::string& file, const absl::StatusOr<ServerConfig>& config,
   if (ranks.rank() == 0) WarnOfFewFiles(*config);
   const absl::StatusOr<int> exit_status = ranks.rank() == 0
                                               ? Serve(*config, ranks, signal)
-                                              : Follow(*config, ranks);
-  if (!exit_status.ok()) return GiveUp(exit_status.status(), ranks);
+                                              : RunWorker(*config, ranks);
+  if (!exit_status.ok()) return FailRank(exit_status.status(), ranks);
   if (const absl::Status status = ranks.Finish(); !status.ok()) {
-    return GiveUp(status, ranks);
+    return FailRank(status, ranks);
   }
   return *exit_status;
 }

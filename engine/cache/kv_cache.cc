@@ -6,7 +6,8 @@
 
 namespace moe {
 
-absl::StatusOr<KvCache> KvCache::Create(const ModelConfig& config,
+absl::StatusOr<KvCache> KvCache::Create(DeviceBackend& backend,
+                                        const ModelConfig& config,
                                         int64_t num_blocks,
                                         int64_t block_size) {
   if (num_blocks < 1 || block_size < 1) {
@@ -27,7 +28,8 @@ absl::StatusOr<KvCache> KvCache::Create(const ModelConfig& config,
       // Blocks are written before they are read, one after the other: most of a
       // large cache may never be needed.
       absl::StatusOr<Tensor> tensor = Tensor::AllocateUntouched(
-          DType::kF32, tensors == &cache.keys_ ? key_dims : value_dims);
+          backend, DType::kF32,
+          tensors == &cache.keys_ ? key_dims : value_dims);
       if (!tensor.ok()) {
         return absl::Status(
             tensor.status().code(),

@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "engine/config/model_config.h"
+#include "kernels/core/device_backend.h"
 #include "kernels/core/tensor.h"
 
 namespace moe {
@@ -15,7 +16,8 @@ class KvCache {
  public:
   // `config` has the key/value heads that this rank holds
   // (RankShard::LocalConfig). kResourceExhausted if the memory is not there.
-  static absl::StatusOr<KvCache> Create(const ModelConfig& config,
+  static absl::StatusOr<KvCache> Create(DeviceBackend& backend,
+                                        const ModelConfig& config,
                                         int64_t num_blocks, int64_t block_size);
 
   // Bytes of one block over all layers, keys and values.

@@ -1,8 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,21 +8,12 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "engine/checkpoint/host_weight.h"
 #include "engine/checkpoint/partial_checksum.h"
-#include "engine/checkpoint/qkv_layout_kind.h"
 #include "engine/checkpoint/weight_slice.h"
 #include "engine/config/model_config.h"
-#include "kernels/core/tensor.h"
 
 namespace moe {
-
-// A weight as the engine wants it: row-major [out, in] on the host, in the
-// dtype of the file. `view` points into `owned` if that is not empty, else into
-// memory that the checkpoint has mapped (valid as long as the checkpoint).
-struct HostWeight {
-  TensorView view;
-  Tensor owned;
-};
 
 // An opened checkpoint of any format, seen under one table of names:
 //
@@ -91,31 +80,5 @@ class Checkpoint {
   // "DeepSpeed, tag global_step12, tensor degree 1, 14 expert files".
   virtual std::string Description() const = 0;
 };
-
-// Facts that the files lack or have wrong; see proto/config.proto. Unset: from
-// the files.
-struct CheckpointOptions {
-  std::optional<QkvLayout> qkv_layout = std::nullopt;
-  std::optional<ResidualMoeKind> residual_moe = std::nullopt;  // kA, kB1 or kB2
-  std::optional<ActivationKind> activation =
-      std::nullopt;  // kGeluTanh or kGeluErf
-  bool rope_double_cos_quirk = false;
-  // 0: from the file, else the padded size.
-  int64_t vocab_size = 0;
-  // Who says so, for messages, such as "the tokenizer x/tokenizer.json"; "": a
-  // setting.
-  std::string vocab_size_source = "";
-  // Of the ranks that open the same files, this one compares every
-  // num_ranks-th of the copies that tensor ranks left of a weight, and warns of
-  // those. Not a setting of the files.
-  int rank = 0;
-  int num_ranks = 1;
-};
-
-// Opens a DeepSpeed directory (with `latest`) or one of its tag directories.
-// Nothing in the files is executed. kNotFound / kDataLoss / kInvalidArgument
-// name the file and what is wrong with it.
-absl::StatusOr<std::unique_ptr<Checkpoint>> OpenCheckpoint(
-    const std::string& path, const CheckpointOptions& options = {});
 
 }  // namespace moe

@@ -6,7 +6,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/host_weight.h"
 #include "kernels/core/dtype.h"
 
 namespace moe {

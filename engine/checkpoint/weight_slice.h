@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -15,6 +16,19 @@ struct WeightSlice {
   std::optional<IndexRange> columns;  // absent: all
 
   bool whole() const { return rows.empty() && !columns.has_value(); }
+
+  // The shape of this part of a weight of `dims`.
+  std::vector<int64_t> Dims(std::vector<int64_t> dims) const {
+    if (!rows.empty()) dims[0] = 0;
+    for (const IndexRange& range : rows) dims[0] += range.size();
+    if (columns.has_value()) dims[1] = columns->size();
+    return dims;
+  }
+  int64_t NumElements(const std::vector<int64_t>& dims) const {
+    int64_t count = 1;
+    for (const int64_t dim : Dims(dims)) count *= dim;
+    return count;
+  }
 };
 
 }  // namespace moe

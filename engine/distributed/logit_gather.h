@@ -27,6 +27,14 @@ class LogitGather {
                                             const ModelConfig& model,
                                             int64_t max_logit_rows);
 
+  // Of the slices that are put side by side.
+  static int64_t MaxBytes(const ModelConfig& model, int tensor_degree,
+                          int64_t max_logit_rows) {
+    return tensor_degree == 1 ? 0
+                              : max_logit_rows * model.vocab_size *
+                                    static_cast<int64_t>(sizeof(float));
+  }
+
   // Posts the receives of all other ranks' results. Both plan and logits
   // [plan.num_logit_rows(), vocab] f32 must live until Finish.
   absl::Status Begin(const StepPlan& plan, const TensorView& logits);

@@ -19,9 +19,14 @@ class Worker {
   // What `link` and `runner` borrow must outlive it. `max_logit_rows` bounds
   // the rows of a share. kResourceExhausted if memory is short.
   static absl::StatusOr<Worker> Create(const StepLink& link,
-                                         const StepPlanLimits& limits,
-                                         const ModelRunner& runner,
-                                         int64_t max_logit_rows);
+                                       const StepPlanLimits& limits,
+                                       const ModelRunner& runner,
+                                       int64_t max_logit_rows);
+
+  // Of the logits.
+  static int64_t MaxBytes(int64_t vocab_size, int64_t max_logit_rows) {
+    return max_logit_rows * vocab_size * static_cast<int64_t>(sizeof(float));
+  }
 
   // Follows until rank 0 says that it is over: OK. Any failure, here or of a
   // peer, ends it, after all groups have been given up, so that the peers end
@@ -30,7 +35,7 @@ class Worker {
 
  private:
   Worker(const StepLink& link, const StepPlanLimits& limits,
-           const ModelRunner& runner, Tensor logits);
+         const ModelRunner& runner, Tensor logits);
 
   absl::Status Step(const StepPlan& plan);
 

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "kernels/core/status_macros.h"
+#include "kernels/core/upload.h"
 #include "kernels/ops/kv_cache_append.h"
+#include "kernels/ops/paged_attention.h"
 #include "kernels/ops/rope.h"
 
 namespace moe {
@@ -25,7 +28,7 @@ TensorView Heads(const TensorView& matrix, int64_t first, int64_t count,
 }  // namespace
 
 absl::StatusOr<AttentionScratch> AttentionScratch::Create(
-    const ModelConfig& config, int64_t max_rows) {
+    DeviceBackend& backend, const ModelConfig& config, int64_t max_rows) {
   AttentionScratch scratch;
   int64_t qkv = 0, context = 0;
   for (const LayerConfig& layer : config.layers) {
@@ -33,14 +36,15 @@ absl::StatusOr<AttentionScratch> AttentionScratch::Create(
     context = std::max(context, layer.attention.query_rows());
   }
   ASSIGN_OR_RETURN(scratch.qkv,
-                   Tensor::Allocate(DType::kF32, {max_rows * qkv}));
-  ASSIGN_OR_RETURN(scratch.context,
-                   Tensor::Allocate(DType::kF32, {max_rows * context}));
+                   Tensor::Allocate(backend, DType::kF32, {max_rows * qkv}));
+  ASSIGN_OR_RETURN(scratch.context, Tensor::Allocate(backend, DType::kF32,
+                                                     {max_rows * context}));
   return scratch;
 }
 
 absl::StatusOr<RopeTables> RopeTables::Create(const RopeConfig& config,
-                                              int64_t max_positions) {
+                                              int64_t max_positions,
+                                              Stream& stream) {
   RopeTables tables;
   const int64_t half = (config.rotary_dim + 1) / 2;
   ASSIGN_OR_RETURN(tables.cos,
@@ -50,6 +54,8 @@ absl::StatusOr<RopeTables> RopeTables::Create(const RopeConfig& config,
   RETURN_IF_ERROR(FillRopeTables(config.theta, config.rotary_dim,
                                  config.double_cos_quirk, tables.cos.view(),
                                  tables.sin.view()));
+  ASSIGN_OR_RETURN(tables.cos, Upload(std::move(tables.cos), stream));
+  ASSIGN_OR_RETURN(tables.sin, Upload(std::move(tables.sin), stream));
   return tables;
 }
 
@@ -63,32 +69,39 @@ Attention::Attention(const AttentionConfig& config, LinearWeights qkv,
       rope_(rope) {}
 
 absl::Status Attention::Forward(const TensorView& x, const TensorView& residual,
-                                const TensorView& y, const StepRows& rows,
+                                const TensorView& y, const StepMetadata& step,
                                 KvCache& cache, int64_t layer,
                                 AttentionScratch& scratch,
                                 Stream& stream) const {
-  const TensorView qkv =
-      MakeView(scratch.qkv.ptr<float>(), DType::kF32,
-               {x.dims[0], (heads_ + 2 * kv_heads_) * head_dim_});
-  const TensorView context = MakeView(scratch.context.ptr<float>(), DType::kF32,
-                                      {x.dims[0], heads_ * head_dim_});
+  const TensorView qkv = MakeView(
+      scratch.qkv.ptr<float>(), DType::kF32,
+      {x.dims[0], (heads_ + 2 * kv_heads_) * head_dim_}, stream.device());
+  const TensorView context =
+      MakeView(scratch.context.ptr<float>(), DType::kF32,
+               {x.dims[0], heads_ * head_dim_}, stream.device());
   RETURN_IF_ERROR(Linear(qkv_.Group(x, qkv), stream));
   if (rope_ != nullptr) {
     // Query and key heads lie side by side: one call rotates both.
-    RETURN_IF_ERROR(Rope({Heads(qkv, 0, heads_ + kv_heads_, head_dim_),
-                          rows.positions, rope_->cos.view(), rope_->sin.view()},
-                         stream));
+    RETURN_IF_ERROR(
+        Rope({Heads(qkv, 0, heads_ + kv_heads_, head_dim_), step.positions(),
+              rope_->cos.view(), rope_->sin.view()},
+             stream));
   }
   RETURN_IF_ERROR(
       KvCacheAppend({Heads(qkv, heads_, kv_heads_, head_dim_),
                      Heads(qkv, heads_ + kv_heads_, kv_heads_, head_dim_),
-                     rows.slots, cache.keys(layer), cache.values(layer)},
+                     step.kv_slots(), cache.keys(layer), cache.values(layer)},
                     stream));
-  RETURN_IF_ERROR(PagedAttention(
-      {Heads(qkv, 0, heads_, head_dim_), cache.keys(layer), cache.values(layer),
-       rows.sequences, 1.0f / std::sqrt(static_cast<float>(head_dim_)),
-       Heads(context, 0, heads_, head_dim_)},
-      stream));
+  RETURN_IF_ERROR(
+      PagedAttention({.q = Heads(qkv, 0, heads_, head_dim_),
+                      .key_cache = cache.keys(layer),
+                      .value_cache = cache.values(layer),
+                      .sequence_offsets = step.sequence_offsets(),
+                      .context_lengths = step.context_lengths(),
+                      .block_table = step.block_table(),
+                      .scale = 1.0f / std::sqrt(static_cast<float>(head_dim_)),
+                      .out = Heads(context, 0, heads_, head_dim_)},
+                     stream));
   LinearGroup out = out_.Group(context, y);
   out.residual = residual;
   return Linear(out, stream);

@@ -4,26 +4,20 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
+#include "engine/batch/step_metadata.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/config/model_config.h"
 #include "engine/layers/linear_weights.h"
+#include "kernels/core/device_backend.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"
-#include "kernels/ops/paged_attention.h"
 
 namespace moe {
 
-// What all layers of a step need to know of its rows. Borrowed.
-struct StepRows {
-  absl::Span<const int32_t> positions;  // [rows]
-  absl::Span<const int64_t> slots;      // [rows], see KvCacheAppend
-  absl::Span<const AttentionSequence> sequences;
-};
-
 // Sizes are of this rank's heads: configurations are RankShard::LocalConfig.
 struct AttentionScratch {
-  static absl::StatusOr<AttentionScratch> Create(const ModelConfig& config,
+  static absl::StatusOr<AttentionScratch> Create(DeviceBackend& backend,
+                                                 const ModelConfig& config,
                                                  int64_t max_rows);
   // Of the widest layer.
   Tensor qkv;      // [max_rows * (heads + 2 kv_heads) * head_dim]
@@ -33,7 +27,8 @@ struct AttentionScratch {
 // Rotation angles of all positions, shared by the layers that rotate alike.
 struct RopeTables {
   static absl::StatusOr<RopeTables> Create(const RopeConfig& config,
-                                           int64_t max_positions);
+                                           int64_t max_positions,
+                                           Stream& stream);
   Tensor cos;  // [max_positions, (rotary_dim + 1) / 2]
   Tensor sin;
 };
@@ -53,7 +48,7 @@ class Attention {
   // are cut over ranks, y is this rank's part of the sum: only one of them has
   // the bias and gives a residual, which the others leave empty.
   absl::Status Forward(const TensorView& x, const TensorView& residual,
-                       const TensorView& y, const StepRows& rows,
+                       const TensorView& y, const StepMetadata& step,
                        KvCache& cache, int64_t layer, AttentionScratch& scratch,
                        Stream& stream) const;
 

@@ -12,6 +12,8 @@ namespace {
 // Without heap memory up to the experts that a small decode step touches.
 using Groups = absl::InlinedVector<LinearGroup, 16>;
 
+}  // namespace
+
 Epilogue EpilogueOf(ActivationKind activation) {
   switch (activation) {
     case ActivationKind::kGeluTanh:
@@ -26,22 +28,24 @@ Epilogue EpilogueOf(ActivationKind activation) {
   return Epilogue::kNone;
 }
 
-}  // namespace
-
-absl::StatusOr<MlpScratch> MlpScratch::Create(absl::Span<const MlpConfig> mlps,
+absl::StatusOr<MlpScratch> MlpScratch::Create(DeviceBackend& backend,
+                                              absl::Span<const MlpConfig> mlps,
                                               int64_t max_rows) {
   MlpScratch scratch;
-  int64_t up = 0, activated = 0;
+  int64_t up = 0, ffn = 0;
+  bool is_gated = false;
   for (const MlpConfig& mlp : mlps) {
     up = std::max(up, mlp.up_rows());
-    if (mlp.is_gated()) activated = std::max(activated, mlp.ffn_hidden_size);
+    ffn = std::max(ffn, mlp.ffn_hidden_size);
+    is_gated |= mlp.is_gated();
   }
   if (up > 0) {
-    ASSIGN_OR_RETURN(scratch.up, Tensor::Allocate(DType::kF32, {max_rows, up}));
+    ASSIGN_OR_RETURN(scratch.up,
+                     Tensor::Allocate(backend, DType::kF32, {max_rows, up}));
   }
-  if (activated > 0) {
+  if (is_gated) {
     ASSIGN_OR_RETURN(scratch.activated,
-                     Tensor::Allocate(DType::kF32, {max_rows, activated}));
+                     Tensor::Allocate(backend, DType::kF32, {max_rows, ffn}));
   }
   return scratch;
 }
@@ -50,7 +54,7 @@ void UseScratch(const MlpScratch& scratch, int64_t begin, int64_t end,
                 MlpJob& job) {
   const auto rows = [begin, end](const Tensor& tensor, int64_t width) {
     return MakeView(tensor.ptr<float>() + begin * width, DType::kF32,
-                    {end - begin, width});
+                    {end - begin, width}, tensor.view().device);
   };
   job.up = rows(scratch.up, job.weights->up.weight.out_features());
   if (!scratch.activated.view().empty()) {
@@ -70,7 +74,6 @@ absl::Status RunMlpUps(absl::Span<const MlpJob> jobs, ActivationKind activation,
   Groups groups;
   for (const MlpJob& job : jobs) {
     LinearGroup group = job.weights->up.Group(job.x, job.up);
-    group.x_rows = job.x_rows;
     group.epilogue = EpilogueOf(activation);
     groups.push_back(group);
   }

@@ -7,8 +7,10 @@
 #include "absl/types/span.h"
 #include "engine/config/layer_config.h"
 #include "engine/layers/linear_weights.h"
+#include "kernels/core/device_backend.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"
+#include "kernels/ops/linear.h"
 
 namespace moe {
 
@@ -22,28 +24,30 @@ struct MlpWeights {
 struct MlpScratch {
   // For the widest of `mlps`, which have the features of this rank; empty if
   // there are none.
-  static absl::StatusOr<MlpScratch> Create(absl::Span<const MlpConfig> mlps,
+  static absl::StatusOr<MlpScratch> Create(DeviceBackend& backend,
+                                           absl::Span<const MlpConfig> mlps,
                                            int64_t max_rows);
   Tensor up;         // [max_rows, ffn or 2 ffn]
   Tensor activated;  // [max_rows, ffn] with SwiGLU, else empty
 };
 
-// One MLP of a grouped run: y[r, :] = mlp(x[row(r), :]) (+ residual[r, :]),
-// row(r) being x_rows[r] if given, else r.
+// One MLP of a grouped run: y[r, :] = mlp(x[r, :]) (+ residual[r, :]).
 struct MlpJob {
   const MlpWeights* weights = nullptr;
-  TensorView x;                     // [any, hidden]
-  const int32_t* x_rows = nullptr;  // [rows], or null
-  TensorView residual;              // [rows, hidden], or empty; may alias y
-  TensorView y;                     // [rows, hidden]
-  TensorView up;                    // scratch [rows, up features]
-  TensorView activated;             // scratch [rows, ffn] with SwiGLU
+  TensorView x;          // [rows, hidden]
+  TensorView residual;   // [rows, hidden], or empty; may alias y
+  TensorView y;          // [rows, hidden]
+  TensorView up;         // scratch [rows, up features]
+  TensorView activated;  // scratch [rows, ffn] with SwiGLU
 };
 
 // Gives `job`, whose weights are set, rows [begin, end) of `scratch`; the
 // weights may be narrower than what the scratch was made for.
 void UseScratch(const MlpScratch& scratch, int64_t begin, int64_t end,
                 MlpJob& job);
+
+// What the product `up` of a MLP ends in.
+Epilogue EpilogueOf(ActivationKind activation);
 
 // Runs all jobs as two grouped products, so that the weights of many small
 // experts are read as one stream. A row's result does not depend on the jobs

@@ -3,7 +3,6 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
-#include "absl/types/span.h"
 #include "engine/layers/linear_weights.h"
 #include "engine/layers/norm.h"
 #include "kernels/core/stream.h"
@@ -20,9 +19,9 @@ class OutputHead {
   OutputHead(Norm norm, LinearWeights weight)
       : norm_(std::move(norm)), weight_(std::move(weight)) {}
 
-  // logits[i, :] = norm(hidden[rows[i], :]) W^T. hidden [any, hidden], logits
-  // [rows, vocab], scratch [>= rows, hidden]; all f32 and apart.
-  absl::Status Forward(const TensorView& hidden, absl::Span<const int32_t> rows,
+  // logits[i, :] = norm(hidden[rows[i], :]) W^T. rows [rows] i32, hidden [any,
+  // hidden], logits [rows, vocab], scratch [>= rows, hidden] f32 and apart.
+  absl::Status Forward(const TensorView& hidden, const TensorView& rows,
                        const TensorView& scratch, const TensorView& logits,
                        Stream& stream) const;
 

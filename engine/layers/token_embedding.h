@@ -4,7 +4,6 @@
 #include <optional>
 
 #include "absl/status/status.h"
-#include "absl/types/span.h"
 #include "engine/config/index_range.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"
@@ -24,12 +23,11 @@ class TokenEmbedding {
         position_table_(std::move(position_table)),
         part_(part) {}
 
-  // y [rows, hidden] f32. kInvalidArgument naming an id or position out of
-  // range. Of a part, rows of other ranks' tokens become zeros, positions
-  // included: the sum over the ranks is the embedding.
-  absl::Status Forward(absl::Span<const int32_t> token_ids,
-                       absl::Span<const int32_t> positions, const TensorView& y,
-                       Stream& stream) const;
+  // token_ids, positions [rows] i32, y [rows, hidden] f32. Of a part, rows of
+  // other ranks' tokens become zeros, positions included: the sum over the
+  // ranks is the embedding.
+  absl::Status Forward(const TensorView& token_ids, const TensorView& positions,
+                       const TensorView& y, Stream& stream) const;
 
  private:
   Tensor table_;

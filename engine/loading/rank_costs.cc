@@ -34,7 +34,7 @@ absl::StatusOr<double> LeastRate(Communicator& all, Measure measure) {
 absl::StatusOr<FoundCosts> FindCosts(const CostOptions& configured,
                                      Communicator& all,
                                      const Topology& topology, DType dtype,
-                                     CpuStream& stream) {
+                                     ThreadPool& threads, Stream& stream) {
   const Deadline clock(absl::InfiniteDuration());
   MachineCosts costs;
   std::vector<std::string> measured;
@@ -48,9 +48,8 @@ absl::StatusOr<FoundCosts> FindCosts(const CostOptions& configured,
     }
   }
   if (!configured.read_bytes_per_second.has_value()) {
-    ASSIGN_OR_RETURN(costs.read_bytes_per_second, LeastRate(all, [&] {
-                       return MeasureReadRate(stream.threads());
-                     }));
+    ASSIGN_OR_RETURN(costs.read_bytes_per_second,
+                     LeastRate(all, [&] { return MeasureReadRate(threads); }));
     measured.push_back("reading");
   }
   if (!configured.flops_per_second.has_value()) {

@@ -10,6 +10,7 @@
 #include "kernels/core/dtype.h"
 #include "kernels/core/cpu_stream.h"
 #include "kernels/core/stream.h"
+#include "kernels/core/thread_pool.h"
 
 namespace moe {
 
@@ -21,12 +22,12 @@ struct FoundCosts {
 };
 
 // Takes what is configured and measures the rest: links and copying
-// (MeasureExchangeCosts), what each rank reads from memory and computes with
-// weights of `dtype` on the stream's threads, all at once; of the worst rank.
+// (MeasureExchangeCosts), what each rank reads from memory on `threads` and
+// computes with weights of `dtype` on `stream`, all at once; of the worst rank.
 // Collective over `all`, which must agree on `configured`; equal on all ranks.
 absl::StatusOr<FoundCosts> FindCosts(const CostOptions& configured,
                                      Communicator& all,
                                      const Topology& topology, DType dtype,
-                                     CpuStream& stream);
+                                     ThreadPool& threads, Stream& stream);
 
 }  // namespace moe

@@ -10,7 +10,6 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "comm/topology.h"
-#include "engine/checkpoint/checkpoint.h"
 #include "engine/config/model_config_check.h"
 #include "engine/config/model_config_names.h"
 #include "engine/config/parameter_count.h"
@@ -18,9 +17,11 @@
 #include "engine/distributed/rank_agreement.h"
 #include "engine/loading/load_checks.h"
 #include "engine/loading/memory_budget.h"
+#include "engine/loading/open_checkpoint.h"
 #include "engine/loading/rank_costs.h"
 #include "engine/loading/rank_memory.h"
 #include "engine/loading/usable_cpus.h"
+#include "engine/models/load_model.h"
 #include "engine/parallel/parallel_plan.h"
 #include "engine/parallel/rank_shard.h"
 #include "engine/runtime/engine_limits.h"
@@ -64,11 +65,11 @@ class RankLoader {
   bool alone() const { return rank_.groups == nullptr; }
 
   absl::Status OpenGroups();
-  absl::Status Open();  // the checkpoint
+  absl::Status Open();          // the checkpoint
   absl::Status CompareRanks();  // the other ranks: what they have and share
   absl::Status StartThreads();
-  absl::Status PlanLayout();    // the model over the ranks; collective
-  absl::Status LoadWeights();   // weights; collective
+  absl::Status PlanLayout();   // the model over the ranks; collective
+  absl::Status LoadWeights();  // weights; collective
   absl::Status SizeKvCache();  // its size
   // Tells all ranks how this one's stage went; an error if any failed.
   absl::Status Agree(const absl::Status& status);
@@ -107,7 +108,7 @@ absl::StatusOr<LoadedRank> RankLoader::Load() {
         std::min(rank_.engine.num_blocks, report.num_blocks);
   }
   absl::StatusOr<KvCache> cache = KvCache::Create(
-      *local_, rank_.engine.num_blocks, rank_.engine.block_size);
+      rank_.model->backend(), *local_, rank_.engine.num_blocks, rank_.engine.block_size);
   RETURN_IF_ERROR(Agree(cache.status()));
   rank_.cache = *std::move(cache);
 
@@ -232,7 +233,7 @@ absl::Status RankLoader::StartThreads() {
                      threads.status().message()));
   }
   rank_.threads = *std::move(threads);
-  rank_.stream = std::make_unique<CpuStream>(*rank_.threads);
+  ASSIGN_OR_RETURN(rank_.stream, options_.make_stream(*rank_.threads));
   own_.num_threads = num_threads;
   return absl::OkStatus();
 }
@@ -249,11 +250,10 @@ absl::Status RankLoader::PlanLayout() {
     return CheckWeightsFit(model, CountParameters(model).total,
                            options_.weight_dtype, 1);
   }
-  CpuStream stream(*rank_.threads);
-  ASSIGN_OR_RETURN(
-      const FoundCosts found,
-      FindCosts(options_.parallel.costs, rank_.groups->loading(),
-                ranks_->topology(), options_.weight_dtype, stream));
+  ASSIGN_OR_RETURN(const FoundCosts found,
+                   FindCosts(options_.parallel.costs, rank_.groups->loading(),
+                             ranks_->topology(), options_.weight_dtype,
+                             *rank_.threads, *rank_.stream));
   const ExchangeCosts& costs = found.costs.exchange;
   resources_.read_bytes_per_second = found.costs.read_bytes_per_second;
   resources_.flops_per_second = found.costs.flops_per_second;

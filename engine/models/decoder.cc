@@ -1,7 +1,10 @@
 #include "engine/models/decoder.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "engine/models/step_checks.h"
+#include "engine/moe/ensure_capacity.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -28,21 +31,29 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
   std::unique_ptr<Decoder> decoder(
       new Decoder(config, std::move(weights), options, shard, stream));
   const int64_t hidden = config.hidden_size, max_rows = options.max_rows;
+  DeviceBackend& backend = stream.backend();
+  const bool on_host = backend.device() == Device{};
+  if (options.parallel != nullptr && !on_host) {
+    return absl::UnimplementedError(
+        absl::StrCat("several ranks compute on ", ToString(Device{}),
+                     " only, the stream is on ", ToString(stream.device())));
+  }
   const ModelConfig local = shard.LocalConfig(config);
   ASSIGN_OR_RETURN(decoder->hidden_,
-                   Tensor::Allocate(DType::kF32, {max_rows, hidden}));
+                   Tensor::Allocate(backend, DType::kF32, {max_rows, hidden}));
   ASSIGN_OR_RETURN(decoder->normed_,
-                   Tensor::Allocate(DType::kF32, {max_rows, hidden}));
+                   Tensor::Allocate(backend, DType::kF32, {max_rows, hidden}));
   ASSIGN_OR_RETURN(decoder->attention_scratch_,
-                   AttentionScratch::Create(local, max_rows));
+                   AttentionScratch::Create(backend, local, max_rows));
   std::vector<MlpConfig> dense_mlps;
   for (const LayerConfig& layer : local.layers) {
     if (!layer.is_moe()) dense_mlps.push_back(layer.any_mlp());
   }
   ASSIGN_OR_RETURN(decoder->mlp_scratch_,
-                   MlpScratch::Create(dense_mlps, max_rows));
-  ASSIGN_OR_RETURN(decoder->moe_scratch_,
-                   MoeScratch::Create(config, max_rows, shard.tensor_degree));
+                   MlpScratch::Create(backend, dense_mlps, max_rows));
+  ASSIGN_OR_RETURN(
+      decoder->moe_scratch_,
+      MoeScratch::Create(backend, config, max_rows, shard.tensor_degree));
   decoder->expert_load_.layers.reserve(config.num_layers());
   for (int64_t layer = 0; layer < config.num_layers(); ++layer) {
     MoeLayerLoad* load = nullptr;
@@ -55,8 +66,20 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
     }
     decoder->load_of_layer_.push_back(load);
   }
-  decoder->slots_.reserve(max_rows);
-  decoder->sequences_.reserve(max_rows);
+  int64_t max_experts = 0;
+  for (const MoeLayerLoad& load : decoder->expert_load_.layers) {
+    max_experts =
+        std::max(max_experts, static_cast<int64_t>(load.rows_by_expert.size()));
+  }
+  const int64_t counts[] = {
+      static_cast<int64_t>(decoder->expert_load_.layers.size()), max_experts};
+  ASSIGN_OR_RETURN(decoder->expert_rows_,
+                   Tensor::Allocate(backend, DType::kI64, counts));
+  if (!on_host) {
+    ASSIGN_OR_RETURN(decoder->fetched_expert_rows_,
+                     Tensor::AllocatePinned(backend, DType::kI64, counts));
+  }
+  ASSIGN_OR_RETURN(decoder->metadata_, StepMetadata::Create(backend, max_rows));
   return decoder;
 }
 
@@ -70,34 +93,64 @@ absl::Status Decoder::Forward(const Batch& batch, KvCache& cache,
                               const TensorView& logits, RoutingTrace* trace) {
   RETURN_IF_ERROR(CheckStep(batch, config_, limits_, cache, logits));
   if (groups_ != nullptr) groups_->SetStep(batch.step_id);
-  LayOutStep(batch, cache.block_size(), slots_, sequences_);
-  const StepRows rows = {batch.positions, slots_, sequences_};
+  RETURN_IF_ERROR(metadata_->Upload(batch, cache.block_size(), stream_));
   const int64_t num_rows = batch.num_rows();
-  if (trace != nullptr) {
-    trace->expert_ids.assign(config_.num_layers(), {});
-    trace->weights.assign(config_.num_layers(), {});
-  }
+  std::optional<RoutingFetch> fetch;
+  if (trace != nullptr) fetch.emplace(config_.num_layers());
   // Without rows there are only other ranks' exchanges to take part in.
   if (num_rows > 0) {
     const TensorView hidden = hidden_.view().Rows(0, num_rows);
-    RETURN_IF_ERROR(weights_.embedding.Forward(batch.token_ids, batch.positions,
-                                               hidden, stream_));
+    RETURN_IF_ERROR(weights_.embedding.Forward(
+        metadata_->token_ids(), metadata_->positions(), hidden, stream_));
     RETURN_IF_ERROR(SumOverTensorRanks(hidden));
   }
   for (int64_t layer = 0; layer < config_.num_layers(); ++layer) {
-    const absl::Status status = RunLayer(layer, batch, rows, cache, trace);
+    const absl::Status status =
+        RunLayer(layer, batch, cache, fetch.has_value() ? &*fetch : nullptr);
     if (!status.ok()) {
       return absl::Status(
           status.code(), absl::StrCat("layer ", layer, ": ", status.message()));
     }
   }
-  return weights_.head.Forward(hidden_.view(), batch.logit_rows, normed_.view(),
-                               logits, stream_);
+  RETURN_IF_ERROR(RunHead(logits));
+  if (!fetched_expert_rows_.view().empty()) {
+    RETURN_IF_ERROR(
+        stream_.Copy(expert_rows_.view(), fetched_expert_rows_.view()));
+  }
+  RETURN_IF_ERROR(stream_.Synchronize());
+  UpdateExpertLoad();
+  if (fetch.has_value()) fetch->Finish(*trace);
+  return absl::OkStatus();
+}
+
+absl::Status Decoder::RunHead(const TensorView& logits) {
+  const int64_t rows = metadata_->logit_rows().dims[0];
+  if (rows == 0) return absl::OkStatus();
+  const bool on_host = stream_.device() == Device{};
+  TensorView computed = logits;
+  if (!on_host) {
+    RETURN_IF_ERROR(
+        EnsureCapacity(rows * limits_.num_logits, stream_, logits_));
+    computed = MakeView(logits_.ptr<float>(), DType::kF32,
+                        {rows, limits_.num_logits}, stream_.device());
+  }
+  RETURN_IF_ERROR(weights_.head.Forward(hidden_.view(), metadata_->logit_rows(),
+                                        normed_.view(), computed, stream_));
+  return on_host ? absl::OkStatus() : stream_.Copy(computed, logits);
+}
+
+void Decoder::UpdateExpertLoad() {
+  const Tensor& counts =
+      fetched_expert_rows_.view().empty() ? expert_rows_ : fetched_expert_rows_;
+  for (size_t i = 0; i < expert_load_.layers.size(); ++i) {
+    std::vector<int64_t>& rows = expert_load_.layers[i].rows_by_expert;
+    std::copy_n(counts.ptr<int64_t>() + i * counts.dim(1), rows.size(),
+                rows.begin());
+  }
 }
 
 absl::Status Decoder::RunLayer(int64_t layer, const Batch& batch,
-                               const StepRows& rows, KvCache& cache,
-                               RoutingTrace* trace) {
+                               KvCache& cache, RoutingFetch* trace) {
   const int64_t num_rows = batch.num_rows();
   const DecoderLayer& weights = weights_.layers[layer];
   const TensorView hidden = hidden_.view().Rows(0, num_rows);
@@ -110,7 +163,7 @@ absl::Status Decoder::RunLayer(int64_t layer, const Batch& batch,
   if (num_rows > 0) {
     RETURN_IF_ERROR(weights.attention_norm.Forward(hidden, normed, stream_));
     RETURN_IF_ERROR(weights.attention.Forward(normed, residual_part, hidden,
-                                              rows, cache, layer,
+                                              *metadata_, cache, layer,
                                               attention_scratch_, stream_));
     RETURN_IF_ERROR(SumOverTensorRanks(hidden));
     RETURN_IF_ERROR(weights.mlp_norm.Forward(hidden, normed, stream_));
@@ -127,19 +180,19 @@ absl::Status Decoder::RunLayer(int64_t layer, const Batch& batch,
                             config.any_mlp().activation, stream_));
     return SumOverTensorRanks(hidden);
   }
+  MoeLayerLoad* const load = load_of_layer_[layer];
+  const int64_t load_idx = load - expert_load_.layers.data();
+  TensorView expert_rows = expert_rows_.view().Rows(load_idx, load_idx + 1);
+  expert_rows.rank = 1;
+  expert_rows.dims[0] = static_cast<int64_t>(load->rows_by_expert.size());
+  expert_rows.strides[0] = 1;
   ASSIGN_OR_RETURN(
       const GatingResult gating,
       weights.moe->Forward(normed, residual, hidden,
-                           {batch.rows_on_data_ranks, load_of_layer_[layer]},
+                           {batch.rows_on_data_ranks, load, expert_rows},
                            moe_scratch_, stream_));
-  if (trace != nullptr) {
-    const int64_t n = gating.expert_ids.num_elements();
-    const int32_t* ids = gating.expert_ids.ptr<int32_t>();
-    const float* shares = gating.weights.ptr<float>();
-    trace->expert_ids[layer].assign(ids, ids + n);
-    trace->weights[layer].assign(shares, shares + n);
-  }
-  return absl::OkStatus();
+  if (trace == nullptr) return absl::OkStatus();
+  return trace->Fetch(layer, gating, stream_);
 }
 
 }  // namespace moe

@@ -8,12 +8,15 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "comm/process_groups.h"
+#include "engine/batch/step_metadata.h"
 #include "engine/layers/attention.h"
 #include "engine/layers/grouped_mlp.h"
 #include "engine/layers/norm.h"
 #include "engine/layers/output_head.h"
 #include "engine/layers/token_embedding.h"
 #include "engine/models/model.h"
+#include "engine/models/model_options.h"
+#include "engine/models/routing_fetch.h"
 #include "engine/models/step_checks.h"
 #include "engine/moe/moe_dispatchers.h"
 #include "engine/moe/moe_layer.h"
@@ -58,6 +61,7 @@ class Decoder : public Model {
       const ModelOptions& options, const RankShard& shard, Stream& stream);
 
   const ModelConfig& config() const override { return config_; }
+  DeviceBackend& backend() const override { return stream_.backend(); }
   absl::Status Forward(const Batch& batch, KvCache& cache,
                        const TensorView& logits, RoutingTrace* trace) override;
   int64_t weight_bytes() const override { return weights_.packed_bytes; }
@@ -69,8 +73,12 @@ class Decoder : public Model {
 
   // x, this rank's part of a sum, becomes the sum over the tensor ranks.
   absl::Status SumOverTensorRanks(const TensorView& x);
-  absl::Status RunLayer(int64_t layer, const Batch& batch, const StepRows& rows,
-                        KvCache& cache, RoutingTrace* trace);
+  absl::Status RunLayer(int64_t layer, const Batch& batch, KvCache& cache,
+                        RoutingFetch* trace);
+  // Computes `logits` where they lie, or on the device and copies them there.
+  absl::Status RunHead(const TensorView& logits);
+  // After the step: what it counted on the device.
+  void UpdateExpertLoad();
 
   const ModelConfig config_;
   DecoderWeights weights_;
@@ -85,8 +93,13 @@ class Decoder : public Model {
   AttentionScratch attention_scratch_;
   MlpScratch mlp_scratch_;
   MoeScratch moe_scratch_;
-  std::vector<int64_t> slots_;                // of the step
-  std::vector<AttentionSequence> sequences_;  // of the step
+  std::optional<StepMetadata> metadata_;
+  Tensor
+      logits_;  // [any, vocab range]; empty where host memory is the device's
+  // How often rows chose each expert. [moe layers, most experts] i64
+  Tensor expert_rows_;
+  Tensor
+      fetched_expert_rows_;  // pinned; empty where expert_rows_ is the host's
   ExpertLoad expert_load_;
   std::vector<MoeLayerLoad*> load_of_layer_;  // [num_layers]; null: dense
 };

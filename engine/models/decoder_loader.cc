@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "comm/communicator.h"
 #include "comm/process_groups.h"
+#include "engine/config/weight_inventory.h"
 #include "engine/models/checksum_exchange.h"
 #include "engine/models/decoder.h"
 #include "engine/models/weight_loader.h"
@@ -22,85 +23,42 @@ absl::StatusOr<Attention> LoadAttention(WeightLoader& loader,
                                         const AttentionConfig& config,
                                         const std::string& prefix,
                                         const RopeTables* rope) {
-  const int64_t hidden = loader.config().hidden_size;
-  const int64_t q_rows = config.query_rows(), kv_rows = config.kv_rows();
-  const RankShard& shard = loader.shard();
-  WeightSlice qkv_slice, out_slice;
-  if (shard.tensor_degree > 1) {
-    // The heads' rows in the parts of the queries, keys and values.
-    const auto rows = [&](int64_t begin, const IndexRange& heads) {
-      return IndexRange{begin + heads.begin * config.head_dim,
-                        begin + heads.end * config.head_dim};
-    };
-    const IndexRange heads = shard.Heads(config);
-    const IndexRange kv_heads = shard.KvHeads(config);
-    qkv_slice.rows = {rows(0, heads), rows(q_rows, kv_heads),
-                      rows(q_rows + kv_rows, kv_heads)};
-    out_slice.columns = rows(0, heads);
-  }
-  ASSIGN_OR_RETURN(
-      LinearWeights qkv,
-      loader.Linear(absl::StrCat(prefix, "attention.qkv"), config.qkv_rows(),
-                    hidden, qkv_slice, config.has_bias));
-  ASSIGN_OR_RETURN(
-      LinearWeights out,
-      loader.Linear(absl::StrCat(prefix, "attention.out"), hidden, q_rows,
-                    out_slice, config.has_bias && shard.adds_bias()));
-  AttentionConfig local = config;
-  local.num_heads = shard.Heads(config).size();
-  local.num_kv_heads = shard.KvHeads(config).size();
-  return Attention(local, std::move(qkv), std::move(out), rope);
-}
-
-// This tensor rank's part of a dense or residual MLP.
-absl::StatusOr<MlpWeights> LoadMlp(WeightLoader& loader, const MlpConfig& mlp,
-                                   const std::string& prefix) {
-  return loader.Mlp(absl::StrCat(prefix, "mlp"), mlp, loader.shard().Ffn(mlp),
-                    loader.shard().adds_bias());
+  ASSIGN_OR_RETURN(LinearWeights qkv,
+                   loader.Linear(absl::StrCat(prefix, "attention.qkv")));
+  ASSIGN_OR_RETURN(LinearWeights out,
+                   loader.Linear(absl::StrCat(prefix, "attention.out")));
+  return Attention(loader.shard().LocalAttention(config), std::move(qkv),
+                   std::move(out), rope);
 }
 
 absl::StatusOr<ResidualMlp> LoadResidualMlp(WeightLoader& loader,
-                                            const MoeConfig& config,
+                                            ResidualMoeKind kind,
                                             const std::string& prefix) {
   ResidualMlp residual;
-  residual.kind = config.residual;
-  ASSIGN_OR_RETURN(residual.mlp, LoadMlp(loader, config.mlp, prefix));
+  residual.kind = kind;
+  ASSIGN_OR_RETURN(residual.mlp, loader.Mlp(absl::StrCat(prefix, "mlp")));
   // B1 adds the branches whatever its coefficients are.
-  if (residual.kind == ResidualMoeKind::kB1) return residual;
-  const std::string name = absl::StrCat(prefix, "moe.coefficient");
-  ASSIGN_OR_RETURN(
-      residual.coefficient.weight,
-      loader.Matrix(absl::StrCat(name, ".weight"), 2,
-                    loader.config().hidden_size, WeightSlice(), DType::kF32));
-  const std::string bias = absl::StrCat(name, ".bias");
-  if (residual.kind == ResidualMoeKind::kB2 && loader.checkpoint().Has(bias)) {
-    ASSIGN_OR_RETURN(residual.coefficient.bias, loader.Vector(bias, 2));
-  }
+  if (kind == ResidualMoeKind::kB1) return residual;
+  ASSIGN_OR_RETURN(residual.coefficient,
+                   loader.Linear(absl::StrCat(prefix, "moe.coefficient")));
   return residual;
 }
 
 absl::StatusOr<OutputHead> LoadHead(WeightLoader& loader) {
-  const ModelConfig& config = loader.config();
-  ASSIGN_OR_RETURN(Norm norm, loader.LoadNorm("final_norm", config.final_norm));
+  ASSIGN_OR_RETURN(Norm norm,
+                   loader.LoadNorm("final_norm", loader.config().final_norm));
   LinearWeights weight;
-  ASSIGN_OR_RETURN(
-      weight.weight,
-      loader.VocabularyMatrix(config.tied_embeddings ? "embedding.weight"
-                                                     : "output.weight"));
+  ASSIGN_OR_RETURN(weight.weight, loader.OutputMatrix());
   return OutputHead(std::move(norm), std::move(weight));
 }
 
 absl::StatusOr<TokenEmbedding> LoadEmbedding(WeightLoader& loader) {
-  const ModelConfig& config = loader.config();
-  ASSIGN_OR_RETURN(Tensor table, loader.VocabularyTable("embedding.weight"));
-  Tensor positions;
-  if (config.learned_positions) {
-    ASSIGN_OR_RETURN(positions,
-                     loader.Table("position_embedding.weight",
-                                  config.max_positions, config.hidden_size));
-  }
+  ASSIGN_OR_RETURN(Tensor table, loader.Table("embedding.weight"));
+  ASSIGN_OR_RETURN(Tensor positions, loader.Table("position_embedding.weight"));
   std::optional<IndexRange> part;
-  if (loader.shard().tensor_degree > 1) part = loader.shard().Vocab(config);
+  if (loader.shard().tensor_degree > 1) {
+    part = loader.shard().Vocab(loader.config());
+  }
   return TokenEmbedding(std::move(table), std::move(positions), part);
 }
 
@@ -112,6 +70,7 @@ class DecoderLoader {
                 const RankShard& shard, Stream& stream,
                 absl::FunctionRef<void(int64_t, int64_t)> progress)
       : parallel_(options.parallel),
+        stream_(stream),
         shard_(shard),
         config_(checkpoint.config()),
         loader_(checkpoint, shard, options.weight_dtype, stream, progress) {}
@@ -152,14 +111,15 @@ class DecoderLoader {
       if (rope_configs_[i] == *config.rope) return ropes_[i].get();
     }
     auto tables = std::make_unique<RopeTables>();
-    ASSIGN_OR_RETURN(*tables,
-                     RopeTables::Create(*config.rope, config_.max_positions));
+    ASSIGN_OR_RETURN(
+        *tables,
+        RopeTables::Create(*config.rope, config_.max_positions, stream_));
     rope_configs_.push_back(*config.rope);
     return ropes_.emplace_back(std::move(tables)).get();
   }
 
   absl::StatusOr<DecoderLayer> LoadLayer(int64_t layer) {
-    const std::string prefix = absl::StrCat("layers.", layer, ".");
+    const std::string prefix = LayerPrefix(layer);
     const LayerConfig& config = config_.layers[layer];
     ASSIGN_OR_RETURN(Norm attention_norm,
                      loader_.LoadNorm(absl::StrCat(prefix, "attention_norm"),
@@ -176,7 +136,7 @@ class DecoderLoader {
       ASSIGN_OR_RETURN(moe, LoadMoeLayer(layer, prefix));
       ++num_moe_layers_;
     } else {
-      ASSIGN_OR_RETURN(mlp, LoadMlp(loader_, config.any_mlp(), prefix));
+      ASSIGN_OR_RETURN(mlp, loader_.Mlp(absl::StrCat(prefix, "mlp")));
     }
     return DecoderLayer{std::move(attention_norm), std::move(attention),
                         std::move(mlp_norm), std::move(mlp), std::move(moe)};
@@ -186,14 +146,13 @@ class DecoderLoader {
                                         const std::string& prefix) {
     const MoeConfig& config = config_.layers[layer].moe();
     ASSIGN_OR_RETURN(WeightMatrix gate,
-                     loader_.Matrix(absl::StrCat(prefix, "moe.gate.weight"),
-                                    config.num_experts, config_.hidden_size,
-                                    WeightSlice(), DType::kF32));
+                     loader_.Matrix(absl::StrCat(prefix, "moe.gate.weight")));
     ASSIGN_OR_RETURN(std::vector<MlpWeights> experts,
                      LoadExperts(layer, prefix));
     std::optional<ResidualMlp> residual;
     if (config.has_residual_mlp()) {
-      ASSIGN_OR_RETURN(residual, LoadResidualMlp(loader_, config, prefix));
+      ASSIGN_OR_RETURN(residual,
+                       LoadResidualMlp(loader_, config.residual, prefix));
     }
     return MoeLayer(config, Gate(config, std::move(gate)),
                     Experts(std::move(experts)), std::move(residual),
@@ -203,16 +162,14 @@ class DecoderLoader {
   absl::StatusOr<std::vector<MlpWeights>> LoadExperts(
       int64_t layer, const std::string& prefix) {
     const ExpertShard& shard = shard_.experts[layer];
-    const MlpConfig& mlp = config_.layers[layer].moe().mlp;
     // Slices of experts are spread over another group than all else.
     const bool sliced = shard.slice_degree > 1;
     if (sliced) TakeChecksums(tensor_group());
     std::vector<MlpWeights> experts;
     for (int e = 0; e < shard.num_experts; ++e) {
-      ASSIGN_OR_RETURN(
-          MlpWeights expert,
-          loader_.Mlp(absl::StrCat(prefix, "experts.", shard.first_expert + e),
-                      mlp, shard.Ffn(mlp), shard.adds_bias()));
+      ASSIGN_OR_RETURN(MlpWeights expert,
+                       loader_.Mlp(absl::StrCat(prefix, "experts.",
+                                                shard.first_expert + e)));
       experts.push_back(std::move(expert));
     }
     if (sliced) {
@@ -245,6 +202,7 @@ class DecoderLoader {
   }
 
   const ModelParallel* const parallel_;
+  Stream& stream_;
   const RankShard& shard_;
   const ModelConfig& config_;
   WeightLoader loader_;

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/models/model.h"
+#include "engine/models/model_options.h"
 #include "kernels/core/stream.h"
 
 namespace moe {

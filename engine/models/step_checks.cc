@@ -129,20 +129,4 @@ absl::Status CheckStep(const Batch& batch, const ModelConfig& config,
   return absl::OkStatus();
 }
 
-void LayOutStep(const Batch& batch, int64_t block_size,
-                std::vector<int64_t>& slots,
-                std::vector<AttentionSequence>& sequences) {
-  slots.clear();
-  sequences.clear();
-  for (const SequenceSlice& sequence : batch.sequences) {
-    for (int32_t i = 0; i < sequence.num_tokens; ++i) {
-      const int64_t position = sequence.start_position + i;
-      slots.push_back(sequence.block_ids[position / block_size] * block_size +
-                      position % block_size);
-    }
-    sequences.push_back({sequence.first_row, sequence.num_tokens,
-                         sequence.start_position, sequence.block_ids});
-  }
-}
-
 }  // namespace moe

@@ -1,14 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "engine/batch/batch.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/config/model_config.h"
 #include "kernels/core/tensor.h"
-#include "kernels/ops/paged_attention.h"
 
 namespace moe {
 
@@ -27,11 +25,5 @@ struct StepLimits {
 absl::Status CheckStep(const Batch& batch, const ModelConfig& config,
                        const StepLimits& limits, const KvCache& cache,
                        const TensorView& logits);
-
-// The cache slot of each row of a checked batch, and its sequences as attention
-// wants them (borrowing the block ids).
-void LayOutStep(const Batch& batch, int64_t block_size,
-                std::vector<int64_t>& slots,
-                std::vector<AttentionSequence>& sequences);
 
 }  // namespace moe

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstring>
 
+#include "kernels/core/cpu_stream.h"
+
 namespace moe {
 namespace {
 

@@ -1,6 +1,7 @@
 #include "engine/models/weight_loader.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "engine/models/unrepresentable_values.h"
 #include "kernels/core/status_macros.h"
+#include "kernels/core/upload.h"
 
 namespace moe {
 namespace {
@@ -48,6 +50,7 @@ WeightLoader::WeightLoader(const Checkpoint& checkpoint, const RankShard& shard,
                            absl::FunctionRef<void(int64_t, int64_t)> progress)
     : checkpoint_(checkpoint),
       shard_(shard),
+      inventory_(checkpoint.config()),
       dtype_(dtype),
       stream_(stream),
       progress_(progress),
@@ -62,20 +65,22 @@ void WeightLoader::Report(int64_t elements) {
   progress_(done_bytes_, total_bytes_);
 }
 
-absl::StatusOr<HostWeight> WeightLoader::Get(const std::string& name,
-                                             absl::Span<const int64_t> dims,
+absl::StatusOr<WeightSpec> WeightLoader::Spec(const std::string& name) const {
+  std::optional<WeightSpec> spec = inventory_.Find(name);
+  if (spec.has_value()) return *std::move(spec);
+  return absl::InternalError(
+      absl::StrCat("tensor ", name, " is none of the model's"));
+}
+
+absl::StatusOr<HostWeight> WeightLoader::Get(const WeightSpec& spec,
                                              const WeightSlice& slice,
                                              DType as) {
+  const std::string& name = spec.name;
   absl::StatusOr<HostWeight> got =
       slice.whole() ? checkpoint_.Get(name) : checkpoint_.GetShard(name, slice);
   if (!got.ok()) return got.status();
   HostWeight weight = *std::move(got);
-  std::vector<int64_t> expected(dims.begin(), dims.end());
-  if (!slice.rows.empty()) {
-    expected[0] = 0;
-    for (const IndexRange& range : slice.rows) expected[0] += range.size();
-  }
-  if (slice.columns.has_value()) expected[1] = slice.columns->size();
+  const std::vector<int64_t> expected = slice.Dims(spec.dims);
   const TensorView& view = weight.view;
   bool fits = view.rank == static_cast<int>(expected.size());
   for (size_t i = 0; fits && i < expected.size(); ++i) {
@@ -99,7 +104,8 @@ absl::StatusOr<HostWeight> WeightLoader::Get(const std::string& name,
 
 absl::Status WeightLoader::CheckValues(const std::string& name,
                                        const TensorView& view, DType as) const {
-  const UnrepresentableValues unfit = CountUnrepresentableValues(view, as, stream_);
+  const UnrepresentableValues unfit =
+      CountUnrepresentableValues(view, as, stream_);
   if (unfit.not_finite + unfit.too_large == 0) return absl::OkStatus();
   std::string tensor = absl::StrCat("tensor ", name);
   const std::string files = checkpoint_.FilesOf(name);
@@ -127,36 +133,21 @@ absl::StatusOr<WeightMatrix> WeightLoader::Pack(const std::string& name,
   return matrix;
 }
 
-absl::StatusOr<WeightMatrix> WeightLoader::Matrix(const std::string& name,
-                                                  int64_t out, int64_t in,
-                                                  const WeightSlice& slice,
-                                                  DType as) {
-  ASSIGN_OR_RETURN(const HostWeight weight, Get(name, {out, in}, slice, as));
+absl::StatusOr<WeightMatrix> WeightLoader::Matrix(const std::string& name) {
+  ASSIGN_OR_RETURN(const WeightSpec spec, Spec(name));
+  const DType as = spec.kind == WeightKind::kF32Matrix ? DType::kF32 : dtype_;
+  // Every rank has some of each matrix.
+  const WeightSlice slice = *shard_.SliceOf(config(), spec);
+  ASSIGN_OR_RETURN(const HostWeight weight, Get(spec, slice, as));
   return Pack(name, weight.view, as);
 }
 
-WeightSlice WeightLoader::VocabularySlice() const {
-  WeightSlice slice;
-  if (shard_.tensor_degree == 1) return slice;
-  IndexRange rows = shard_.Vocab(config());
-  if (shard_.tensor_rank == shard_.tensor_degree - 1) {
-    rows.end = config().padded_vocab_size;
-  }
-  slice.rows.push_back(rows);
-  return slice;
-}
-
-absl::StatusOr<WeightMatrix> WeightLoader::VocabularyMatrix(
-    const std::string& name) {
-  ASSIGN_OR_RETURN(const HostWeight weight,
-                   Get(name, {config().padded_vocab_size, config().hidden_size},
-                       VocabularySlice(), dtype_));
-  return Pack(name, weight.view.Rows(0, shard_.Vocab(config()).size()), dtype_);
-}
-
-absl::StatusOr<Tensor> WeightLoader::VocabularyTable(const std::string& name) {
-  return Table(name, config().padded_vocab_size, config().hidden_size,
-               VocabularySlice());
+absl::StatusOr<WeightMatrix> WeightLoader::OutputMatrix() {
+  const WeightSpec& spec = inventory_.output();
+  const WeightSlice slice = *shard_.SliceOf(config(), spec);
+  ASSIGN_OR_RETURN(const HostWeight weight, Get(spec, slice, dtype_));
+  return Pack(spec.name, weight.view.Rows(0, shard_.Vocab(config()).size()),
+              dtype_);
 }
 
 absl::StatusOr<Tensor> WeightLoader::Convert(const std::string& name,
@@ -178,70 +169,52 @@ absl::StatusOr<Tensor> WeightLoader::Convert(const std::string& name,
   return tensor;
 }
 
-absl::StatusOr<Tensor> WeightLoader::Vector(const std::string& name,
-                                            int64_t size,
-                                            const WeightSlice& slice) {
-  ASSIGN_OR_RETURN(const HostWeight weight,
-                   Get(name, {size}, slice, DType::kF32));
+absl::StatusOr<Tensor> WeightLoader::HostVector(const std::string& name) {
+  const std::optional<WeightSpec> spec = inventory_.Find(name);
+  if (!spec.has_value()) return Tensor();
+  const std::optional<WeightSlice> slice = shard_.SliceOf(config(), *spec);
+  if (!slice.has_value()) return Tensor();
+  if (spec->is_optional && !checkpoint_.Has(name)) return Tensor();
+  ASSIGN_OR_RETURN(const HostWeight weight, Get(*spec, *slice, DType::kF32));
   return Convert(name, weight.view, DType::kF32);
 }
 
-absl::StatusOr<Tensor> WeightLoader::Table(const std::string& name,
-                                           int64_t rows, int64_t columns,
-                                           const WeightSlice& slice) {
-  ASSIGN_OR_RETURN(const HostWeight weight,
-                   Get(name, {rows, columns}, slice, dtype_));
-  return Convert(name, weight.view, dtype_);
+absl::StatusOr<Tensor> WeightLoader::Vector(const std::string& name) {
+  ASSIGN_OR_RETURN(Tensor vector, HostVector(name));
+  return Upload(std::move(vector), stream_);
 }
 
-absl::StatusOr<LinearWeights> WeightLoader::Linear(const std::string& name,
-                                                   int64_t out, int64_t in,
-                                                   const WeightSlice& slice,
-                                                   bool has_bias) {
+absl::StatusOr<Tensor> WeightLoader::Table(const std::string& name) {
+  const std::optional<WeightSpec> spec = inventory_.Find(name);
+  if (!spec.has_value()) return Tensor();
+  const WeightSlice slice = *shard_.SliceOf(config(), *spec);
+  ASSIGN_OR_RETURN(const HostWeight weight, Get(*spec, slice, dtype_));
+  ASSIGN_OR_RETURN(Tensor table, Convert(name, weight.view, dtype_));
+  return Upload(std::move(table), stream_);
+}
+
+absl::StatusOr<LinearWeights> WeightLoader::Linear(const std::string& name) {
   LinearWeights weights;
-  ASSIGN_OR_RETURN(weights.weight, Matrix(absl::StrCat(name, ".weight"), out,
-                                          in, slice, dtype_));
-  if (has_bias) {
-    WeightSlice bias;
-    bias.rows = slice.rows;
-    ASSIGN_OR_RETURN(weights.bias,
-                     Vector(absl::StrCat(name, ".bias"), out, bias));
-  }
+  ASSIGN_OR_RETURN(weights.weight, Matrix(absl::StrCat(name, ".weight")));
+  ASSIGN_OR_RETURN(weights.bias, Vector(absl::StrCat(name, ".bias")));
   return weights;
 }
 
-absl::StatusOr<MlpWeights> WeightLoader::Mlp(const std::string& name,
-                                             const MlpConfig& mlp,
-                                             const IndexRange& ffn,
-                                             bool adds_bias) {
-  const int64_t all = mlp.ffn_hidden_size, hidden = config().hidden_size;
-  WeightSlice up, down;
-  if (ffn.size() < all) {
-    up.rows.push_back(ffn);
-    // Of the other half the same features.
-    if (mlp.is_gated()) up.rows.push_back({all + ffn.begin, all + ffn.end});
-    down.columns = ffn;
-  }
+absl::StatusOr<MlpWeights> WeightLoader::Mlp(const std::string& name) {
   MlpWeights weights;
-  ASSIGN_OR_RETURN(weights.up, Linear(absl::StrCat(name, ".up"), mlp.up_rows(),
-                                      hidden, up, mlp.has_bias));
-  ASSIGN_OR_RETURN(weights.down, Linear(absl::StrCat(name, ".down"), hidden,
-                                        all, down, mlp.has_bias && adds_bias));
+  ASSIGN_OR_RETURN(weights.up, Linear(absl::StrCat(name, ".up")));
+  ASSIGN_OR_RETURN(weights.down, Linear(absl::StrCat(name, ".down")));
   return weights;
 }
 
 absl::StatusOr<Norm> WeightLoader::LoadNorm(const std::string& name,
                                             const NormConfig& config) {
-  const int64_t hidden = this->config().hidden_size;
-  ASSIGN_OR_RETURN(Tensor weight,
-                   Vector(absl::StrCat(name, ".weight"), hidden));
+  ASSIGN_OR_RETURN(Tensor weight, HostVector(absl::StrCat(name, ".weight")));
   if (config.weight_plus_one) {
-    for (int64_t i = 0; i < hidden; ++i) weight.ptr<float>()[i] += 1.0f;
+    for (int64_t i = 0; i < weight.dim(0); ++i) weight.ptr<float>()[i] += 1.0f;
   }
-  Tensor bias;
-  if (config.kind == NormKind::kLayerNorm) {
-    ASSIGN_OR_RETURN(bias, Vector(absl::StrCat(name, ".bias"), hidden));
-  }
+  ASSIGN_OR_RETURN(weight, Upload(std::move(weight), stream_));
+  ASSIGN_OR_RETURN(Tensor bias, Vector(absl::StrCat(name, ".bias")));
   return Norm(config.kind, config.epsilon, std::move(weight), std::move(bias));
 }
 

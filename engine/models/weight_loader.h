@@ -8,7 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/weight_slice.h"
-#include "engine/config/index_range.h"
+#include "engine/config/weight_inventory.h"
 #include "engine/layers/grouped_mlp.h"
 #include "engine/layers/linear_weights.h"
 #include "engine/layers/norm.h"
@@ -20,8 +20,9 @@
 namespace moe {
 
 // Reads the weights of a model, or of one rank's part of it, by name, checks
-// their shapes against its configuration and converts them to what the layers
-// hold. One loader loads one model; not thread-safe. All errors name the
+// their shapes against the model's inventory and converts them to what the
+// layers hold. Which part a rank reads, and what it is kept as, the inventory
+// says. One loader loads one model; not thread-safe. All errors name the
 // tensor: kNotFound if the checkpoint lacks it, kDataLoss if its shape or type
 // is not the configuration's or a value is NaN or infinite, kInvalidArgument if
 // one is too large for the type it is kept in, kResourceExhausted without
@@ -33,33 +34,21 @@ class WeightLoader {
                DType dtype, Stream& stream,
                absl::FunctionRef<void(int64_t, int64_t)> progress);
 
-  // `slice` of an [out, in] matrix, packed as `as`.
-  absl::StatusOr<WeightMatrix> Matrix(const std::string& name, int64_t out,
-                                      int64_t in, const WeightSlice& slice,
-                                      DType as);
-  // The rows of this rank's entries of the vocabulary of a [padded_vocab,
-  // hidden] matrix: packed, and as a plain row-major table, where the last rank
-  // has the rows that pad the vocabulary too.
-  absl::StatusOr<WeightMatrix> VocabularyMatrix(const std::string& name);
-  absl::StatusOr<Tensor> VocabularyTable(const std::string& name);
-  // A vector, or `slice` of it, as f32.
-  absl::StatusOr<Tensor> Vector(const std::string& name, int64_t size,
-                                const WeightSlice& slice = {});
-  // An [rows, columns] table of `dtype` in its plain row-major form.
-  absl::StatusOr<Tensor> Table(const std::string& name, int64_t rows,
-                               int64_t columns, const WeightSlice& slice = {});
+  // A matrix, packed.
+  absl::StatusOr<WeightMatrix> Matrix(const std::string& name);
+  // The matrix that makes logits: the rows of this rank's entries of the
+  // vocabulary, without those that pad it.
+  absl::StatusOr<WeightMatrix> OutputMatrix();
+  // A table in its plain row-major form; empty if the model has none.
+  absl::StatusOr<Tensor> Table(const std::string& name);
+  // A vector as f32; empty if the model, this rank or the files have none.
+  absl::StatusOr<Tensor> Vector(const std::string& name);
 
-  // <name>.weight [out, in], and <name>.bias if it `has_bias`, of which the
-  // rank has `slice`. Of a product whose terms are spread over ranks (a slice
-  // of columns) one alone has the bias.
-  absl::StatusOr<LinearWeights> Linear(const std::string& name, int64_t out,
-                                       int64_t in, const WeightSlice& slice,
-                                       bool has_bias);
-  // <name>.up and <name>.down of the sizes of `mlp`, of which the rank has the
-  // features `ffn` in between and, if it `adds_bias`, the bias of `down`.
-  absl::StatusOr<MlpWeights> Mlp(const std::string& name, const MlpConfig& mlp,
-                                 const IndexRange& ffn, bool adds_bias);
-  // <name>.weight and, for LayerNorm, <name>.bias.
+  // <name>.weight, and <name>.bias if there is one.
+  absl::StatusOr<LinearWeights> Linear(const std::string& name);
+  // <name>.up and <name>.down.
+  absl::StatusOr<MlpWeights> Mlp(const std::string& name);
+  // <name>.weight, and <name>.bias if there is one.
   absl::StatusOr<Norm> LoadNorm(const std::string& name,
                                 const NormConfig& config);
 
@@ -71,21 +60,24 @@ class WeightLoader {
   int64_t packed_bytes() const { return packed_bytes_; }
 
  private:
-  // `dims` are of the whole weight; `as`: what it is going to be kept as.
-  absl::StatusOr<HostWeight> Get(const std::string& name,
-                                 absl::Span<const int64_t> dims,
+  // kInternal: the model has none of that name.
+  absl::StatusOr<WeightSpec> Spec(const std::string& name) const;
+  // `slice` of the weight, to be kept as `as`.
+  absl::StatusOr<HostWeight> Get(const WeightSpec& spec,
                                  const WeightSlice& slice, DType as);
   absl::Status CheckValues(const std::string& name, const TensorView& view,
                            DType as) const;
-  WeightSlice VocabularySlice() const;
   absl::StatusOr<WeightMatrix> Pack(const std::string& name,
                                     const TensorView& source, DType as);
+  // In host memory.
+  absl::StatusOr<Tensor> HostVector(const std::string& name);
   absl::StatusOr<Tensor> Convert(const std::string& name,
                                  const TensorView& source, DType as);
   void Report(int64_t elements);
 
   const Checkpoint& checkpoint_;
   const RankShard& shard_;
+  const WeightInventory inventory_;
   DType dtype_;
   Stream& stream_;
   absl::FunctionRef<void(int64_t, int64_t)> progress_;

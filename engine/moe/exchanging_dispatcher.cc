@@ -17,6 +17,17 @@
 #include "kernels/core/status_macros.h"
 
 namespace moe {
+namespace {
+
+// A view of a table in host memory, never absent.
+TensorView I32View(absl::Span<const int32_t> table) {
+  static int32_t none = 0;
+  int32_t* const data =
+      table.empty() ? &none : const_cast<int32_t*>(table.data());
+  return MakeView(data, DType::kI32, {static_cast<int64_t>(table.size())});
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<ExchangingDispatcher>>
 ExchangingDispatcher::Create(const ModelConfig& config, int64_t layer,
@@ -109,6 +120,11 @@ ExchangeKind ExchangingDispatcher::ChooseKind() {
 absl::Status ExchangingDispatcher::BeginDispatch(const TensorView& hidden,
                                                  const GatingResult& gating,
                                                  const MoeStep& step) {
+  if (!(hidden.device == Device{})) {
+    return absl::UnimplementedError(absl::StrCat(
+        "layer ", layer_, ": its rows lie on ", ToString(hidden.device),
+        "; experts on several ranks exchange host memory only"));
+  }
   RETURN_IF_ERROR(CountSourceRows(hidden.dims[0], step));
   load_ = step.load;
   rows_on_data_ranks_ = step.rows_on_data_ranks;
@@ -230,13 +246,14 @@ absl::Status ExchangingDispatcher::SortUnited() {
 ExchangingDispatcher::Begun ExchangingDispatcher::GatherRows() {
   const float* send = buffers_->united.ptr<float>();
   if (data_ranks_per_source_ == 1) {
-    RETURN_IF_ERROR(
-        EnsureCapacity(own_hidden_.dims[0] * whole_.stride(), buffers_->packed));
+    RETURN_IF_ERROR(EnsureCapacity(own_hidden_.dims[0] * whole_.stride(),
+                                   buffers_->packed));
     PackOwnRows(buffers_->packed.ptr<float>());
     send = buffers_->packed.ptr<float>();
   }
   arrived_rows_ = TotalRows(source_rows_);
-  RETURN_IF_ERROR(EnsureCapacity(arrived_rows_ * whole_.stride(), buffers_->arrived));
+  RETURN_IF_ERROR(
+      EnsureCapacity(arrived_rows_ * whole_.stride(), buffers_->arrived));
   return BeginAllGatherV(*groups_.expert_peers, send, source_rows_,
                          whole_.bytes(), buffers_->arrived.ptr<float>());
 }
@@ -298,7 +315,8 @@ ExchangingDispatcher::Begun ExchangingDispatcher::ExchangeRows() {
   RETURN_IF_ERROR(CheckArrivals(receive_rows));
   arrived_rows_ = TotalRows(receive_rows);
   const int64_t stride = routed_.stride();
-  RETURN_IF_ERROR(EnsureCapacity(TotalRows(send_rows_) * stride, buffers_->packed));
+  RETURN_IF_ERROR(
+      EnsureCapacity(TotalRows(send_rows_) * stride, buffers_->packed));
   RETURN_IF_ERROR(EnsureCapacity(arrived_rows_ * stride, buffers_->arrived));
   float* out = buffers_->packed.ptr<float>();
   for (int e = 0; e < groups_.expert->size(); ++e) {
@@ -339,7 +357,8 @@ absl::StatusOr<DispatchedTokens> ExchangingDispatcher::FinishDispatch() {
     case Route::kNone:
       local_offsets_.assign(count + 1, 0);
       tokens.x = x_;
-      tokens.expert_offsets = local_offsets_;
+      tokens.row_of_slot = I32View({});
+      tokens.expert_offsets = I32View(local_offsets_);
       return tokens;
     case Route::kInPlace: {
       local_offsets_.clear();
@@ -348,9 +367,9 @@ absl::StatusOr<DispatchedTokens> ExchangingDispatcher::FinishDispatch() {
                                  expert_offsets_[first]);
       }
       tokens.x = x_;
-      tokens.x_rows =
-          row_of_slot_.subspan(expert_offsets_[first], local_offsets_.back());
-      tokens.expert_offsets = local_offsets_;
+      tokens.row_of_slot = I32View(
+          row_of_slot_.subspan(expert_offsets_[first], local_offsets_.back()));
+      tokens.expert_offsets = I32View(local_offsets_);
       return tokens;
     }
     case Route::kGathered:
@@ -369,8 +388,8 @@ absl::StatusOr<DispatchedTokens> ExchangingDispatcher::FinishDispatch() {
         " are for its experts [", first, ", ", first + count, ")"));
   }
   tokens.x = PackedHidden(format, arrived, arrived_rows_);
-  tokens.x_rows = arrived_table_.row_of_slot;
-  tokens.expert_offsets = arrived_table_.expert_offsets;
+  tokens.row_of_slot = I32View(arrived_table_.row_of_slot);
+  tokens.expert_offsets = I32View(arrived_table_.expert_offsets);
   return tokens;
 }
 

@@ -7,7 +7,8 @@
 
 namespace moe {
 
-absl::StatusOr<GateScratch> GateScratch::Create(const ModelConfig& config,
+absl::StatusOr<GateScratch> GateScratch::Create(DeviceBackend& backend,
+                                                const ModelConfig& config,
                                                 int64_t max_rows) {
   int64_t max_experts = 0;
   for (int64_t layer = 0; layer < config.num_layers(); ++layer) {
@@ -15,25 +16,31 @@ absl::StatusOr<GateScratch> GateScratch::Create(const ModelConfig& config,
   }
   GateScratch s;
   const int64_t max_slots = max_rows * config.max_top_k();
-  ASSIGN_OR_RETURN(s.logits_,
-                   Tensor::Allocate(DType::kF32, {max_rows * max_experts}));
-  ASSIGN_OR_RETURN(s.expert_ids_, Tensor::Allocate(DType::kI32, {max_slots}));
-  ASSIGN_OR_RETURN(s.weights_, Tensor::Allocate(DType::kF32, {max_slots}));
+  ASSIGN_OR_RETURN(s.logits_, Tensor::Allocate(backend, DType::kF32,
+                                               {max_rows * max_experts}));
+  ASSIGN_OR_RETURN(s.expert_ids_,
+                   Tensor::Allocate(backend, DType::kI32, {max_slots}));
+  ASSIGN_OR_RETURN(s.weights_,
+                   Tensor::Allocate(backend, DType::kF32, {max_slots}));
   ASSIGN_OR_RETURN(s.expert_offsets_,
-                   Tensor::Allocate(DType::kI32, {max_experts + 1}));
-  ASSIGN_OR_RETURN(s.row_of_slot_, Tensor::Allocate(DType::kI32, {max_slots}));
-  ASSIGN_OR_RETURN(s.slot_of_, Tensor::Allocate(DType::kI32, {max_slots}));
+                   Tensor::Allocate(backend, DType::kI32, {max_experts + 1}));
+  ASSIGN_OR_RETURN(s.row_of_slot_,
+                   Tensor::Allocate(backend, DType::kI32, {max_slots}));
+  ASSIGN_OR_RETURN(s.slot_of_,
+                   Tensor::Allocate(backend, DType::kI32, {max_slots}));
   return s;
 }
 
 TensorView GateScratch::Logits(int64_t rows, int64_t experts) const {
-  return MakeView(logits_.view().data, DType::kF32, {rows, experts});
+  return MakeView(logits_.view().data, DType::kF32, {rows, experts},
+                  logits_.view().device);
 }
 
 GatingResult GateScratch::Result(int64_t rows, int64_t experts,
                                  int64_t top_k) const {
   const auto by_row = [&](const Tensor& tensor, DType dtype) {
-    return MakeView(tensor.view().data, dtype, {rows, top_k});
+    return MakeView(tensor.view().data, dtype, {rows, top_k},
+                    tensor.view().device);
   };
   return {.expert_ids = by_row(expert_ids_, DType::kI32),
           .weights = by_row(weights_, DType::kF32),

@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "engine/config/model_config.h"
 #include "engine/moe/token_dispatcher.h"
+#include "kernels/core/device_backend.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"
 #include "kernels/ops/linear.h"
@@ -16,7 +17,8 @@ namespace moe {
 // Room for the gate of any layer of a model, sized once for the largest step.
 class GateScratch {
  public:
-  static absl::StatusOr<GateScratch> Create(const ModelConfig& config,
+  static absl::StatusOr<GateScratch> Create(DeviceBackend& backend,
+                                            const ModelConfig& config,
                                             int64_t max_rows);
   // [rows, experts] f32.
   TensorView Logits(int64_t rows, int64_t experts) const;

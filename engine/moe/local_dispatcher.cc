@@ -15,12 +15,8 @@ absl::Status LocalDispatcher::BeginDispatch(const TensorView& hidden,
 absl::StatusOr<DispatchedTokens> LocalDispatcher::FinishDispatch() {
   DispatchedTokens tokens;
   tokens.x = hidden_;
-  tokens.x_rows =
-      absl::MakeConstSpan(gating_.row_of_slot.ptr<int32_t>(),
-                          static_cast<size_t>(gating_.row_of_slot.dims[0]));
-  tokens.expert_offsets =
-      absl::MakeConstSpan(gating_.expert_offsets.ptr<int32_t>(),
-                          static_cast<size_t>(gating_.expert_offsets.dims[0]));
+  tokens.row_of_slot = gating_.row_of_slot;
+  tokens.expert_offsets = gating_.expert_offsets;
   return tokens;
 }
 

@@ -4,6 +4,7 @@
 
 #include "engine/moe/ensure_capacity.h"
 #include "kernels/core/status_macros.h"
+#include "kernels/ops/count_expert_rows.h"
 #include "kernels/ops/linear.h"
 #include "kernels/ops/moe_combine.h"
 
@@ -13,15 +14,6 @@ namespace {
 // Rows that a product computes between two polls: so many that reading its
 // weights once more each time costs little.
 constexpr int64_t kRowsBetweenPolls = 128;
-
-void CountRows(const GatingResult& gating, MoeLayerLoad& load) {
-  const int32_t* const offsets = gating.expert_offsets.ptr<int32_t>();
-  const int64_t experts = gating.expert_offsets.dims[0] - 1;
-  load.rows_by_expert.resize(experts);
-  for (int64_t e = 0; e < experts; ++e) {
-    load.rows_by_expert[e] += offsets[e + 1] - offsets[e];
-  }
-}
 
 MlpJob RowsOf(const MlpJob& job, int64_t begin, int64_t end) {
   MlpJob part = job;
@@ -34,7 +26,8 @@ MlpJob RowsOf(const MlpJob& job, int64_t begin, int64_t end) {
 
 }  // namespace
 
-absl::StatusOr<MoeScratch> MoeScratch::Create(const ModelConfig& config,
+absl::StatusOr<MoeScratch> MoeScratch::Create(DeviceBackend& backend,
+                                              const ModelConfig& config,
                                               int64_t max_rows,
                                               int tensor_degree) {
   MoeScratch s;
@@ -49,28 +42,49 @@ absl::StatusOr<MoeScratch> MoeScratch::Create(const ModelConfig& config,
   }
   const int64_t hidden = config.hidden_size;
   const int64_t max_slots = max_rows * config.max_top_k();
-  ASSIGN_OR_RETURN(s.gate, GateScratch::Create(config, max_rows));
-  ASSIGN_OR_RETURN(s.expert_mlp, MlpScratch::Create(experts, max_slots));
+  ASSIGN_OR_RETURN(s.gate, GateScratch::Create(backend, config, max_rows));
+  ASSIGN_OR_RETURN(s.expert_mlp,
+                   MlpScratch::Create(backend, experts, max_slots));
   ASSIGN_OR_RETURN(s.expert_out,
-                   Tensor::Allocate(DType::kF32, {max_slots, hidden}));
+                   Tensor::Allocate(backend, DType::kF32, {max_slots, hidden}));
   if (!residuals.empty()) {
-    ASSIGN_OR_RETURN(s.residual_mlp, MlpScratch::Create(residuals, max_rows));
-    ASSIGN_OR_RETURN(s.mlp_out,
-                     Tensor::Allocate(DType::kF32, {max_rows, hidden}));
+    ASSIGN_OR_RETURN(s.residual_mlp,
+                     MlpScratch::Create(backend, residuals, max_rows));
+    ASSIGN_OR_RETURN(
+        s.mlp_out, Tensor::Allocate(backend, DType::kF32, {max_rows, hidden}));
     ASSIGN_OR_RETURN(s.coefficients,
-                     Tensor::Allocate(DType::kF32, {max_rows, 2}));
+                     Tensor::Allocate(backend, DType::kF32, {max_rows, 2}));
   }
   return s;
 }
 
 absl::Status MoeScratch::ReserveSlots(int64_t slots, int64_t hidden,
-                                      const Experts& experts) {
-  RETURN_IF_ERROR(EnsureCapacity(slots * experts.up_features(), expert_mlp.up));
+                                      const Experts& experts, Stream& stream) {
+  RETURN_IF_ERROR(
+      EnsureCapacity(slots * experts.up_features(), stream, expert_mlp.up));
   if (!expert_mlp.activated.view().empty()) {
-    RETURN_IF_ERROR(
-        EnsureCapacity(slots * experts.ffn_features(), expert_mlp.activated));
+    RETURN_IF_ERROR(EnsureCapacity(slots * experts.ffn_features(), stream,
+                                   expert_mlp.activated));
   }
-  return EnsureCapacity(slots * hidden, expert_out);
+  return EnsureCapacity(slots * hidden, stream, expert_out);
+}
+
+int64_t MoeScratch::MaxGrowthBytes(const ModelConfig& config, int64_t max_rows,
+                                   int64_t slots, int64_t up,
+                                   int64_t activated) {
+  const int64_t own_slots = max_rows * config.max_top_k();
+  int64_t own_up = 0, own_activated = 0;
+  for (const LayerConfig& layer : config.layers) {
+    if (!layer.is_moe()) continue;
+    const MlpConfig& expert = layer.moe().mlp;
+    own_up = std::max(own_up, own_slots * expert.up_rows());
+    if (!expert.is_gated()) continue;
+    own_activated = std::max(own_activated, own_slots * expert.ffn_hidden_size);
+  }
+  const int64_t elements =
+      MaxGrowth(slots * config.hidden_size, own_slots * config.hidden_size) +
+      MaxGrowth(up, own_up) + MaxGrowth(activated, own_activated);
+  return elements * static_cast<int64_t>(sizeof(float));
 }
 
 MoeLayer::MoeLayer(const MoeConfig& config, Gate gate, Experts experts,
@@ -119,7 +133,10 @@ absl::StatusOr<GatingResult> MoeLayer::Forward(
       absl::MakeConstSpan(logits, has_coefficients() ? 2 : 1), stream));
   ASSIGN_OR_RETURN(const GatingResult gating,
                    gate_.Choose(rows, scratch.gate, stream));
-  if (step.load != nullptr) CountRows(gating, *step.load);
+  if (!step.expert_rows.empty()) {
+    RETURN_IF_ERROR(
+        CountExpertRows({gating.expert_offsets, step.expert_rows}, stream));
+  }
   RETURN_IF_ERROR(dispatcher_->BeginDispatch(x, gating, step));
 
   MlpJob mlp;
@@ -137,21 +154,19 @@ absl::StatusOr<GatingResult> MoeLayer::Forward(
                    dispatcher_->FinishDispatch());
   const int64_t slots = tokens.num_slots();
   if (step.load != nullptr) step.load->computed_slots += slots;
-  RETURN_IF_ERROR(scratch.ReserveSlots(slots, hidden, experts_));
+  RETURN_IF_ERROR(scratch.ReserveSlots(slots, hidden, experts_, stream));
   const TensorView expert_out =
-      MakeView(scratch.expert_out.ptr<float>(), DType::kF32, {slots, hidden});
-
-  std::vector<MlpJob>& jobs = scratch.jobs;
-  jobs.clear();
-  experts_.AppendJobs(tokens, scratch.expert_mlp, expert_out, jobs);
+      MakeView(scratch.expert_out.ptr<float>(), DType::kF32, {slots, hidden},
+               stream.device());
   // The residual MLP rides on the experts' jobs where nothing else would fill
   // their time.
   const bool mlp_along = residual_mlp_.has_value() && !mlp_begun && rows > 0;
-  if (mlp_along) jobs.push_back(mlp);
-  RETURN_IF_ERROR(RunMlpUps(jobs, activation_, stream));
   const bool overlap = !dispatcher_->is_local();
-  if (mlp_along && overlap) jobs.pop_back();
-  RETURN_IF_ERROR(RunMlpDowns(jobs, activation_, stream));
+  RETURN_IF_ERROR(experts_.RunUps(tokens, activation_, scratch.expert_mlp,
+                                  mlp_along ? &mlp : nullptr, stream));
+  RETURN_IF_ERROR(
+      experts_.RunDowns(tokens, activation_, scratch.expert_mlp, expert_out,
+                        mlp_along && !overlap ? &mlp : nullptr, stream));
   RETURN_IF_ERROR(dispatcher_->BeginCombine(tokens, expert_out));
   if (residual_mlp_.has_value()) {
     if (overlap) {

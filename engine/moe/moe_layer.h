@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -12,6 +11,7 @@
 #include "engine/moe/experts.h"
 #include "engine/moe/gate.h"
 #include "engine/moe/token_dispatcher.h"
+#include "kernels/core/device_backend.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"
 
@@ -22,13 +22,20 @@ namespace moe {
 struct MoeScratch {
   // For steps of up to max_rows rows; empty for a model without MoE layers. The
   // residual MLPs are cut over `tensor_degree` ranks.
-  static absl::StatusOr<MoeScratch> Create(const ModelConfig& config,
+  static absl::StatusOr<MoeScratch> Create(DeviceBackend& backend,
+                                           const ModelConfig& config,
                                            int64_t max_rows,
                                            int tensor_degree = 1);
   // Makes room for `slots` rows of `experts`, more than this rank's own where
   // others send theirs.
   absl::Status ReserveSlots(int64_t slots, int64_t hidden,
-                            const Experts& experts);
+                            const Experts& experts, Stream& stream);
+
+  // Bytes that ReserveSlots may add to what Create has made, if a layer needs
+  // up to `slots`, and all slots of a step together up to `up` numbers from the
+  // experts' first product and, where that is gated, `activated` behind it.
+  static int64_t MaxGrowthBytes(const ModelConfig& config, int64_t max_rows,
+                                int64_t slots, int64_t up, int64_t activated);
 
   GateScratch gate;
   MlpScratch expert_mlp;    // rows are slots
@@ -36,7 +43,6 @@ struct MoeScratch {
   Tensor expert_out;        // [max_rows * top_k, hidden], or grown
   Tensor mlp_out;           // [max_rows, hidden]
   Tensor coefficients;      // [max_rows, 2]
-  std::vector<MlpJob> jobs;
 };
 
 // The dense branch of a residual MoE layer (see ResidualMoeKind).

@@ -28,17 +28,19 @@ struct MoeStep {
   // rank. [data_degree]
   absl::Span<const int32_t> rows_on_data_ranks;
   MoeLayerLoad* load = nullptr;  // counts, if not null; borrowed
+  // Grows by how many rows chose each expert, if not empty. [experts] i64
+  TensorView expert_rows = {};
 };
 
 // The rows that this rank's experts are to compute: slot s, of the local expert
-// e with expert_offsets[e] <= s < expert_offsets[e + 1], is row x_rows[s] of
-// `x`. A handle: views that stay valid until its BeginCombine.
+// e with expert_offsets[e] <= s < expert_offsets[e + 1], is row row_of_slot[s]
+// of `x`. A handle: views that stay valid until its BeginCombine.
 struct DispatchedTokens {
-  TensorView x;                              // [any, hidden] f32, strided rows
-  absl::Span<const int32_t> x_rows;          // [slots]
-  absl::Span<const int32_t> expert_offsets;  // [local_experts + 1]
+  TensorView x;               // [any, hidden] f32, strided rows
+  TensorView row_of_slot;     // [slots] i32
+  TensorView expert_offsets;  // [local_experts + 1] i32
 
-  int64_t num_slots() const { return static_cast<int64_t>(x_rows.size()); }
+  int64_t num_slots() const { return row_of_slot.dims[0]; }
 };
 
 // What came back: the result of choice j of row r is row slot_of[r, j] of

@@ -29,12 +29,39 @@ double BusiestExperts(double num_experts, double local, double ep,
   return std::clamp(busiest, 1.0, local);
 }
 
+// What the fullest of `degree` ranks has of a weight that is partitioned over
+// them. (Of a vocabulary with its padding, as if it were spread evenly.)
+double ElementsOnFullestRank(const ModelConfig& config,
+                             const WeightSpec& weight, double degree) {
+  const auto elements = static_cast<double>(weight.num_elements());
+  switch (weight.partition) {
+    case WeightPartition::kReplicated:
+    case WeightPartition::kFirstRank:
+      return elements;
+    case WeightPartition::kVocabularyRows:
+      return CeilDiv(weight.dims[0], degree) * weight.dims[1];
+    case WeightPartition::kQkvRows: {
+      const AttentionConfig& a = config.layers[weight.layer].attention;
+      // Fewer heads of keys and values than ranks are held by several.
+      const double heads =
+          a.num_heads / degree + 2 * CeilDiv(a.num_kv_heads, degree);
+      return heads * a.head_dim * weight.dims[1];
+    }
+    case WeightPartition::kHeadColumns:
+    case WeightPartition::kFeatureRows:
+    case WeightPartition::kFeatureColumns:
+      return elements / degree;
+  }
+  return elements;
+}
+
 }  // namespace
 
 ParallelCost::ParallelCost(const ModelConfig& config, const Topology& topology,
                            const ExchangeCosts& costs,
                            const RankResources& rank, int tensor_degree)
     : config_(config),
+      inventory_(config),
       topology_(topology),
       costs_(costs),
       rank_(rank),
@@ -62,42 +89,44 @@ absl::Duration ParallelCost::ReadTime(double parameters, double rows) const {
                2 * parameters * rows / rank_.flops_per_second));
 }
 
-double ParallelCost::MlpParameters(const MlpConfig& mlp) const {
-  const double matrices = mlp.is_gated() ? 3 : 2;
-  return matrices * mlp.ffn_hidden_size * config_.hidden_size;
+double ParallelCost::PackedElements(const std::vector<WeightSpec>& weights,
+                                    int degree) const {
+  double elements = 0;
+  for (const WeightSpec& weight : weights) {
+    if (weight.kind != WeightKind::kMatrix) continue;
+    elements += ElementsOnFullestRank(config_, weight, degree);
+  }
+  return elements;
 }
 
 ParallelCostPart ParallelCost::Shared() const {
   const ModelConfig& c = config_;
   const double hidden = c.hidden_size, degree = tensor_degree_;
-  const double head = CeilDiv(c.vocab_size, degree) * hidden;
+  // Of the vocabulary's matrix the real entries alone are packed.
+  const double output = CeilDiv(c.vocab_size, degree) * hidden;
 
   const Peers peers = PeersInRunsOf(tensor_degree_);
   const absl::Duration sum = PredictAllReduce(costs_, peers.near, peers.far,
                                               rows_ * hidden * sizeof(float));
 
   PlanPrediction p;
-  double parameters = head + CeilDiv(c.padded_vocab_size, degree) * hidden +
-                      (c.learned_positions ? c.max_positions * hidden : 0);
-  p.weights = ReadTime(head, rows_);
+  double parameters = output;
+  for (const WeightSpec& table : inventory_.before_layers()) {
+    parameters += ElementsOnFullestRank(c, table, tensor_degree_);
+  }
+  p.weights = ReadTime(output, rows_);
   p.reduce = sum;     // of the embeddings
   double cached = 0;  // keys and values of a token
-  for (const LayerConfig& layer : c.layers) {
-    const AttentionConfig& a = layer.attention;
-    // Fewer heads of keys and values than ranks are held by several.
-    const double kv_heads = CeilDiv(a.num_kv_heads, degree);
-    const double head_rows =
-        (2 * a.num_heads / degree + 2 * kv_heads) * a.head_dim;
-    const double attention = head_rows * hidden;
-    cached += kv_heads * a.head_dim;
-    p.weights += ReadTime(attention, rows_);
-    p.reduce += sum;
-    parameters += attention;
-    if (layer.has_shared_mlp()) {
-      const double mlp = MlpParameters(layer.any_mlp()) / degree;
-      p.weights += ReadTime(mlp, rows_);
+  for (size_t l = 0; l < c.layers.size(); ++l) {
+    const AttentionConfig& attention = c.layers[l].attention;
+    cached += CeilDiv(attention.num_kv_heads, degree) * attention.head_dim;
+    const LayerWeights& weights = inventory_.layers()[l];
+    for (const auto* part : {&weights.attention, &weights.mlp}) {
+      const double elements = PackedElements(*part, tensor_degree_);
+      if (elements == 0) continue;  // a norm alone
+      p.weights += ReadTime(elements, rows_);
       p.reduce += sum;
-      parameters += mlp;
+      parameters += elements;
     }
   }
   const int world = topology_.world_size();
@@ -148,7 +177,8 @@ std::optional<ParallelCostPart> ParallelCost::MoeLayer(
   ParallelCostPart part;
   PlanPrediction& p = part.prediction;
   part.local_experts = placement.NumExpertsOn(0);
-  const double expert = MlpParameters(moe.mlp) / es;
+  const LayerWeights& weights = inventory_.layers()[degrees.layer];
+  const double expert = PackedElements(weights.expert, es);
   const double busiest = BusiestExperts(degrees.num_experts, part.local_experts,
                                         ep, choices, costs_.imbalance);
   const double rows_each = choices / std::min<double>(ep, degrees.num_experts) *
@@ -156,7 +186,7 @@ std::optional<ParallelCostPart> ParallelCost::MoeLayer(
   p.weights = busiest * ReadTime(expert, rows_each);
   p.weight_bytes = static_cast<int64_t>(
       part.local_experts * expert * SizeOf(rank_.weight_dtype) +
-      degrees.num_experts * hidden * sizeof(float));
+      weights.gate[0].num_elements() * sizeof(float));
 
   // Slices beyond the tensor group first gather each other's rows.
   const double gathered = std::max(1, es / tensor_degree_);
@@ -194,8 +224,8 @@ std::optional<ParallelCostPart> ParallelCost::MoeLayer(
   }
   if (!found) return std::nullopt;
   if (shape.nodes.num_nodes > 1 && moe.has_residual_mlp()) {
-    p.exchange -= std::min(
-        p.exchange, ReadTime(MlpParameters(moe.mlp) / tensor_degree_, rows_));
+    const double residual = PackedElements(weights.mlp, tensor_degree_);
+    p.exchange -= std::min(p.exchange, ReadTime(residual, rows_));
   }
   return part;
 }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "comm/exchange_cost_model.h"
@@ -9,6 +10,7 @@
 #include "comm/parallel_layout.h"
 #include "comm/topology.h"
 #include "engine/config/model_config.h"
+#include "engine/config/weight_inventory.h"
 #include "kernels/core/dtype.h"
 
 namespace moe {
@@ -81,9 +83,13 @@ class ParallelCost {
   ExchangeShape ShapeOf(const ExpertPlacement& placement) const;
   // Reading `parameters` once and multiplying `rows` rows by them.
   absl::Duration ReadTime(double parameters, double rows) const;
-  double MlpParameters(const MlpConfig& mlp) const;
+  // Of the packed matrices among `weights` that are partitioned over `degree`
+  // ranks, what the fullest of them has.
+  double PackedElements(const std::vector<WeightSpec>& weights,
+                        int degree) const;
 
   const ModelConfig& config_;
+  const WeightInventory inventory_;
   const Topology& topology_;
   const ExchangeCosts& costs_;
   const RankResources& rank_;

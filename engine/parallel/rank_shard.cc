@@ -123,13 +123,80 @@ IndexRange RankShard::Ffn(const MlpConfig& mlp) const {
   return PartitionRange(mlp.ffn_hidden_size, tensor_rank, tensor_degree);
 }
 
+std::optional<WeightSlice> RankShard::SliceOf(const ModelConfig& config,
+                                              const WeightSpec& weight) const {
+  const bool of_expert = weight.expert >= 0;
+  const int rank = of_expert ? experts[weight.layer].slice_rank : tensor_rank;
+  const int degree =
+      of_expert ? experts[weight.layer].slice_degree : tensor_degree;
+  WeightSlice slice;
+  if (degree == 1) return slice;
+  const auto attention = [&]() -> const AttentionConfig& {
+    return config.layers[weight.layer].attention;
+  };
+  const auto heads_to_rows = [&](int64_t begin, const IndexRange& heads) {
+    return IndexRange{begin + heads.begin * attention().head_dim,
+                      begin + heads.end * attention().head_dim};
+  };
+  const auto features = [&]() -> IndexRange {
+    const MlpConfig& mlp = config.layers[weight.layer].any_mlp();
+    return PartitionRange(mlp.ffn_hidden_size, rank, degree);
+  };
+  switch (weight.partition) {
+    case WeightPartition::kReplicated:
+      break;
+    case WeightPartition::kFirstRank:
+      if (rank != 0) return std::nullopt;
+      break;
+    case WeightPartition::kVocabularyRows: {
+      IndexRange rows = Vocab(config);
+      // The last rank has the rows that pad the vocabulary, too.
+      if (rank == degree - 1) rows.end = weight.dims[0];
+      slice.rows = {rows};
+      break;
+    }
+    case WeightPartition::kQkvRows: {
+      const int64_t queries = attention().query_rows();
+      const int64_t keys = attention().kv_rows();
+      const IndexRange kv_heads = KvHeads(attention());
+      slice.rows = {heads_to_rows(0, Heads(attention())),
+                    heads_to_rows(queries, kv_heads),
+                    heads_to_rows(queries + keys, kv_heads)};
+      break;
+    }
+    case WeightPartition::kHeadColumns:
+      slice.columns = heads_to_rows(0, Heads(attention()));
+      break;
+    case WeightPartition::kFeatureRows: {
+      const MlpConfig& mlp = config.layers[weight.layer].any_mlp();
+      const IndexRange own = features();
+      slice.rows = {own};
+      // Of the other half the same features.
+      if (mlp.is_gated()) {
+        slice.rows.push_back(
+            {mlp.ffn_hidden_size + own.begin, mlp.ffn_hidden_size + own.end});
+      }
+      break;
+    }
+    case WeightPartition::kFeatureColumns:
+      slice.columns = features();
+      break;
+  }
+  return slice;
+}
+
+AttentionConfig RankShard::LocalAttention(
+    const AttentionConfig& attention) const {
+  AttentionConfig local = attention;
+  local.num_heads = Heads(attention).size();
+  local.num_kv_heads = KvHeads(attention).size();
+  return local;
+}
+
 ModelConfig RankShard::LocalConfig(const ModelConfig& config) const {
   ModelConfig local = config;
   for (LayerConfig& layer : local.layers) {
-    AttentionConfig& attention = layer.attention;
-    const int64_t kv_heads = KvHeads(attention).size();
-    attention.num_heads = Heads(attention).size();
-    attention.num_kv_heads = kv_heads;
+    layer.attention = LocalAttention(layer.attention);
     if (auto* mlp = std::get_if<MlpConfig>(&layer.mlp)) {
       mlp->ffn_hidden_size = Ffn(*mlp).size();
     }
@@ -138,45 +205,14 @@ ModelConfig RankShard::LocalConfig(const ModelConfig& config) const {
 }
 
 int64_t RankShard::CountParameters(const ModelConfig& config) const {
-  const int64_t hidden = config.hidden_size;
-  const auto norm = [&](const NormConfig& c) {
-    return hidden * (c.kind == NormKind::kLayerNorm ? 2 : 1);
-  };
-  // A product cut along its terms has its bias on one rank alone.
-  const auto mlp = [&](const MlpConfig& c, const IndexRange& ffn,
-                       bool adds_bias) {
-    const int64_t halves = c.is_gated() ? 2 : 1, bias = c.has_bias ? 1 : 0;
-    return ffn.size() * (halves * (hidden + bias) + hidden) +
-           (adds_bias ? hidden * bias : 0);
-  };
-  // The last rank has the rows that pad the vocabulary, too.
-  int64_t vocab = Vocab(config).size();
-  if (tensor_rank == tensor_degree - 1) {
-    vocab += config.padded_vocab_size - config.vocab_size;
-  }
-  int64_t count = vocab * hidden * (config.tied_embeddings ? 1 : 2) +
-                  norm(config.final_norm);
-  if (config.learned_positions) count += config.max_positions * hidden;
-  for (int64_t l = 0; l < config.num_layers(); ++l) {
-    const LayerConfig& layer = config.layers[l];
-    const AttentionConfig& a = layer.attention;
-    const int64_t bias = a.has_bias ? 1 : 0;
-    const int64_t q_rows = Heads(a).size() * a.head_dim;
-    const int64_t kv_rows = 2 * KvHeads(a).size() * a.head_dim;
-    count += (q_rows + kv_rows) * (hidden + bias) + q_rows * hidden +
-             (adds_bias() ? hidden * bias : 0);
-    count += norm(layer.attention_norm) + norm(layer.mlp_norm);
-    const MlpConfig& m = layer.any_mlp();
-    if (layer.has_shared_mlp()) count += mlp(m, Ffn(m), adds_bias());
-    if (!layer.is_moe()) continue;
-    const MoeConfig& moe = layer.moe();
-    count += moe.num_experts * hidden;  // gate
-    if (moe.has_residual_mlp()) {
-      count += 2 * (hidden + (moe.residual != ResidualMoeKind::kA ? 1 : 0));
-    }
-    const ExpertShard& shard = experts[l];
-    count += shard.num_experts * mlp(m, shard.Ffn(m), shard.adds_bias());
-  }
+  int64_t count = 0;
+  WeightInventory(config).ForEach([&](const WeightSpec& weight, int64_t) {
+    const std::optional<WeightSlice> slice = SliceOf(config, weight);
+    if (!slice.has_value()) return;
+    const int64_t copies =
+        weight.expert < 0 ? 1 : experts[weight.layer].num_experts;
+    count += copies * slice->NumElements(weight.dims);
+  });
   return count;
 }
 

@@ -1,12 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "comm/parallel_layout.h"
+#include "engine/checkpoint/weight_slice.h"
 #include "engine/config/index_range.h"
 #include "engine/config/model_config.h"
+#include "engine/config/weight_inventory.h"
 
 namespace moe {
 
@@ -74,6 +77,15 @@ struct RankShard {
   // Biases and residuals of products whose terms are spread over the tensor
   // ranks are added once, by this one.
   bool adds_bias() const { return tensor_rank == 0; }
+
+  // The part of `weight`, one of the inventory of `config`, that this rank has;
+  // a slice that is `whole()` is all of it. nullopt: it has nothing of it. Does
+  // not ask whether the weight's expert is one of this rank's.
+  std::optional<WeightSlice> SliceOf(const ModelConfig& config,
+                                     const WeightSpec& weight) const;
+
+  // An attention with the heads and key/value heads of this rank.
+  AttentionConfig LocalAttention(const AttentionConfig& attention) const;
 
   // `config` with the heads, key/value heads and features of dense MLPs of this
   // rank: what its attention, KV cache, dense MLPs and their scratch memory are

@@ -17,7 +17,8 @@ LocalExecutor::LocalExecutor(
 absl::StatusOr<std::unique_ptr<LocalExecutor>> LocalExecutor::Create(
     Model* model, int64_t num_blocks, int64_t block_size) {
   ASSIGN_OR_RETURN(KvCache cache,
-                   KvCache::Create(model->config(), num_blocks, block_size));
+                   KvCache::Create(model->backend(), model->config(), num_blocks,
+                                   block_size));
   return std::make_unique<LocalExecutor>(model, std::move(cache), nullptr);
 }
 

@@ -25,9 +25,14 @@ class StepSampler {
   // Borrows executor and threads. `max_logit_rows` bounds the logits of one
   // step. kResourceExhausted if their memory is not there.
   static absl::StatusOr<StepSampler> Create(StepExecutor* executor,
-                                           ThreadPool* threads,
-                                           int64_t vocab_size,
-                                           int64_t max_logit_rows);
+                                            ThreadPool* threads,
+                                            int64_t vocab_size,
+                                            int64_t max_logit_rows);
+
+  // Of the logits.
+  static int64_t MaxBytes(int64_t vocab_size, int64_t max_logit_rows) {
+    return max_logit_rows * vocab_size * static_cast<int64_t>(sizeof(float));
+  }
 
   // One result per logit task; a row's own error concerns its request alone.
   // An error of the whole step is the executor's. `trace` is for its Execute.

@@ -59,10 +59,10 @@ std::optional<ActivationKind> ReadActivation(
 absl::Status ReadCheckpoint(const config::Checkpoint& proto,
                             const ConfigSection& section,
                             CheckpointOptions& out) {
-  out.qkv_layout = ReadQkvLayout(proto.qkv_layout());
-  out.residual_moe = ReadResidualMoe(proto.residual_moe());
-  out.activation = ReadActivation(proto.activation());
-  out.rope_double_cos_quirk = proto.rope_double_cos_quirk();
+  out.megatron.qkv_layout = ReadQkvLayout(proto.qkv_layout());
+  out.megatron.residual_moe = ReadResidualMoe(proto.residual_moe());
+  out.megatron.activation = ReadActivation(proto.activation());
+  out.megatron.rope_double_cos_quirk = proto.rope_double_cos_quirk();
   ASSIGN_OR_RETURN(
       out.vocab_size,
       section.Integer("vocab_size", 0, 1, std::numeric_limits<int32_t>::max()));

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/checkpoint_options.h"
 #include "kernels/core/dtype.h"
 #include "proto/config.pb.h"
 #include "server/config/config_section.h"

@@ -214,6 +214,10 @@ void InferenceCore::StartShutdown() {
   StartDrain();
 }
 
+bool InferenceCore::IsIdle() const {
+  return model_.engine->WaitIdle(absl::Now());
+}
+
 absl::Status InferenceCore::CheckReady() const {
   RETURN_IF_ERROR(failure());
   if (draining_) return Draining();

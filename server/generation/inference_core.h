@@ -65,6 +65,8 @@ class InferenceCore {
   // Like StartDrain, but Resume cannot undo it.
   void StartShutdown();
   bool draining() const { return draining_; }
+  // True if the engine has no running or waiting request.
+  bool IsIdle() const;
   // Waits until every request has ended and all its chunks are written; false
   // if `deadline` comes first.
   bool WaitDelivered(absl::Time deadline) const {

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "engine/distributed/rank_runtime.h"
+#include "engine/loading/load_engine_options.h"  // ExchangeKind
 #include "engine/runtime/engine.h"
 #include "kernels/core/status_macros.h"
 

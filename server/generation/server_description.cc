@@ -6,6 +6,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/distributed/rank_runtime.h"
+#include "engine/runtime/engine.h"
 #include "server/generation/rank_description.h"
 
 namespace moe {
@@ -42,7 +43,8 @@ v1::ServerInfo DescribeServer(const InferenceCore& core,
   return info;
 }
 
-v1::Load DescribeLoad(const EngineLoad& load) {
+v1::Load DescribeLoad(const InferenceCore& core) {
+  const EngineLoad load = core.model().engine->GetLoad();
   v1::Load out;
   out.set_running_sequences(load.running);
   out.set_waiting_requests(load.waiting);

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "engine/runtime/engine.h"
 #include "proto/moe/v1/control.pb.h"
 #include "server/generation/inference_core.h"
 #include "server/generation/server_identity.h"
@@ -12,6 +11,6 @@ v1::ServerInfo DescribeServer(const InferenceCore& core,
                               const ServerIdentity& identity);
 
 // What Control.GetLoad answers.
-v1::Load DescribeLoad(const EngineLoad& load);
+v1::Load DescribeLoad(const InferenceCore& core);
 
 }  // namespace moe

@@ -13,7 +13,6 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "engine/runtime/engine.h"
 #include "kernels/core/status_macros.h"
 #include "proto/moe/v1/control.grpc.pb.h"
 #include "server/generation/rank_description.h"
@@ -45,8 +44,9 @@ constexpr absl::Duration kPollInterval = absl::Milliseconds(20);
 // Waits for the engine to become idle without blocking a gRPC thread.
 class DrainCall : public grpc::ServerUnaryReactor {
  public:
-  DrainCall(Engine& engine, absl::Time deadline, grpc::ByteBuffer* response)
-      : engine_(engine), deadline_(deadline), response_(response) {
+  DrainCall(const InferenceCore& core, absl::Time deadline,
+            grpc::ByteBuffer* response)
+      : core_(core), deadline_(deadline), response_(response) {
     Poll();
   }
 
@@ -56,7 +56,7 @@ class DrainCall : public grpc::ServerUnaryReactor {
  private:
   void Poll() {
     const absl::Time now = absl::Now();
-    const bool idle = engine_.WaitIdle(now);
+    const bool idle = core_.IsIdle();
     if (!idle && now < deadline_ && !cancelled_) {
       alarm_.Set(absl::ToChronoTime(now + kPollInterval),
                  [this](bool) { Poll(); });
@@ -68,7 +68,7 @@ class DrainCall : public grpc::ServerUnaryReactor {
     Finish(grpc::Status::OK);
   }
 
-  Engine& engine_;
+  const InferenceCore& core_;
   const absl::Time deadline_;
   grpc::ByteBuffer* response_;
   std::atomic<bool> cancelled_ = false;
@@ -99,7 +99,7 @@ class ControlService : public RawService {
     return AnswerUnary<v1::GetLoadRequest>(
         context, request, response,
         [this](const v1::GetLoadRequest&) -> absl::StatusOr<v1::Load> {
-          return DescribeLoad(core_.model().engine->GetLoad());
+          return DescribeLoad(core_);
         });
   }
 
@@ -150,7 +150,7 @@ class ControlService : public RawService {
     }
     const absl::Time deadline =
         absl::Now() + absl::Seconds(request.wait_seconds());
-    return new DrainCall(*core_.model().engine, deadline, response);
+    return new DrainCall(core_, deadline, response);
   }
 
   grpc::ServerUnaryReactor* Resume(grpc::CallbackServerContext* context,

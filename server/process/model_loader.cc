@@ -7,8 +7,8 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "engine/checkpoint/checkpoint.h"
 #include "engine/loading/load_checks.h"
+#include "engine/loading/open_checkpoint.h"
 #include "engine/parallel/parallel_check.h"
 #include "kernels/core/status_macros.h"
 #include "server/logging/log.h"
@@ -151,7 +151,7 @@ absl::StatusOr<LoadedModel> LoadServedModel(const ServerConfig& config,
   return loaded;
 }
 
-absl::Status FollowModel(const ServerConfig& config, RankRuntime& ranks) {
+absl::Status RunModelWorker(const ServerConfig& config, RankRuntime& ranks) {
   // The options depend on the tokenizer and must be equal on all ranks.
   ASSIGN_OR_RETURN(const auto tokenizer, OpenTokenizer(config));
   return FollowRank(EngineOptionsWith(config, tokenizer.get()), ranks,

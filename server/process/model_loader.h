@@ -27,7 +27,7 @@ absl::StatusOr<LoadedModel> LoadServedModel(const ServerConfig& config,
 
 // On the other ranks: loads this rank's part of the model and computes with it
 // until rank 0 ends the job (OK) or a rank fails.
-absl::Status FollowModel(const ServerConfig& config, RankRuntime& ranks);
+absl::Status RunModelWorker(const ServerConfig& config, RankRuntime& ranks);
 
 // Opens tokenizer and checkpoint without loading the weights. If the
 // configuration sets the number of ranks, checks that they can hold the model.

@@ -47,7 +47,8 @@ void ExitWithin(absl::Duration time, int exit_status) {
 
 // Ends the process when a rank fails, even if this rank's own loading hangs.
 // While serving, rank 0 instead reports the failure to its clients first.
-std::unique_ptr<RankRuntime::Subscription> EndIfARankFails(RankRuntime& ranks) {
+std::unique_ptr<RankRuntime::Subscription> ExitIfARankFails(
+    RankRuntime& ranks) {
   // The runtime has logged the reason.
   return ranks.OnFailure([&ranks](const absl::Status&) {
     FlushLog();
@@ -56,9 +57,9 @@ std::unique_ptr<RankRuntime::Subscription> EndIfARankFails(RankRuntime& ranks) {
   });
 }
 
-[[noreturn]] void EndAfterFailure(const ServerConfig& config,
-                                  const RankRuntime& ranks,
-                                  GrpcServer& server) {
+[[noreturn]] void ExitAfterFailure(const ServerConfig& config,
+                                   const RankRuntime& ranks,
+                                   GrpcServer& server) {
   ExitWithin(kFailureFlushTime + kExitSlack, ranks.failure_exit_status());
   RemovePortFile(config.listen.port_file, server.port());
   server.Shutdown(absl::Now() + kFailureFlushTime);
@@ -73,7 +74,7 @@ std::unique_ptr<RankRuntime::Subscription> EndIfARankFails(RankRuntime& ranks) {
 
 absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
                           ShutdownSignal& signal) {
-  auto loading = EndIfARankFails(ranks);
+  auto loading = ExitIfARankFails(ranks);
   // Find these errors before the model is loaded.
   RETURN_IF_ERROR(PreparePortFile(config.listen.port_file));
   RETURN_IF_ERROR(GrpcServer::Check(config.listen));
@@ -82,7 +83,7 @@ absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
   signal.Arm();
   ASSIGN_OR_RETURN(const auto server, GrpcServer::Start(config.listen, core));
   const auto serving = ranks.OnFailure([&](const absl::Status& reason) {
-    // mpirun now signals this process; EndAfterFailure ends it.
+    // mpirun now signals this process; ExitAfterFailure ends it.
     signal.Ignore();
     core.Fail(reason);
     signal.Wake();
@@ -98,7 +99,7 @@ absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
   ranks.MarkReady();
   const int number = signal.Wait();
   if (number == 0 || !ranks.status().ok()) {
-    EndAfterFailure(config, ranks, *server);
+    ExitAfterFailure(config, ranks, *server);
   }
   // A rank that fails during the drain is noticed after the watchdog's time.
   ExitWithin(
@@ -111,15 +112,15 @@ absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
        {"grace", absl::FormatDuration(config.drain_grace)}});
   RemovePortFile(config.listen.port_file, server->port());
   const bool finished = DrainServer(config.drain_grace, core, *server);
-  if (!ranks.status().ok()) EndAfterFailure(config, ranks, *server);
+  if (!ranks.status().ok()) ExitAfterFailure(config, ranks, *server);
   Log(finished ? Severity::kInfo : Severity::kWarning, "stopped",
       {{"finished_all", finished ? "true" : "false"}});
   return finished ? 0 : kExitCutOff;
 }
 
-absl::StatusOr<int> Follow(const ServerConfig& config, RankRuntime& ranks) {
-  const auto failing = EndIfARankFails(ranks);
-  RETURN_IF_ERROR(FollowModel(config, ranks));
+absl::StatusOr<int> RunWorker(const ServerConfig& config, RankRuntime& ranks) {
+  const auto failing = ExitIfARankFails(ranks);
+  RETURN_IF_ERROR(RunModelWorker(config, ranks));
   Log(Severity::kInfo, "stopped");
   return 0;
 }

@@ -23,6 +23,6 @@ absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
 // On the other ranks: loads this rank's part of the model and computes until
 // rank 0 ends the job. Returns 0 or an error; exits the process when another
 // rank fails.
-absl::StatusOr<int> Follow(const ServerConfig& config, RankRuntime& ranks);
+absl::StatusOr<int> RunWorker(const ServerConfig& config, RankRuntime& ranks);
 
 }  // namespace moe

@@ -34,6 +34,8 @@ TARGETS = (
     "//tools/checkpoint",
     "//tools/loadgen",
 )
+# Of the two ranks: tensor slices of experts, whole experts, no tensor slices.
+RANK_DEGREES = ("--tensor=2 --expert=1 --slice=2", "--tensor=2 --expert=2", "--tensor=1 --expert=2")
 
 
 def output(*command, **options):
@@ -77,18 +79,21 @@ def serve(binary, checkpoint, threads, directory):
     raise SystemExit(f"the server did not start:\n{(directory / 'server.log').read_text(encoding='utf-8')}")
 
 
-def measure_serving(binaries, checkpoint, threads, directory):
+def load_server(binaries, checkpoint, threads, directory, loads):
+    """Serves the model, and returns what loadgen reports of each load (streams, requests)."""
     process, port = serve(binaries / "server/moe_server", checkpoint, threads, directory)
     try:
-        rows = []
-        for streams, requests in ((1, 2), (32, 64)):
-            report = json.loads(output(
-                binaries / "tools/loadgen/loadgen", f"--address=127.0.0.1:{port}", f"--streams={streams}",
-                f"--requests={requests}", "--prompt_tokens=64", "--new_tokens=64", "--json"))
-            rows.append(report)
+        return [json.loads(output(
+            binaries / "tools/loadgen/loadgen", f"--address=127.0.0.1:{port}", f"--streams={streams}",
+            f"--requests={requests}", "--prompt_tokens=64", "--new_tokens=64", "--json"))
+            for streams, requests in loads]
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)
+
+
+def measure_serving(binaries, checkpoint, threads, directory):
+    rows = load_server(binaries, checkpoint, threads, directory, ((1, 2), (32, 64)))
     print("\n### Serving (64 prompt and 64 new tokens each)\n")
     print("| streams | output tokens/s | TTFT p50 / p95 ms | inter-token p50 / p95 ms | engine step p50 ms |")
     print("|---|---|---|---|---|")
@@ -115,7 +120,7 @@ def main():
         block(f"350M+MoE, {experts} experts in every second layer",
               output(binaries / "tests/benchmarks/engine/decode_step_benchmark", f"--experts={experts}",
                      f"--threads={options.threads}"))
-    for degrees in ("--tensor=2 --expert=1 --slice=2", "--tensor=2 --expert=2", "--tensor=1 --expert=2"):
+    for degrees in RANK_DEGREES:
         block(f"Two ranks, 8 experts: {degrees}",
               output("third_party/build_defs/mpirun.sh", "2",
                      binaries / "tests/benchmarks/engine/rank_step_benchmark", *degrees.split()))

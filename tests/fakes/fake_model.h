@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "engine/config/index_range.h"
 #include "engine/models/model.h"
+#include "kernels/core/cpu_backend.h"
 
 namespace moe {
 
@@ -39,6 +40,7 @@ class FakeModel : public Model {
   ~FakeModel() override;
 
   const ModelConfig& config() const override { return config_; }
+  DeviceBackend& backend() const override { return HostBackend(); }
   absl::Status Forward(const Batch& batch, KvCache& cache,
                        const TensorView& logits, RoutingTrace* trace) override;
   int64_t weight_bytes() const override { return 0; }

@@ -4,7 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "engine/checkpoint/weight_names.h"
+#include "engine/config/weight_inventory.h"
 #include "kernels/core/status_macros.h"
 #include "tests/support/cut_weight.h"
 
@@ -23,7 +23,7 @@ float Scale(absl::string_view name, const std::vector<int64_t>& dims) {
 RandomCheckpoint::RandomCheckpoint(const ModelConfig& config, DType dtype,
                                    uint32_t seed)
     : config_(config), dtype_(dtype), seed_(seed) {
-  for (const WeightSpec& spec : ListWeights(config)) {
+  for (const WeightSpec& spec : WeightInventory(config).All()) {
     dims_[spec.name] = spec.dims;
   }
 }

@@ -10,9 +10,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "engine/checkpoint/weight_names.h"
 #include "engine/config/model_config_names.h"
 #include "engine/config/parameter_count.h"
+#include "engine/config/weight_inventory.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -107,7 +107,7 @@ absl::Status InspectCheckpoint(const Checkpoint& checkpoint, bool all,
       << Millions(count.active) << "\n\n";
   static const std::regex number("\\.[0-9]+\\.");
   std::map<std::string, Group> groups;
-  for (const WeightSpec& spec : ListWeights(config)) {
+  for (const WeightSpec& spec : WeightInventory(config).All()) {
     if (!checkpoint.Has(spec.name)) continue;
     const std::string name =
         all ? spec.name : std::regex_replace(spec.name, number, ".*.");
@@ -140,7 +140,7 @@ absl::Status VerifyCheckpoint(const Checkpoint& checkpoint, std::ostream& out) {
   Statistics statistics;
   int64_t tensors = 0;
   uint64_t bytes = 0;
-  for (const WeightSpec& spec : ListWeights(checkpoint.config())) {
+  for (const WeightSpec& spec : WeightInventory(checkpoint.config()).All()) {
     if (!checkpoint.Has(spec.name)) continue;
     ASSIGN_OR_RETURN(const HostWeight weight, checkpoint.Get(spec.name));
     const Statistics before = statistics;

@@ -12,11 +12,11 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/types/optional.h"
-#include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/deepspeed/deepspeed_writer.h"
 #include "engine/checkpoint/deepspeed/qkv_layout.h"
 #include "engine/config/model_config_names.h"
 #include "engine/config/parameter_count.h"
+#include "engine/loading/open_checkpoint.h"
 #include "kernels/core/status_macros.h"
 #include "tools/checkpoint/inspect_command.h"
 #include "tools/checkpoint/model_presets.h"
@@ -175,11 +175,11 @@ absl::Status Run(const std::vector<char*>& arguments) {
   }
   CheckpointOptions options;
   if (const std::string name = absl::GetFlag(FLAGS_qkv_layout); !name.empty()) {
-    ASSIGN_OR_RETURN(options.qkv_layout, ParseQkvLayout(name));
+    ASSIGN_OR_RETURN(options.megatron.qkv_layout, ParseQkvLayout(name));
   }
   if (const std::string name = absl::GetFlag(FLAGS_residual_moe);
       !name.empty()) {
-    ASSIGN_OR_RETURN(options.residual_moe, ParseResidualMoe(name));
+    ASSIGN_OR_RETURN(options.megatron.residual_moe, ParseResidualMoe(name));
   }
   ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint,
                    OpenCheckpoint(arguments[2], options));

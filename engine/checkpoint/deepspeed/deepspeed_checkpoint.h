@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/deepspeed/weight_merge.h"
-#include "engine/checkpoint/torch/torch_file.h"
+#include "engine/checkpoint/tensor_file.h"
 
 namespace moe {
 
@@ -19,7 +19,7 @@ namespace moe {
 struct DeepSpeedContents {
   ModelConfig config;
   FusedRows fused;
-  std::vector<std::unique_ptr<TorchFile>> files;
+  std::vector<std::unique_ptr<TensorFile>> files;
   // By canonical name; the parts point into `files`.
   absl::flat_hash_map<std::string, WeightSource> weights;
   std::vector<std::string> warnings;

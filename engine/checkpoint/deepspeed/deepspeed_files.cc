@@ -5,7 +5,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "engine/checkpoint/deepspeed/state_dict.h"
+#include "engine/checkpoint/deepspeed/megatron_keys.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -45,7 +45,7 @@ bool IsUnknownDecoderWeight(absl::string_view key) {
          (absl::EndsWith(key, ".weight") || absl::EndsWith(key, ".bias"));
 }
 
-absl::Status AddDense(const TorchFile& file, int64_t rank,
+absl::Status AddDense(TorchFile& file, int64_t rank,
                       DeepSpeedTensors& tensors) {
   const PickleValue* module = file.root().Find("module");
   if (module == nullptr) {
@@ -55,29 +55,28 @@ absl::Status AddDense(const TorchFile& file, int64_t rank,
                      "holds: ",
                      file.root().ToString(), ")"));
   }
-  ASSIGN_OR_RETURN(const std::vector<NamedTensor> named,
-                   FlattenStateDict(*module, file.path()));
+  RETURN_IF_ERROR(file.ListTensors(*module));
   IgnoredKeys strays, unknown;
-  for (const NamedTensor& entry : named) {
+  for (size_t i = 0; i < file.tensors().size(); ++i) {
+    const std::string& name = file.tensors()[i].name;
     MegatronKey key;
-    if (absl::StrContains(entry.key, "deepspeed_experts.")) {
+    if (absl::StrContains(name, "deepspeed_experts.")) {
       // Some releases leave a rank's own experts here, under local numbers.
-      strays.Add(entry.key);
+      strays.Add(name);
       continue;
     }
-    if (!ParseMegatronKey(entry.key, &key)) {
-      if (IsUnknownDecoderWeight(entry.key)) {
+    if (!ParseMegatronKey(name, &key)) {
+      if (IsUnknownDecoderWeight(name)) {
         return absl::InvalidArgumentError(
-            absl::StrCat(file.path(), ": the weight ",
-                         absl::CHexEscape(entry.key), " is not supported"));
+            absl::StrCat(file.path(), ": the weight ", absl::CHexEscape(name),
+                         " is not supported"));
       }
-      unknown.Add(entry.key);
+      unknown.Add(name);
       continue;
     }
     tensors.has_local_moe |= key.is_local_moe;
     if (!tensors.dense[rank]
-             .emplace(key.name,
-                      WeightPart{&file, entry.tensor, key.split, rank})
+             .emplace(key.name, WeightPart{&file, i, key.split, rank})
              .second) {
       return absl::DataLossError(
           absl::StrCat(file.path(), ": two tensors are ", key.name));
@@ -89,16 +88,16 @@ absl::Status AddDense(const TorchFile& file, int64_t rank,
   return absl::OkStatus();
 }
 
-absl::Status AddExperts(const TorchFile& file,
+absl::Status AddExperts(TorchFile& file,
                         const DeepSpeedDirectory::ExpertFile& info,
                         DeepSpeedTensors& tensors) {
-  ASSIGN_OR_RETURN(const std::vector<NamedTensor> named,
-                   FlattenStateDict(file.root(), file.path()));
+  RETURN_IF_ERROR(file.ListTensors(file.root()));
   IgnoredKeys unknown;
-  for (const NamedTensor& entry : named) {
+  for (size_t i = 0; i < file.tensors().size(); ++i) {
+    const std::string& name = file.tensors()[i].name;
     MegatronKey key;
-    if (!ParseMegatronKey(entry.key, &key) || key.expert < 0) {
-      unknown.Add(entry.key);
+    if (!ParseMegatronKey(name, &key) || key.expert < 0) {
+      unknown.Add(name);
       continue;
     }
     if (key.expert != info.expert) {
@@ -108,7 +107,7 @@ absl::Status AddExperts(const TorchFile& file,
     }
     tensors.has_local_moe |= key.is_local_moe;
     tensors.expert_ids.emplace(key.layer, key.expert);
-    const WeightPart part = {&file, entry.tensor, key.split, info.mp_rank};
+    const WeightPart part = {&file, i, key.split, info.mp_rank};
     const auto [other, added] =
         tensors.experts[key.name].emplace(info.mp_rank, part);
     if (!added) {

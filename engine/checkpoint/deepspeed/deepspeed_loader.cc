@@ -12,7 +12,7 @@
 #include "engine/checkpoint/deepspeed/deepspeed_files.h"
 #include "engine/checkpoint/deepspeed/megatron_config.h"
 #include "engine/checkpoint/deepspeed/replica_check.h"
-#include "engine/checkpoint/weight_names.h"
+#include "engine/config/weight_inventory.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -37,7 +37,7 @@ class WeightFinder {
 
   absl::Status FindAll() {
     RETURN_IF_ERROR(CheckExperts());
-    for (const WeightSpec& spec : ListWeights(contents_.config)) {
+    for (const WeightSpec& spec : WeightInventory(contents_.config).All()) {
       RETURN_IF_ERROR(FindWeight(spec));
     }
     RETURN_IF_ERROR(CheckNothingIsLeft());
@@ -76,7 +76,7 @@ class WeightFinder {
   }
 
   absl::Status FindWeight(const WeightSpec& spec) {
-    if (absl::StrContains(spec.name, ".experts.")) return FindExpert(spec);
+    if (spec.expert >= 0) return FindExpert(spec);
     WeightSource source;
     source.dims = spec.dims;
     if (tensors_.dense[0].count(spec.name) == 0) {
@@ -85,10 +85,7 @@ class WeightFinder {
           tensors_.dense[0].count(SplitName(spec.name, "query")) > 0) {
         return FindSeparateQkv(spec);
       }
-      // Variant A's files have no such bias; the override may ask for B.
-      if (absl::EndsWith(spec.name, "moe.coefficient.bias")) {
-        return absl::OkStatus();
-      }
+      if (spec.is_optional) return absl::OkStatus();
     }
     RETURN_IF_ERROR(AddDenseParts(spec, spec.name, source));
     contents_.weights.emplace(spec.name, std::move(source));
@@ -159,30 +156,30 @@ class WeightFinder {
       slice[axis] /= num_ranks();
     }
     const bool is_slice =
-        num_ranks() > 1 && first.tensor->dims == slice && slice != spec.dims;
+        num_ranks() > 1 && first.info().dims == slice && slice != spec.dims;
     const std::vector<int64_t>& expected = is_slice ? slice : spec.dims;
     for (const WeightPart& part : parts) {
-      if (part.tensor->dims != expected) {
+      if (part.info().dims != expected) {
         return absl::DataLossError(absl::StrCat(
             part.file->path(), ": the weight ", spec.name, " is ",
-            Shape(part.tensor->dims), ", should be ", Shape(spec.dims),
+            Shape(part.info().dims), ", should be ", Shape(spec.dims),
             num_ranks() > 1 ? absl::StrCat(" or, on each of ", num_ranks(),
                                            " tensor ranks, ", Shape(slice))
                             : ""));
       }
-      const DType dtype = part.tensor->dtype;
-      if (dtype != first.tensor->dtype ||
+      const DType dtype = part.info().dtype;
+      if (dtype != first.info().dtype ||
           (dtype != DType::kF32 && dtype != DType::kF16 &&
            dtype != DType::kBf16)) {
         return absl::DataLossError(
             absl::StrCat(part.file->path(), ": the weight ", spec.name, " is ",
                          DTypeName(dtype), ", should be ",
-                         dtype == first.tensor->dtype
+                         dtype == first.info().dtype
                              ? "f32, f16 or bf16"
-                             : absl::StrCat(DTypeName(first.tensor->dtype),
+                             : absl::StrCat(DTypeName(first.info().dtype),
                                             " as on another tensor rank")));
       }
-      const_cast<TorchFile*>(part.file)->Announce(*part.tensor, spec.name);
+      part.file->Announce(part.tensor, spec.name);
     }
     if (is_slice) {
       if (static_cast<int64_t>(parts.size()) != num_ranks()) {
@@ -227,7 +224,7 @@ class WeightFinder {
                                  const WeightPart& part) {
     return absl::InvalidArgumentError(
         absl::StrCat(part.file->path(), ": has the weight ", name, " ",
-                     Shape(part.tensor->dims),
+                     Shape(part.info().dims),
                      ", which the model should not have by its arguments"));
   }
 
@@ -276,7 +273,7 @@ MegatronModel DescribeModel(const DeepSpeedTensors& tensors) {
   model.root = &tensors.files[0]->root();
   model.source = tensors.files[0]->path();
   for (const auto& [name, part] : tensors.dense[0]) {
-    model.dims[name] = part.tensor->dims;
+    model.dims[name] = part.info().dims;
   }
   model.tensor_degree = static_cast<int64_t>(tensors.dense.size());
   model.has_local_moe = tensors.has_local_moe;
@@ -321,8 +318,9 @@ absl::StatusOr<DeepSpeedContents> LoadDeepSpeedDirectory(
   contents.fused.num_kv_heads = attention.num_kv_heads;
   contents.fused.head_dim = attention.head_dim;
   contents.fused.gated_mlp = config.layers[0].any_mlp().is_gated();
-  ASSIGN_OR_RETURN(contents.fused.qkv_layout,
-                   ChooseQkvLayout(model, options, &contents.warnings));
+  ASSIGN_OR_RETURN(
+      contents.fused.qkv_layout,
+      ChooseQkvLayout(model, options.megatron, &contents.warnings));
   if (contents.fused.qkv_layout == QkvLayout::kVersion1 &&
       attention.num_kv_heads != attention.num_heads) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -334,7 +332,7 @@ absl::StatusOr<DeepSpeedContents> LoadDeepSpeedDirectory(
   RETURN_IF_ERROR(
       WeightFinder(directory, options, tensors, contents).FindAll());
   contents.description = Describe(directory, model, contents.fused.qkv_layout);
-  contents.files = std::move(tensors.files);
+  for (auto& file : tensors.files) contents.files.push_back(std::move(file));
   return contents;
 }
 

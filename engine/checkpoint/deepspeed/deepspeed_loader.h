@@ -3,7 +3,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/checkpoint_options.h"
 #include "engine/checkpoint/deepspeed/deepspeed_checkpoint.h"
 
 namespace moe {

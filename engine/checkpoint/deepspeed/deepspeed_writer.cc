@@ -13,13 +13,14 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "engine/checkpoint/deepspeed/megatron_keys.h"
 #include "engine/checkpoint/deepspeed/qkv_layout.h"
 #include "engine/checkpoint/torch/pickle_writer.h"
 #include "engine/checkpoint/torch/zip_writer.h"
-#include "engine/checkpoint/weight_names.h"
 #include "engine/config/model_config_check.h"
 #include "engine/config/parameter_count.h"
 #include "engine/config/uniform_model_config.h"
+#include "engine/config/weight_inventory.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -76,7 +77,7 @@ class DeepSpeedWriter {
     RETURN_IF_ERROR(PrepareDirectory());
     std::vector<KeyedWeight> dense;
     std::map<std::pair<int64_t, int64_t>, std::vector<KeyedWeight>> experts;
-    for (WeightSpec& spec : ListWeights(config_)) {
+    for (WeightSpec& spec : WeightInventory(config_).All()) {
       MegatronKey parsed;
       const std::string key = KeyOf(spec.name, &parsed);
       if (key.empty()) {
@@ -165,7 +166,8 @@ class DeepSpeedWriter {
           absl::StrCat(tag_directory_, ": cannot create: ", error.message()));
     }
     const ParameterCount count = CountParameters(config_);
-    const int64_t weights = static_cast<int64_t>(ListWeights(config_).size());
+    const int64_t weights =
+        static_cast<int64_t>(WeightInventory(config_).All().size());
     const int64_t needed =
         count.total * static_cast<int64_t>(SizeOf(options_.dtype)) +
         weights * kBytesPerWeightOverhead;
@@ -196,7 +198,7 @@ class DeepSpeedWriter {
 
   // The weight's rows in the order of the file.
   std::vector<int64_t> RowOrder(const WeightSpec& spec) const {
-    if (absl::StrContains(spec.name, "attention.qkv.")) {
+    if (spec.partition == WeightPartition::kQkvRows) {
       return QkvTargetRows(QkvLayout::kHeadInterleaved, uniform_.num_heads,
                            uniform_.num_kv_heads, uniform_.head_dim, 0, 1);
     }
@@ -207,8 +209,7 @@ class DeepSpeedWriter {
 
   absl::Status WriteStorage(const std::string& entry, const WeightSpec& spec,
                             ZipWriter& zip) {
-    int64_t count = 1;
-    for (int64_t dim : spec.dims) count *= dim;
+    const int64_t count = spec.num_elements();
     const std::vector<int64_t> order = RowOrder(spec);
     RETURN_IF_ERROR(zip.BeginEntry(
         entry, static_cast<uint64_t>(count) * SizeOf(options_.dtype)));

@@ -1,20 +1,25 @@
 #include "engine/checkpoint/deepspeed/megatron_config.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "engine/checkpoint/weight_names.h"
 #include "engine/config/model_config_names.h"
 #include "engine/config/uniform_model_config.h"
+#include "engine/config/weight_inventory.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
 namespace {
 
 using Kind = PickleValue::Kind;
+
+bool IsGelu(ActivationKind kind) {
+  return kind == ActivationKind::kGeluTanh || kind == ActivationKind::kGeluErf;
+}
 
 // Builds one ModelConfig, a group of fields at a time.
 class ConfigReader {
@@ -228,21 +233,19 @@ class ConfigReader {
       c_.activation =
           fused_gelu ? ActivationKind::kGeluTanh : ActivationKind::kGeluErf;
     }
-    if (!options_.activation.has_value()) return absl::OkStatus();
-    const ActivationKind activation = *options_.activation;
-    if (activation != ActivationKind::kGeluTanh &&
-        activation != ActivationKind::kGeluErf) {
-      return Unsupported(absl::StrCat("activation is set to ",
-                                      ActivationName(activation),
-                                      ", must be gelu_tanh or gelu_erf"));
+    const std::optional<ActivationKind>& asked = options_.megatron.activation;
+    if (!asked.has_value()) return absl::OkStatus();
+    if (!IsGelu(*asked)) {
+      return Unsupported(absl::StrCat("activation is set to '",
+                                      ActivationName(*asked),
+                                      "', must be gelu_tanh or gelu_erf"));
     }
-    if (c_.activation != ActivationKind::kGeluTanh &&
-        c_.activation != ActivationKind::kGeluErf) {
+    if (!IsGelu(c_.activation)) {
       return Unsupported(absl::StrCat("activation is set to ",
-                                      ActivationName(activation),
+                                      ActivationName(*asked),
                                       ", but the model has no GELU"));
     }
-    c_.activation = activation;
+    c_.activation = *asked;
     return absl::OkStatus();
   }
 
@@ -253,7 +256,7 @@ class ConfigReader {
     ASSIGN_OR_RETURN(const int64_t sequence, args_.Int("seq_length", 0));
     ASSIGN_OR_RETURN(c_.max_positions,
                      args_.Int("max_position_embeddings", sequence));
-    if (options_.rope_double_cos_quirk && !rotary) {
+    if (options_.megatron.rope_double_cos_quirk && !rotary) {
       return Unsupported(
           "rope_double_cos_quirk is set, but positions are not rotary");
     }
@@ -272,7 +275,7 @@ class ConfigReader {
           "learned and rotary positions together are not supported");
     }
     RopeConfig& rope = c_.rope.emplace();
-    rope.double_cos_quirk = options_.rope_double_cos_quirk;
+    rope.double_cos_quirk = options_.megatron.rope_double_cos_quirk;
     ASSIGN_OR_RETURN(const double theta, args_.Double("rope_theta", 10000.0));
     ASSIGN_OR_RETURN(const double percent, args_.Double("rotary_percent", 1.0));
     if (!(percent > 0)) {
@@ -317,6 +320,8 @@ class ConfigReader {
   }
 
   absl::Status ReadResidual() {
+    const std::optional<ResidualMoeKind>& asked =
+        options_.megatron.residual_moe;
     bool has_coefficient = false, has_bias = false;
     for (int64_t layer = 0; layer < c_.num_layers; ++layer) {
       const std::string name = LayerPrefix(layer) + "moe.coefficient.";
@@ -324,17 +329,17 @@ class ConfigReader {
       has_bias |= Dims(name + "bias") != nullptr;
     }
     if (!has_coefficient) {
-      if (!options_.residual_moe.has_value()) return absl::OkStatus();
+      if (!asked.has_value()) return absl::OkStatus();
       return Unsupported(absl::StrCat("residual_moe is set to ",
-                                      ResidualMoeName(*options_.residual_moe),
+                                      ResidualMoeName(*asked),
                                       ", but the model has no residual MoE"));
     }
     c_.residual_moe = model_.has_local_moe || !has_bias ? ResidualMoeKind::kA
                                                         : ResidualMoeKind::kB2;
-    if (options_.residual_moe == ResidualMoeKind::kNone) {
-      return Unsupported("residual_moe is set to none, must be a, b1 or b2");
+    if (asked == ResidualMoeKind::kNone) {
+      return Unsupported("residual_moe is set to 'none', must be a, b1 or b2");
     }
-    c_.residual_moe = options_.residual_moe.value_or(c_.residual_moe);
+    c_.residual_moe = asked.value_or(c_.residual_moe);
     if (c_.residual_moe == ResidualMoeKind::kA && has_bias) {
       warnings_->push_back(
           absl::StrCat(model_.source,
@@ -362,7 +367,7 @@ absl::StatusOr<ModelConfig> ReadMegatronConfig(
 }
 
 absl::StatusOr<QkvLayout> ChooseQkvLayout(const MegatronModel& model,
-                                          const CheckpointOptions& options,
+                                          const MegatronOptions& options,
                                           std::vector<std::string>* warnings) {
   if (options.qkv_layout.has_value()) return *options.qkv_layout;
   const PickleValue* value = model.root->Find("checkpoint_version");

@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/checkpoint_options.h"
 #include "engine/checkpoint/deepspeed/megatron_arguments.h"
-#include "engine/checkpoint/deepspeed/qkv_layout.h"
 #include "engine/checkpoint/torch/pickle_value.h"
+#include "engine/config/model_config.h"
 
 namespace moe {
 
@@ -35,7 +35,7 @@ absl::StatusOr<ModelConfig> ReadMegatronConfig(
 // The order of fused QKV rows, by the override, else by the version and age of
 // the writer.
 absl::StatusOr<QkvLayout> ChooseQkvLayout(const MegatronModel& model,
-                                          const CheckpointOptions& options,
+                                          const MegatronOptions& options,
                                           std::vector<std::string>* warnings);
 
 }  // namespace moe

@@ -6,7 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "engine/checkpoint/qkv_layout_kind.h"
+#include "engine/checkpoint/checkpoint_options.h"
 
 namespace moe {
 

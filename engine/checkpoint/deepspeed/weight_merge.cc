@@ -61,7 +61,7 @@ absl::StatusOr<Window> WindowOf(const WeightSource& source,
 }
 
 int64_t NumColumns(const WeightPart& part) {
-  return part.tensor->dims.size() == 2 ? part.tensor->dims[1] : 1;
+  return part.info().dims.size() == 2 ? part.info().dims[1] : 1;
 }
 
 // The pieces of which `window` is made, part by part, rows ascending.
@@ -87,7 +87,7 @@ std::vector<Piece> PiecesOf(const WeightSource& source, const FusedRows& fused,
     piece.columns = {begin - first_column, end - first_column};
     piece.to_column = begin - window.columns.begin;
     const std::vector<int64_t> targets =
-        TargetRows(part, part.tensor->dims[0], source.ranks, fused);
+        TargetRows(part, part.info().dims[0], source.ranks, fused);
     for (size_t r = 0; r < targets.size(); ++r) {
       const int64_t to = row_to[targets[r]];
       if (to < 0) continue;
@@ -187,10 +187,10 @@ absl::StatusOr<HostWeight> ReadWeight(const WeightSource& source,
   std::vector<HostWeight> parts;
   for (const WeightPart& part : source.parts) {
     if (!whole) {
-      RETURN_IF_ERROR(part.file->CheckBounds(*part.tensor, name));
+      RETURN_IF_ERROR(part.file->CheckBounds(part.tensor, name));
       continue;
     }
-    ASSIGN_OR_RETURN(HostWeight weight, part.file->Read(*part.tensor, name));
+    ASSIGN_OR_RETURN(HostWeight weight, part.file->Read(part.tensor, name));
     parts.push_back(std::move(weight));
   }
   const std::vector<Piece> pieces = PiecesOf(source, fused, window);
@@ -204,7 +204,7 @@ absl::StatusOr<HostWeight> ReadWeight(const WeightSource& source,
     const int64_t dims[] = {window.num_rows, window.columns.size()};
     ASSIGN_OR_RETURN(
         result.owned,
-        Tensor::Allocate(source.parts[0].tensor->dtype,
+        Tensor::Allocate(source.parts[0].info().dtype,
                          absl::MakeConstSpan(dims, source.dims.size())));
     result.view = result.owned.view();
     return absl::OkStatus();
@@ -213,7 +213,7 @@ absl::StatusOr<HostWeight> ReadWeight(const WeightSource& source,
   for (const Piece& piece : pieces) {
     const WeightPart& part = source.parts[piece.part];
     const size_t row_bytes =
-        static_cast<size_t>(piece.columns.size()) * SizeOf(part.tensor->dtype);
+        static_cast<size_t>(piece.columns.size()) * SizeOf(part.info().dtype);
     if (whole) {
       CopyPiece(parts[piece.part].view.ptr<char>() +
                     static_cast<size_t>(piece.rows.begin) * row_bytes,
@@ -221,7 +221,7 @@ absl::StatusOr<HostWeight> ReadWeight(const WeightSource& source,
       continue;
     }
     ASSIGN_OR_RETURN(HostWeight read,
-                     part.file->ReadWindow(*part.tensor, name, piece.rows,
+                     part.file->ReadWindow(part.tensor, name, piece.rows,
                                            piece.columns, sum));
     if (one) return read;
     CopyPiece(read.view.ptr<char>(), row_bytes, piece, result.view);

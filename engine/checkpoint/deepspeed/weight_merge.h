@@ -1,25 +1,27 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/deepspeed/megatron_keys.h"
 #include "engine/checkpoint/deepspeed/qkv_layout.h"
-#include "engine/checkpoint/torch/pickle_value.h"
-#include "engine/checkpoint/torch/torch_file.h"
-#include "engine/checkpoint/weight_names.h"
+#include "engine/checkpoint/host_weight.h"
+#include "engine/checkpoint/tensor_file.h"
 #include "engine/checkpoint/weight_slice.h"
 
 namespace moe {
 
 // A tensor of a file that is a weight or one tensor rank's part of it.
 struct WeightPart {
-  const TorchFile* file = nullptr;
-  const PickleValue* tensor = nullptr;
+  TensorFile* file = nullptr;  // borrowed
+  size_t tensor = 0;           // its index in the file
   WeightSplit split = WeightSplit::kReplicated;
   int64_t rank = 0;
+
+  const TensorInfo& info() const { return file->tensors()[tensor]; }
 };
 
 // Where the parts of one weight lie.
@@ -44,8 +46,8 @@ std::vector<int64_t> TargetRows(const WeightPart& part, int64_t part_rows,
 
 // Reads `slice` of a weight whose shapes were checked, putting the parts
 // together. A view into a file where that is all there is to do. What is read
-// in part counts in partial checksums if `sum` says so (TorchFile::ReadWindow).
-// kInvalidArgument if the slice leaves the weight.
+// in part counts in partial checksums if `sum` says so
+// (TensorFile::ReadWindow). kInvalidArgument if the slice leaves the weight.
 absl::StatusOr<HostWeight> ReadWeight(const WeightSource& source,
                                       const FusedRows& fused,
                                       const std::string& name,

@@ -5,6 +5,8 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "engine/checkpoint/deepspeed/state_dict.h"
 #include "engine/checkpoint/strided_copy.h"
 #include "engine/checkpoint/torch/byte_reader.h"
 #include "engine/checkpoint/torch/crc32.h"
@@ -24,16 +26,14 @@ constexpr absl::string_view kLegacyMagic(
     10);
 constexpr absl::string_view kLegacyStart("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46", 8);
 constexpr absl::string_view kPickleSuffix = "/data.pkl";
-// A storage is checksummed if at least this part of it is read.
-constexpr size_t kMaxUnusedRatio = 4;
 
 }  // namespace
 
-absl::string_view TorchFile::Elements(const Storage& storage,
+absl::string_view TorchFile::Elements(const TorchStorage& storage,
                                       const PickleValue& tensor) {
   const PickleValue& description = *tensor.items[0];
   const size_t size = SizeOf(tensor.dtype);
-  return storage.bytes.substr(
+  return storage.bytes().substr(
       static_cast<size_t>(description.storage_begin) * size,
       static_cast<size_t>(description.integer) * size);
 }
@@ -58,9 +58,7 @@ absl::StatusOr<std::unique_ptr<TorchFile>> TorchFile::Open(
 
 absl::Status TorchFile::AddStorage(absl::string_view key,
                                    absl::string_view bytes, uint32_t crc) {
-  Storage& storage = storages_.emplace_back();
-  storage.bytes = bytes;
-  storage.crc = crc;
+  TorchStorage& storage = storages_.emplace_back(bytes, crc);
   if (!storage_of_.emplace(key, &storage).second) {
     return absl::DataLossError(absl::StrCat(
         path(), ": two storages have the key ", absl::CHexEscape(key)));
@@ -175,19 +173,31 @@ absl::Status TorchFile::Damaged(absl::string_view name,
       absl::StrCat(path(), ": tensor ", name, ": ", what));
 }
 
-void TorchFile::Announce(const PickleValue& tensor, absl::string_view name) {
-  const absl::StatusOr<const Storage*> found = FindStorage(tensor, name);
+absl::Status TorchFile::ListTensors(const PickleValue& state) {
+  ASSIGN_OR_RETURN(std::vector<NamedTensor> named,
+                   FlattenStateDict(state, path()));
+  infos_.clear();
+  values_.clear();
+  for (NamedTensor& entry : named) {
+    infos_.push_back(
+        {std::move(entry.key), entry.tensor->dtype, entry.tensor->dims});
+    values_.push_back(entry.tensor);
+  }
+  return absl::OkStatus();
+}
+
+void TorchFile::Announce(size_t index, absl::string_view name) {
+  const PickleValue& tensor = *values_[index];
+  const absl::StatusOr<TorchStorage*> found = FindStorage(tensor, name);
   if (!found.ok()) return;  // Read() will say so
   int64_t num_bytes = static_cast<int64_t>(SizeOf(tensor.dtype));
   for (int64_t dim : tensor.dims) {
     if (__builtin_mul_overflow(num_bytes, dim, &num_bytes)) return;
   }
-  Storage& storage = const_cast<Storage&>(**found);
-  storage.used_bytes += static_cast<size_t>(num_bytes);
-  if (storage.name.empty()) storage.name = std::string(name);
+  (*found)->Announce(static_cast<size_t>(num_bytes), name);
 }
 
-absl::StatusOr<const TorchFile::Storage*> TorchFile::FindStorage(
+absl::StatusOr<TorchStorage*> TorchFile::FindStorage(
     const PickleValue& tensor, absl::string_view name) const {
   const PickleValue& description = *tensor.items[0];
   const auto found = storage_of_.find(description.text);
@@ -198,7 +208,7 @@ absl::StatusOr<const TorchFile::Storage*> TorchFile::FindStorage(
                            "' is not in the file"));
   }
   const uint64_t in_file =
-      found->second->bytes.size() / SizeOf(description.dtype);
+      found->second->bytes().size() / SizeOf(description.dtype);
   if (static_cast<uint64_t>(description.storage_begin) > in_file ||
       static_cast<uint64_t>(description.integer) >
           in_file - static_cast<uint64_t>(description.storage_begin)) {
@@ -211,40 +221,19 @@ absl::StatusOr<const TorchFile::Storage*> TorchFile::FindStorage(
   return found->second;
 }
 
-bool TorchFile::IsChecked(const Storage& storage) {
-  return storage.crc != 0 &&
-         storage.used_bytes >= storage.bytes.size() / kMaxUnusedRatio;
-}
-
-absl::Status TorchFile::Verify(const Storage& storage,
+absl::Status TorchFile::Verify(const TorchStorage& storage,
                                absl::string_view name) const {
-  Checksum state = storage.checksum.load(std::memory_order_relaxed);
-  if (state == Checksum::kUnknown) {
-    state = Checksum::kGood;
-    if (IsChecked(storage)) {
-      // Two threads may both compute it; they find the same.
-      if (Crc32(storage.bytes) != storage.crc) state = Checksum::kBad;
-      bytes_read_ += static_cast<int64_t>(storage.bytes.size());
-    }
-    storage.checksum.store(state, std::memory_order_relaxed);
-  }
-  if (state == Checksum::kBad) {
-    return Damaged(name,
-                   "its bytes do not match their checksum: the file is "
-                   "damaged");
-  }
-  return absl::OkStatus();
+  if (storage.Verify(bytes_read_)) return absl::OkStatus();
+  return Damaged(name,
+                 "its bytes do not match their checksum: the file is damaged");
 }
 
-absl::StatusOr<HostWeight> TorchFile::Read(const PickleValue& tensor,
+absl::StatusOr<HostWeight> TorchFile::Read(size_t index,
                                            absl::string_view name) const {
-  if (!tensor.is(Kind::kTensor)) {
-    return Damaged(name, absl::StrCat("is a ", tensor.ToString()));
-  }
-  ASSIGN_OR_RETURN(const Storage* storage, FindStorage(tensor, name));
-  if (IsChecked(*storage) &&
-      storage->checksum.load(std::memory_order_relaxed) == Checksum::kUnknown) {
-    Prefetch(storage->bytes, storage->bytes.size(), 0, 1);
+  const PickleValue& tensor = *values_[index];
+  ASSIGN_OR_RETURN(const TorchStorage* storage, FindStorage(tensor, name));
+  if (storage->is_unread()) {
+    Prefetch(storage->bytes(), storage->bytes().size(), 0, 1);
   }
   absl::StatusOr<HostWeight> weight =
       ReadStrided(Elements(*storage, tensor), tensor.dtype, tensor.integer,
@@ -262,12 +251,10 @@ absl::StatusOr<HostWeight> TorchFile::Read(const PickleValue& tensor,
   return weight;
 }
 
-absl::Status TorchFile::CheckBounds(const PickleValue& tensor,
+absl::Status TorchFile::CheckBounds(size_t index,
                                     absl::string_view name) const {
-  if (!tensor.is(Kind::kTensor)) {
-    return Damaged(name, absl::StrCat("is a ", tensor.ToString()));
-  }
-  ASSIGN_OR_RETURN(const Storage* storage, FindStorage(tensor, name));
+  const PickleValue& tensor = *values_[index];
+  ASSIGN_OR_RETURN(const TorchStorage* storage, FindStorage(tensor, name));
   const int64_t in_storage = static_cast<int64_t>(
       Elements(*storage, tensor).size() / SizeOf(tensor.dtype));
   const absl::Status status =
@@ -286,12 +273,13 @@ absl::Status TorchFile::CheckBounds(const PickleValue& tensor,
   return absl::OkStatus();
 }
 
-absl::StatusOr<HostWeight> TorchFile::ReadWindow(const PickleValue& tensor,
+absl::StatusOr<HostWeight> TorchFile::ReadWindow(size_t index,
                                                  absl::string_view name,
                                                  const IndexRange& rows,
                                                  const IndexRange& columns,
                                                  bool sum) const {
-  ASSIGN_OR_RETURN(const Storage* storage, FindStorage(tensor, name));
+  const PickleValue& tensor = *values_[index];
+  ASSIGN_OR_RETURN(const TorchStorage* storage, FindStorage(tensor, name));
   const int64_t size = static_cast<int64_t>(SizeOf(tensor.dtype));
   const bool matrix = tensor.dims.size() == 2;
   const int64_t row_step = tensor.strides[0];
@@ -309,9 +297,9 @@ absl::StatusOr<HostWeight> TorchFile::ReadWindow(const PickleValue& tensor,
   const int64_t step_bytes = num_runs > 1 ? row_step * size : 0;
   const int64_t first_byte = (tensor.items[0]->storage_begin + first) * size;
   if (has_runs && first_byte >= 0 &&
-      first_byte < static_cast<int64_t>(storage->bytes.size())) {
-    Prefetch(storage->bytes.substr(static_cast<size_t>(first_byte)), run_bytes,
-             step_bytes, num_runs);
+      first_byte < static_cast<int64_t>(storage->bytes().size())) {
+    Prefetch(storage->bytes().substr(static_cast<size_t>(first_byte)),
+             run_bytes, step_bytes, num_runs);
   }
   absl::StatusOr<HostWeight> weight = ReadStrided(
       Elements(*storage, tensor), tensor.dtype, first,
@@ -324,54 +312,27 @@ absl::StatusOr<HostWeight> TorchFile::ReadWindow(const PickleValue& tensor,
   bytes_read_ += bytes;
   // A storage without runs is left to be read as a whole.
   if (sum && has_runs && bytes > 0) {
-    AddToChecksum(*storage, first_byte, run_bytes, step_bytes, num_runs);
+    storage->AddRuns(first_byte, run_bytes, step_bytes, num_runs);
   }
   return weight;
 }
 
-void TorchFile::AddToChecksum(const Storage& storage, int64_t first_byte,
-                              int64_t run_bytes, int64_t step_bytes,
-                              int64_t num_runs) const {
-  if (!IsChecked(storage)) return;
-  const std::lock_guard<std::mutex> lock(sums_mutex_);
-  if (!storage.pieces.has_value()) {
-    storage.pieces.emplace(storage.bytes.size());
-  }
-  for (int64_t i = 0; i < num_runs; ++i) {
-    const auto offset = static_cast<size_t>(first_byte + i * step_bytes);
-    storage.pieces->Add(
-        offset, storage.bytes.substr(offset, static_cast<size_t>(run_bytes)));
-  }
-}
-
-bool TorchFile::EqualsByChecksum(const PickleValue& tensor,
-                                 const TorchFile& other,
-                                 const PickleValue& other_tensor) const {
-  if (!tensor.is(Kind::kTensor) || !other_tensor.is(Kind::kTensor)) {
-    return false;
-  }
-  const absl::StatusOr<const Storage*> a = FindStorage(tensor, "");
-  const absl::StatusOr<const Storage*> b = other.FindStorage(other_tensor, "");
-  return a.ok() && b.ok() && (*a)->crc != 0 && (*a)->crc == (*b)->crc &&
-         (*a)->bytes.size() == (*b)->bytes.size() &&
-         big_endian_ == other.big_endian_ &&
-         tensor.dtype == other_tensor.dtype &&
-         tensor.dims == other_tensor.dims &&
-         tensor.strides == other_tensor.strides &&
-         tensor.integer == other_tensor.integer &&
-         tensor.items[0]->storage_begin == other_tensor.items[0]->storage_begin;
+std::string TorchFile::Fingerprint(size_t index) const {
+  const PickleValue& tensor = *values_[index];
+  const absl::StatusOr<TorchStorage*> storage = FindStorage(tensor, "");
+  if (!storage.ok() || (*storage)->crc() == 0) return "";
+  return absl::StrCat((*storage)->crc(), " of ", (*storage)->bytes().size(),
+                      big_endian_ ? " swapped " : " ", DTypeName(tensor.dtype),
+                      " [", absl::StrJoin(tensor.dims, ","), "] by [",
+                      absl::StrJoin(tensor.strides, ","), "] at ",
+                      tensor.items[0]->storage_begin, "+", tensor.integer);
 }
 
 std::vector<PartialChecksum> TorchFile::TakePartialChecksums() const {
-  const std::lock_guard<std::mutex> lock(sums_mutex_);
   std::vector<PartialChecksum> sums;
   for (size_t i = 0; i < storages_.size(); ++i) {
-    const Storage& storage = storages_[i];
-    if (!storage.pieces.has_value()) continue;
-    sums.push_back({.storage = static_cast<int64_t>(i),
-                    .bytes = static_cast<int64_t>(storage.pieces->num_bytes()),
-                    .sum = storage.pieces->sum()});
-    storage.pieces.reset();
+    const auto sum = storages_[i].TakePartialChecksum(static_cast<int64_t>(i));
+    if (sum.has_value()) sums.push_back(*sum);
   }
   return sums;
 }
@@ -384,15 +345,10 @@ absl::Status TorchFile::CheckPartialChecksum(const PartialChecksum& merged,
         path(), ": a checksum of storage ", merged.storage, ", of ",
         storages_.size(), ": the ranks see different files"));
   }
-  const Storage& storage = storages_[static_cast<size_t>(merged.storage)];
-  const size_t size = storage.bytes.size();
-  if (merged.bytes == static_cast<int64_t>(size) &&
-      Crc32OfPieces(static_cast<uint32_t>(merged.sum), size) == storage.crc) {
-    storage.checksum.store(Checksum::kGood, std::memory_order_relaxed);
-    return absl::OkStatus();
-  }
-  // Read in part, or some of it twice, or damaged.
-  return read_all ? Verify(storage, storage.name) : absl::OkStatus();
+  const TorchStorage& storage = storages_[static_cast<size_t>(merged.storage)];
+  // Else read in part, or some of it twice, or damaged.
+  if (storage.Accept(merged) || !read_all) return absl::OkStatus();
+  return Verify(storage, storage.name());
 }
 
 }  // namespace moe

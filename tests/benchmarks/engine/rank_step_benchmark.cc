@@ -29,7 +29,7 @@
 #include "comm/process_groups.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/config/parameter_count.h"
-#include "engine/models/model.h"
+#include "engine/models/load_model.h"
 #include "kernels/core/status_macros.h"
 #include "kernels/core/cpu_stream.h"
 #include "kernels/core/stream.h"

@@ -17,10 +17,10 @@
 #include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "engine/checkpoint/checkpoint.h"
-#include "engine/checkpoint/weight_names.h"
 #include "engine/checkpoint/weight_slice.h"
 #include "engine/config/index_range.h"
+#include "engine/config/weight_inventory.h"
+#include "engine/loading/open_checkpoint.h"
 
 namespace moe {
 namespace {
@@ -83,7 +83,8 @@ void Measure(const std::string& directory, int rank, int ranks, bool cold) {
     std::exit(1);
   }
   uint64_t touched = 0;
-  for (const WeightSpec& spec : ListWeights((*checkpoint)->config())) {
+  for (const WeightSpec& spec :
+       WeightInventory((*checkpoint)->config()).All()) {
     const WeightSlice slice = SliceOf(spec, rank, ranks);
     const auto weight = slice.whole()
                             ? (*checkpoint)->Get(spec.name)

@@ -7,11 +7,11 @@
 #include <string>
 
 #include "absl/strings/match.h"
-#include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/torch/unpickler.h"
 #include "engine/checkpoint/torch/zip_archive.h"
-#include "engine/checkpoint/weight_names.h"
 #include "engine/checkpoint/weight_slice.h"
+#include "engine/config/weight_inventory.h"
+#include "engine/loading/open_checkpoint.h"
 #include "gtest/gtest.h"
 #include "tests/support/temp_checkpoint.h"
 
@@ -77,7 +77,8 @@ absl::Status OpenAndRead(const std::string& path) {
   const auto checkpoint = OpenCheckpoint(path);
   if (!checkpoint.ok()) return checkpoint.status();
   absl::Status first;
-  for (const WeightSpec& spec : ListWeights((*checkpoint)->config())) {
+  for (const WeightSpec& spec :
+       WeightInventory((*checkpoint)->config()).All()) {
     WeightSlice slice;
     slice.rows = {PartitionRange(spec.dims[0], 1, 2)};
     if (spec.dims.size() == 2) slice.columns = PartitionRange(spec.dims[1], 0, 3);

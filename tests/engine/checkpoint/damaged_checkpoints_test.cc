@@ -6,12 +6,12 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/deepspeed/weight_merge.h"
 #include "engine/checkpoint/torch/pickle_writer.h"
 #include "engine/checkpoint/torch/torch_file.h"
 #include "engine/checkpoint/torch/zip_writer.h"
-#include "engine/checkpoint/weight_names.h"
+#include "engine/config/weight_inventory.h"
+#include "engine/loading/open_checkpoint.h"
 #include "gtest/gtest.h"
 #include "tests/support/temp_checkpoint.h"
 
@@ -300,11 +300,13 @@ TEST(HostilePickleTest, AWholeIsNotSizedByPartsThatAreNotThere) {
   WriteTorchFile(path, pickle.Finish());
   const auto file = TorchFile::Open(path);
   ASSERT_TRUE(file.ok()) << file.status();
-  const PickleValue* tensor = (*file)->root().Find("qkv");
-  ASSERT_NE(tensor, nullptr);
+  ASSERT_TRUE((*file)->ListTensors((*file)->root()).ok());
+  ASSERT_EQ((*file)->tensors().size(), 1u);
+  EXPECT_EQ((*file)->tensors()[0].name, "qkv");
+  EXPECT_EQ((*file)->tensors()[0].dims, dims);
   WeightSource source;
   source.dims = dims;
-  source.parts = {{file->get(), tensor, WeightSplit::kQkv, 0}};
+  source.parts = {{file->get(), 0, WeightSplit::kQkv, 0}};
   FusedRows fused;
   fused.num_heads = fused.num_kv_heads = 1 << 10;
   fused.head_dim = 1 << 8;
@@ -325,7 +327,7 @@ TEST(DamagedWeightsTest, AFlippedBitInAWeightIsFoundByItsChecksum) {
   const auto opened = OpenCheckpoint(checkpoint.path());
   ASSERT_TRUE(opened.ok()) << opened.status();
   int damaged = 0;
-  for (const WeightSpec& spec : ListWeights((*opened)->config())) {
+  for (const WeightSpec& spec : WeightInventory((*opened)->config()).All()) {
     const absl::Status status = (*opened)->Get(spec.name).status();
     if (status.ok()) continue;
     ++damaged;

@@ -3,7 +3,7 @@
 #include <fstream>
 #include <string>
 
-#include "engine/checkpoint/checkpoint.h"
+#include "engine/loading/open_checkpoint.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/support/golden.h"

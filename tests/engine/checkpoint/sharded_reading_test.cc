@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/partial_checksum.h"
-#include "engine/checkpoint/weight_names.h"
 #include "engine/checkpoint/weight_slice.h"
+#include "engine/config/weight_inventory.h"
+#include "engine/loading/open_checkpoint.h"
 #include "gtest/gtest.h"
 #include "tests/support/cut_weight.h"
 #include "tests/support/golden.h"
@@ -58,7 +58,7 @@ TEST_P(ShardedReadingTest, EverySliceHasTheValuesOfTheWholeAndReadsNoMore) {
   const auto checkpoint = Open(GoldenDirectory(GetParam()));
   ASSERT_NE(checkpoint, nullptr);
   int64_t slices = 0;
-  for (const WeightSpec& spec : ListWeights(checkpoint->config())) {
+  for (const WeightSpec& spec : WeightInventory(checkpoint->config()).All()) {
     const auto whole = checkpoint->Get(spec.name);
     ASSERT_TRUE(whole.ok()) << whole.status();
     for (int parts : {1, 2, 3, 4}) {
@@ -91,7 +91,8 @@ TEST_P(ShardedReadingTest, RanksShareTheChecksums) {
     std::vector<PartialChecksum> all;
     for (int rank = 0; rank < ranks; ++rank) {
       checkpoints.push_back(Open(GoldenDirectory(GetParam()), rank, ranks));
-      for (const WeightSpec& spec : ListWeights(checkpoints[0]->config())) {
+      for (const WeightSpec& spec :
+           WeightInventory(checkpoints[0]->config()).All()) {
         const std::vector<WeightSlice> slices = SlicesOf(spec, rank, ranks);
         // Columns, rows of both halves and rows, by turns.
         const WeightSlice& slice = slices[spec.name.size() % slices.size() % 3];
@@ -130,7 +131,7 @@ TEST_P(ShardedVariantsTest, EverySliceHasTheValuesOfTheWhole) {
   const auto checkpoint =
       Open(GoldenDirectory(std::string("variants/") + GetParam()));
   ASSERT_NE(checkpoint, nullptr);
-  for (const WeightSpec& spec : ListWeights(checkpoint->config())) {
+  for (const WeightSpec& spec : WeightInventory(checkpoint->config()).All()) {
     const auto whole = checkpoint->Get(spec.name);
     ASSERT_TRUE(whole.ok()) << whole.status();
     for (int parts : {1, 2, 3, 4}) {

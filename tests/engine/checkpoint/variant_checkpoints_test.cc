@@ -6,10 +6,10 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/torch/crc32.h"
-#include "engine/checkpoint/weight_names.h"
 #include "engine/config/uniform_model_config.h"
+#include "engine/config/weight_inventory.h"
+#include "engine/loading/open_checkpoint.h"
 #include "gtest/gtest.h"
 #include "tests/support/golden.h"
 #include "tests/support/weight_values.h"
@@ -44,7 +44,7 @@ TEST_P(VariantCheckpointsTest, EveryValueIsInItsPlace) {
   EXPECT_EQ(config.padded_vocab_size, 48);
   EXPECT_EQ(config.vocab_size, 48);  // the files tell no other
   EXPECT_EQ(config.max_positions, 8);
-  const std::vector<WeightSpec> weights = ListWeights(config);
+  const std::vector<WeightSpec> weights = WeightInventory(config).All();
   EXPECT_GT(weights.size(), 20u);
   for (const WeightSpec& spec : weights) {
     const auto weight = (*checkpoint)->Get(spec.name);
@@ -112,25 +112,30 @@ TEST(VariantConfigTest, ModernOptionsAreRead) {
 }
 
 TEST(VariantConfigTest, OverridesWin) {
-  EXPECT_EQ(ConfigOf("residual_b_flat", {.residual_moe = ResidualMoeKind::kB1})
+  EXPECT_EQ(ConfigOf("residual_b_flat",
+                     {.megatron = {.residual_moe = ResidualMoeKind::kB1}})
                 .residual_moe,
             ResidualMoeKind::kB1);
-  EXPECT_EQ(ConfigOf("residual_b_flat", {.residual_moe = ResidualMoeKind::kA})
+  EXPECT_EQ(ConfigOf("residual_b_flat",
+                     {.megatron = {.residual_moe = ResidualMoeKind::kA}})
                 .residual_moe,
             ResidualMoeKind::kA);
   EXPECT_EQ(
-      ConfigOf("strays", {.activation = ActivationKind::kGeluErf}).activation,
+      ConfigOf("strays", {.megatron = {.activation = ActivationKind::kGeluErf}})
+          .activation,
       ActivationKind::kGeluErf);
   EXPECT_EQ(ConfigOf("strays", {.vocab_size = 41}).vocab_size, 41);
-  EXPECT_TRUE(ConfigOf("swiglu_gqa_tp2", {.rope_double_cos_quirk = true})
-                  .rope->double_cos_quirk);
+  EXPECT_TRUE(
+      ConfigOf("swiglu_gqa_tp2", {.megatron = {.rope_double_cos_quirk = true}})
+          .rope->double_cos_quirk);
 }
 
 TEST(VariantConfigTest, QkvOverrideReordersTheRows) {
   // Read as all q, all k, all v, row 4 of the file stays where it is; it is
   // the first key row of head 0.
-  const auto checkpoint = OpenCheckpoint(VariantDirectory("strays"),
-                                         {.qkv_layout = QkvLayout::kQKV});
+  const auto checkpoint =
+      OpenCheckpoint(VariantDirectory("strays"),
+                     {.megatron = {.qkv_layout = QkvLayout::kQKV}});
   ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
   const auto weight = (*checkpoint)->Get("layers.0.attention.qkv.bias");
   ASSERT_TRUE(weight.ok()) << weight.status();
@@ -147,18 +152,22 @@ struct BadOption {
 
 TEST(VariantConfigTest, OverridesThatDoNotFitAreRefused) {
   const BadOption bad[] = {
-      {"strays", {.residual_moe = ResidualMoeKind::kB2}, "no residual MoE"},
-      {"residual_a",
-       {.residual_moe = ResidualMoeKind::kNone},
-       "residual_moe is set to none"},
       {"strays",
-       {.activation = ActivationKind::kSwiGlu},
-       "activation is set to swiglu"},
-      {"swiglu_gqa_tp2", {.activation = ActivationKind::kGeluErf}, "no GELU"},
+       {.megatron = {.residual_moe = ResidualMoeKind::kB2}},
+       "no residual MoE"},
+      {"residual_a",
+       {.megatron = {.residual_moe = ResidualMoeKind::kNone}},
+       "residual_moe is set to 'none'"},
+      {"strays",
+       {.megatron = {.activation = ActivationKind::kSquaredRelu}},
+       "activation is set to 'squared_relu'"},
       {"swiglu_gqa_tp2",
-       {.qkv_layout = QkvLayout::kVersion1},
+       {.megatron = {.activation = ActivationKind::kGeluErf}},
+       "no GELU"},
+      {"swiglu_gqa_tp2",
+       {.megatron = {.qkv_layout = QkvLayout::kVersion1}},
        "no grouped-query form"},
-      {"strays", {.rope_double_cos_quirk = true}, "not rotary"},
+      {"strays", {.megatron = {.rope_double_cos_quirk = true}}, "not rotary"},
       {"strays", {.vocab_size = 49}, "vocab_size is set to 49"},
       {"strays", {.vocab_size = -1}, "vocab_size is set to -1"},
   };

@@ -30,7 +30,7 @@ FoundCosts FindOnThreads(int size, const CostOptions& configured) {
     ThreadPool threads(1);
     CpuStream stream(threads);
     const auto own = FindCosts(configured, all, Topology::OneNode(size),
-                               DType::kBf16, stream);
+                               DType::kBf16, threads, stream);
     const std::lock_guard<std::mutex> lock(mutex);
     ASSERT_TRUE(own.ok()) << own.status();
     texts.insert(own->costs.ToText());

@@ -19,7 +19,8 @@ class MegatronGoldensTest : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     CheckpointOptions options;
-    options.rope_double_cos_quirk = GetParam() == "moe_rotary_head_quirk";
+    options.megatron.rope_double_cos_quirk =
+        GetParam() == "moe_rotary_head_quirk";
     checkpoint_ = OpenOrDie(GoldenDirectory(GetParam()), options);
     harness_ = std::make_unique<ModelHarness>(
         *checkpoint_, ModelHarness::Options{.block_size = 8});

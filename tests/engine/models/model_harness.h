@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "engine/cache/kv_cache.h"
-#include "engine/checkpoint/checkpoint.h"
+#include "engine/loading/open_checkpoint.h"
+#include "engine/models/load_model.h"
 #include "engine/models/model.h"
+#include "engine/models/model_options.h"
 #include "kernels/core/cpu_stream.h"
 #include "kernels/core/stream.h"
 

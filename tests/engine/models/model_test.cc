@@ -1,5 +1,3 @@
-#include "engine/models/model.h"
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -12,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/config/parameter_count.h"
+#include "engine/models/load_model.h"
 #include "gtest/gtest.h"
 #include "tests/fakes/random_checkpoint.h"
 

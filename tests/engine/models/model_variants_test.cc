@@ -29,8 +29,8 @@ class ModelVariantsTest : public testing::TestWithParam<Variant> {
  protected:
   ModelHarness Load(DType dtype) {
     CheckpointOptions options;
-    options.qkv_layout = GetParam().qkv_layout;
-    options.residual_moe = GetParam().residual_moe;
+    options.megatron.qkv_layout = GetParam().qkv_layout;
+    options.megatron.residual_moe = GetParam().residual_moe;
     return ModelHarness(*OpenOrDie(TestDataPath(directory_), options),
                         {.weight_dtype = dtype, .max_rows = 64});
   }

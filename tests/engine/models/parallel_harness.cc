@@ -8,7 +8,7 @@
 #include "comm/parallel_layout.h"
 #include "comm/process_groups.h"
 #include "engine/cache/kv_cache.h"
-#include "engine/models/model.h"
+#include "engine/models/load_model.h"
 #include "engine/parallel/rank_shard.h"
 #include "gtest/gtest.h"
 #include "kernels/core/cpu_stream.h"

@@ -14,7 +14,7 @@
 #include "absl/time/time.h"
 #include "comm/parallel_layout.h"
 #include "comm/process_groups.h"
-#include "engine/models/model.h"
+#include "engine/models/load_model.h"
 #include "engine/parallel/rank_shard.h"
 #include "gtest/gtest.h"
 #include "kernels/core/cpu_stream.h"

@@ -34,8 +34,8 @@ class TensorParallelTest : public testing::TestWithParam<Variant> {
  protected:
   std::unique_ptr<Checkpoint> Open() const {
     CheckpointOptions options;
-    options.qkv_layout = GetParam().qkv_layout;
-    options.residual_moe = GetParam().residual_moe;
+    options.megatron.qkv_layout = GetParam().qkv_layout;
+    options.megatron.residual_moe = GetParam().residual_moe;
     return OpenOrDie(TestDataPath(directory_), options);
   }
   std::vector<int32_t> Tokens() const {
@@ -171,6 +171,42 @@ TEST(TensorParallelBf16Test, OddVocabulariesAndReplicatedHeads) {
   RunRanks(config, TensorLayout(config, 4), [&](const ModelParallel& parallel) {
     ModelHarness harness(checkpoint,
                          {.weight_dtype = DType::kBf16, .parallel = &parallel});
+    EXPECT_LE(MaxDifference(harness.Prefill(tokens, 128), want) / Largest(want),
+              kRelativeTolerance);
+  });
+}
+
+// Heads, features, activations, positions and experts of one layer are no other
+// layer's.
+TEST(LayersThatDifferTest, RunOnOneRankAndOnTensorRanks) {
+  ModelConfig config = SmallPrMoeConfig();
+  config.layers[0].attention = {
+      .num_heads = 8, .num_kv_heads = 2, .head_dim = 10};
+  config.layers[0].residual_post_norm = true;
+  config.layers[1].attention.rope = RopeConfig{.rotary_dim = 6};
+  config.layers[2].attention.rope =
+      RopeConfig{.theta = 500.0f, .rotary_dim = 12};
+  config.layers[2].mlp = MlpConfig{.ffn_hidden_size = 40,
+                                   .activation = ActivationKind::kSwiGlu,
+                                   .has_bias = false};
+  config.layers[2].mlp_norm.kind = NormKind::kRmsNorm;
+  MoeConfig& moe = config.layers[3].moe();
+  moe.top_k = 2;
+  moe.mlp.ffn_hidden_size = 56;
+  moe.mlp.activation = ActivationKind::kGeluErf;
+  moe.residual = ResidualMoeKind::kNone;
+  const RandomCheckpoint checkpoint(config);
+  ModelHarness single(checkpoint, {});
+  std::vector<int32_t> tokens;
+  for (int32_t t = 0; t < 40; ++t) tokens.push_back(t * 7 % 101);
+  RoutingTrace trace;
+  const std::vector<float> want = single.Prefill(tokens, 128, 0, &trace);
+  EXPECT_EQ(trace.expert_ids[1].size(), tokens.size());
+  EXPECT_EQ(trace.expert_ids[3].size(), 2 * tokens.size());
+  // However the prompt is cut.
+  EXPECT_EQ(single.Prefill(tokens, 7, 20), want);
+  RunRanks(config, TensorLayout(config, 2), [&](const ModelParallel& parallel) {
+    ModelHarness harness(checkpoint, {.parallel = &parallel});
     EXPECT_LE(MaxDifference(harness.Prefill(tokens, 128), want) / Largest(want),
               kRelativeTolerance);
   });

@@ -6,7 +6,7 @@
 #include "comm/parallel_layout.h"
 #include "engine/config/model_config.h"
 #include "engine/config/uniform_model_config.h"
-#include "engine/models/model.h"
+#include "engine/models/model_options.h"
 
 namespace moe {
 

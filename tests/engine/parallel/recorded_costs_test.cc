@@ -16,10 +16,10 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "comm/topology.h"
-#include "engine/checkpoint/checkpoint.h"
-#include "engine/checkpoint/weight_names.h"
 #include "engine/config/model_config.h"
 #include "engine/config/parameter_count.h"
+#include "engine/config/weight_inventory.h"
+#include "engine/loading/open_checkpoint.h"
 #include "engine/parallel/parallel_cost.h"
 #include "engine/parallel/parallel_plan.h"
 #include "engine/parallel/parallel_search.h"
@@ -166,7 +166,7 @@ std::string Report() {
   for (const auto& [name, config] : Models()) {
     const ParameterCount count = CountParameters(config);
     int64_t weights = 0, elements = 0;
-    for (const WeightSpec& spec : ListWeights(config)) {
+    for (const WeightSpec& spec : WeightInventory(config).All()) {
       int64_t size = 1;
       for (const int64_t dim : spec.dims) size *= dim;
       elements += size;

@@ -181,10 +181,10 @@ TEST_F(ServerConfigTest, EveryFieldIsRead) {
   EXPECT_EQ(config->tokenizer_path, (dir_ / "t.json").string());
   EXPECT_EQ(config->eos_token_ids, (std::vector<int32_t>{3, 4}));
   EXPECT_EQ(load.weight_dtype, DType::kF32);
-  EXPECT_EQ(load.checkpoint.qkv_layout, QkvLayout::kQKV);
-  EXPECT_EQ(load.checkpoint.residual_moe, ResidualMoeKind::kB1);
-  EXPECT_EQ(load.checkpoint.activation, ActivationKind::kGeluErf);
-  EXPECT_TRUE(load.checkpoint.rope_double_cos_quirk);
+  EXPECT_EQ(load.checkpoint.megatron.qkv_layout, QkvLayout::kQKV);
+  EXPECT_EQ(load.checkpoint.megatron.residual_moe, ResidualMoeKind::kB1);
+  EXPECT_EQ(load.checkpoint.megatron.activation, ActivationKind::kGeluErf);
+  EXPECT_TRUE(load.checkpoint.megatron.rope_double_cos_quirk);
   EXPECT_EQ(load.checkpoint.vocab_size, 1000);
   EXPECT_EQ(load.num_threads, 2);
   EXPECT_TRUE(load.pin_threads);

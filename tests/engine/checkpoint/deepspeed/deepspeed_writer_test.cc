@@ -4,9 +4,9 @@
 #include <string>
 
 #include "absl/strings/match.h"
-#include "engine/checkpoint/checkpoint.h"
-#include "engine/checkpoint/weight_names.h"
 #include "engine/config/parameter_count.h"
+#include "engine/config/weight_inventory.h"
+#include "engine/loading/open_checkpoint.h"
 #include "gtest/gtest.h"
 #include "tests/support/weight_values.h"
 #include "tools/checkpoint/model_presets.h"
@@ -54,7 +54,7 @@ void RoundTrip(const ModelConfig& config, DType dtype) {
   want.family = read.family;  // a name that the reader gives
   EXPECT_TRUE(read == want);
   EXPECT_EQ(CountParameters(read).total, CountParameters(config).total);
-  for (const WeightSpec& spec : ListWeights(config)) {
+  for (const WeightSpec& spec : WeightInventory(config).All()) {
     const auto weight = (*checkpoint)->Get(spec.name);
     ASSERT_TRUE(weight.ok()) << weight.status();
     EXPECT_EQ(weight->view.dtype, dtype);

@@ -41,7 +41,7 @@ class SmallModel {
   absl::StatusOr<ModelConfig> Config(const CheckpointOptions& options = {}) {
     return ReadMegatronConfig(model_, options, &warnings_);
   }
-  absl::StatusOr<QkvLayout> Qkv(const CheckpointOptions& options = {}) {
+  absl::StatusOr<QkvLayout> Qkv(const MegatronOptions& options = {}) {
     return ChooseQkvLayout(model_, options, &warnings_);
   }
   const std::vector<std::string>& warnings() const { return warnings_; }

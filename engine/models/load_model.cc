@@ -1,4 +1,4 @@
-#include "engine/models/model.h"
+#include "engine/models/load_model.h"
 
 #include <string>
 

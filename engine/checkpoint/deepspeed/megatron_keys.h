@@ -2,27 +2,10 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "absl/strings/string_view.h"
-#include "engine/config/model_config.h"
 
 namespace moe {
-
-// A weight of a model under the canonical name of checkpoint.h.
-struct WeightSpec {
-  std::string name;
-  std::vector<int64_t> dims;
-};
-
-// Every weight that a model of this (valid) configuration has, layer by layer.
-// The coefficient's bias is listed for kB1 and kB2.
-std::vector<WeightSpec> ListWeights(const ModelConfig& config);
-
-// "layers.3.experts.7."
-std::string ExpertPrefix(int64_t layer, int64_t expert);
-// "layers.3."
-std::string LayerPrefix(int64_t layer);
 
 // How tensor parallelism splits a weight among its ranks.
 enum class WeightSplit {

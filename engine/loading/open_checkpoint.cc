@@ -1,4 +1,4 @@
-#include "engine/checkpoint/checkpoint.h"
+#include "engine/loading/open_checkpoint.h"
 
 #include <utility>
 

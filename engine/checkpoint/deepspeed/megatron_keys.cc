@@ -1,63 +1,13 @@
-#include "engine/checkpoint/weight_names.h"
+#include "engine/checkpoint/deepspeed/megatron_keys.h"
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "engine/config/weight_inventory.h"
 
 namespace moe {
 namespace {
-
-// Weights of one decoder, collected in order.
-class WeightList {
- public:
-  explicit WeightList(const ModelConfig& config) : config_(config) {}
-
-  void Add(const std::string& name, std::vector<int64_t> dims) {
-    weights_.push_back({name, std::move(dims)});
-  }
-
-  void AddNorm(const std::string& name, const NormConfig& norm) {
-    Add(name + ".weight", {config_.hidden_size});
-    if (norm.kind == NormKind::kLayerNorm) {
-      Add(name + ".bias", {config_.hidden_size});
-    }
-  }
-
-  void AddLinear(const std::string& name, int64_t out, int64_t in,
-                 bool has_bias) {
-    Add(name + ".weight", {out, in});
-    if (has_bias) Add(name + ".bias", {out});
-  }
-
-  void AddMlp(const std::string& prefix, const MlpConfig& mlp) {
-    AddLinear(prefix + "up", mlp.up_rows(), config_.hidden_size, mlp.has_bias);
-    AddLinear(prefix + "down", config_.hidden_size, mlp.ffn_hidden_size,
-              mlp.has_bias);
-  }
-
-  std::vector<WeightSpec> Take() { return std::move(weights_); }
-
- private:
-  const ModelConfig& config_;
-  std::vector<WeightSpec> weights_;
-};
-
-void AddMoe(const ModelConfig& config, int64_t layer, WeightList& weights) {
-  const MoeConfig& moe = config.layers[layer].moe();
-  const std::string prefix = LayerPrefix(layer);
-  weights.Add(prefix + "moe.gate.weight",
-              {moe.num_experts, config.hidden_size});
-  if (moe.has_residual_mlp()) {
-    weights.Add(prefix + "moe.coefficient.weight", {2, config.hidden_size});
-    if (moe.residual != ResidualMoeKind::kA) {
-      weights.Add(prefix + "moe.coefficient.bias", {2});
-    }
-  }
-  for (int64_t expert = 0; expert < moe.num_experts; ++expert) {
-    weights.AddMlp(ExpertPrefix(layer, expert), moe.mlp);
-  }
-}
 
 bool ConsumeIndex(absl::string_view* text, int64_t* index) {
   const size_t dot = text->find('.');
@@ -168,43 +118,6 @@ bool ParseMlpKey(absl::string_view key, MegatronKey* parsed) {
 }
 
 }  // namespace
-
-std::string LayerPrefix(int64_t layer) {
-  return absl::StrCat("layers.", layer, ".");
-}
-
-std::string ExpertPrefix(int64_t layer, int64_t expert) {
-  return absl::StrCat("layers.", layer, ".experts.", expert, ".");
-}
-
-std::vector<WeightSpec> ListWeights(const ModelConfig& config) {
-  const int64_t hidden = config.hidden_size;
-  WeightList weights(config);
-  weights.Add("embedding.weight", {config.padded_vocab_size, hidden});
-  if (config.learned_positions) {
-    weights.Add("position_embedding.weight", {config.max_positions, hidden});
-  }
-  for (int64_t l = 0; l < config.num_layers(); ++l) {
-    const std::string prefix = LayerPrefix(l);
-    const LayerConfig& layer = config.layers[l];
-    const AttentionConfig& attention = layer.attention;
-    weights.AddNorm(prefix + "attention_norm", layer.attention_norm);
-    weights.AddLinear(prefix + "attention.qkv", attention.qkv_rows(), hidden,
-                      attention.has_bias);
-    weights.AddLinear(prefix + "attention.out", hidden, attention.query_rows(),
-                      attention.has_bias);
-    weights.AddNorm(prefix + "mlp_norm", layer.mlp_norm);
-    if (layer.has_shared_mlp()) {
-      weights.AddMlp(prefix + "mlp.", layer.any_mlp());
-    }
-    if (layer.is_moe()) AddMoe(config, l, weights);
-  }
-  weights.AddNorm("final_norm", config.final_norm);
-  if (!config.tied_embeddings) {
-    weights.Add("output.weight", {config.padded_vocab_size, hidden});
-  }
-  return weights.Take();
-}
 
 bool ParseMegatronKey(absl::string_view key, MegatronKey* parsed) {
   *parsed = MegatronKey();

@@ -1,0 +1,7 @@
+#include "tests/support/test_stream.h"
+
+namespace moe {
+
+StreamFactory TestStream() { return MakeCpuStream; }
+
+}  // namespace moe
