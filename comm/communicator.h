@@ -99,12 +99,6 @@ class Communicator {
   virtual absl::Status AllGather(const void* send, size_t bytes,
                                  void* receive) = 0;
 
-  // receive[i] = sum over the ranks, in their order, of their
-  // send[rank() * receive.size() + i]. send: [size, receive.size()]; the two
-  // must not overlap.
-  virtual absl::Status ReduceScatter(absl::Span<const float> send,
-                                     absl::Span<float> receive) = 0;
-
   // `data` of rank `root` to all.
   virtual absl::Status Broadcast(void* data, size_t bytes, int root) = 0;
 

@@ -109,31 +109,6 @@ absl::Status PointToPointCommunicator::AllReduce(absl::Span<float> data) {
   return Exchange(sends, receives, "AllReduce");
 }
 
-absl::Status PointToPointCommunicator::ReduceScatter(
-    absl::Span<const float> send, absl::Span<float> receive) {
-  RETURN_IF_ERROR(status());
-  const size_t count = receive.size();
-  if (send.size() != size() * count) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("ReduceScatter in ", Describe(), ": send has ",
-                     send.size(), " elements, receive ", count,
-                     "; send must have ", size(), " x ", count));
-  }
-  float* const others = Scratch((size() - 1) * count);
-  std::vector<SendBuffer> sends;
-  std::vector<ReceiveBuffer> receives;
-  for (int i = 1; i < size(); ++i) {
-    const int to = (rank() + i) % size();
-    const int from = (rank() + size() - i) % size();
-    sends.push_back({to, send.data() + to * count, count * sizeof(float)});
-    receives.push_back({from, others + (from - (from > rank())) * count,
-                        count * sizeof(float)});
-  }
-  RETURN_IF_ERROR(Exchange(sends, receives, "ReduceScatter"));
-  SumInRankOrder(send.data() + rank() * count, others, receive);
-  return absl::OkStatus();
-}
-
 absl::Status PointToPointCommunicator::Broadcast(void* data, size_t bytes,
                                                  int root) {
   RETURN_IF_ERROR(status());

@@ -17,12 +17,11 @@ namespace moe {
 
 // All operations of a Communicator over host memory, made of messages between
 // pairs of ranks that a derived class carries. With p ranks and n bytes a rank:
-//   AllReduce      p - 1 messages of n bytes up to kSmallBytes, else
-//                  2 (p - 1) of n / p (reduce-scatter, all-gather): same bits
-//   AllGather      p - 1 messages of n bytes
-//   ReduceScatter  p - 1 messages of n bytes (n: of the result)
-//   Broadcast      a binomial tree: ceil(log2 p) rounds
-//   Barrier        ceil(log2 p) messages of one byte
+//   AllReduce  p - 1 messages of n bytes up to kSmallBytes, else
+//              2 (p - 1) of n / p (reduce-scatter, all-gather): same bits
+//   AllGather  p - 1 messages of n bytes
+//   Broadcast  a binomial tree: ceil(log2 p) rounds
+//   Barrier    ceil(log2 p) messages of one byte
 class PointToPointCommunicator : public Communicator {
  public:
   // Numbers of scratch memory that a sum of many numbers over `ranks` ranks
@@ -34,8 +33,6 @@ class PointToPointCommunicator : public Communicator {
 
   absl::Status AllReduce(absl::Span<float> data) final;
   absl::Status AllGather(const void* send, size_t bytes, void* receive) final;
-  absl::Status ReduceScatter(absl::Span<const float> send,
-                             absl::Span<float> receive) final;
   absl::Status Broadcast(void* data, size_t bytes, int root) final;
   absl::StatusOr<std::unique_ptr<PendingOperation>> BeginExchange(
       absl::Span<const SendBuffer> sends,

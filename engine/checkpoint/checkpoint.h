@@ -10,8 +10,8 @@
 #include "absl/types/span.h"
 #include "engine/checkpoint/host_weight.h"
 #include "engine/checkpoint/partial_checksum.h"
-#include "engine/checkpoint/weight_slice.h"
 #include "engine/config/model_config.h"
+#include "engine/config/weight_slice.h"
 
 namespace moe {
 

@@ -8,11 +8,11 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "comm/communicator.h"
-#include "comm/parallel_layout.h"
-#include "comm/process_groups.h"
 #include "engine/distributed/rank_runtime.h"
 #include "engine/distributed/step_link.h"
+#include "engine/parallel/parallel_layout.h"
 #include "engine/parallel/parallel_options.h"
+#include "engine/parallel/process_groups.h"
 
 namespace moe {
 

@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "comm/control/control_link_setup.h"
 #include "comm/mpi_world.h"
 #include "comm/thread_world.h"
 #include "engine/distributed/bootstrap.h"
+#include "engine/distributed/control_link_setup.h"
 #include "engine/distributed/launched_process.h"
 #include "engine/distributed/rank_agreement.h"
 #include "engine/runtime/engine_log.h"

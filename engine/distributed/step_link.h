@@ -8,7 +8,7 @@
 #include "absl/time/time.h"
 #include "comm/communicator.h"
 #include "comm/idle_doorbell.h"
-#include "comm/process_groups.h"
+#include "engine/parallel/process_groups.h"
 
 namespace moe {
 

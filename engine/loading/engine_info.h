@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "comm/parallel_layout.h"
 #include "engine/config/model_config.h"
 #include "engine/config/parameter_count.h"
+#include "engine/parallel/parallel_layout.h"
 #include "kernels/core/dtype.h"
 
 namespace moe {

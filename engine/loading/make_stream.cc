@@ -1,4 +1,5 @@
 #include "engine/loading/make_stream.h"
+#include "kernels/core/cpu_stream.h"
 
 namespace moe {
 

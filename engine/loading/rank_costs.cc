@@ -6,8 +6,8 @@
 
 #include "absl/strings/str_join.h"
 #include "comm/deadline.h"
-#include "comm/exchange_cost_measurement.h"
 #include "engine/loading/rank_rates.h"
+#include "engine/parallel/exchange_cost_measurement.h"
 #include "kernels/core/cpu_stream.h"
 #include "kernels/core/status_macros.h"
 

@@ -25,8 +25,8 @@
 #include "engine/parallel/parallel_plan.h"
 #include "engine/parallel/rank_shard.h"
 #include "engine/runtime/engine_limits.h"
-#include "kernels/core/cpu_stream.h"
 #include "kernels/core/cpu_features.h"
+#include "kernels/core/cpu_stream.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {

@@ -3,8 +3,8 @@
 #include <cstdint>
 
 #include "absl/types/span.h"
-#include "comm/parallel_layout.h"
 #include "engine/config/model_config.h"
+#include "engine/parallel/parallel_layout.h"
 #include "engine/parallel/rank_shard.h"
 
 namespace moe {

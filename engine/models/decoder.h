@@ -7,7 +7,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "comm/process_groups.h"
 #include "engine/batch/step_metadata.h"
 #include "engine/layers/attention.h"
 #include "engine/layers/grouped_mlp.h"
@@ -20,6 +19,7 @@
 #include "engine/models/step_checks.h"
 #include "engine/moe/moe_dispatchers.h"
 #include "engine/moe/moe_layer.h"
+#include "engine/parallel/process_groups.h"
 #include "engine/parallel/rank_shard.h"
 
 namespace moe {

@@ -8,12 +8,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "comm/communicator.h"
-#include "comm/process_groups.h"
 #include "engine/config/weight_inventory.h"
 #include "engine/models/checksum_exchange.h"
 #include "engine/models/decoder.h"
 #include "engine/models/weight_loader.h"
 #include "engine/moe/moe_dispatchers.h"
+#include "engine/parallel/process_groups.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {

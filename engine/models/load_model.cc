@@ -5,9 +5,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "comm/communicator.h"
-#include "comm/process_groups.h"
 #include "engine/config/model_config_check.h"
 #include "engine/models/decoder_loader.h"
+#include "engine/parallel/process_groups.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {

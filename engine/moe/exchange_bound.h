@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-#include "comm/parallel_layout.h"
 #include "engine/config/model_config.h"
+#include "engine/parallel/parallel_layout.h"
 
 namespace moe {
 

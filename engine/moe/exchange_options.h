@@ -3,8 +3,8 @@
 #include <optional>
 
 #include "absl/time/time.h"
-#include "comm/exchange_cost_model.h"
-#include "comm/exchange_kind.h"
+#include "engine/parallel/exchange_cost_model.h"
+#include "engine/parallel/exchange_kind.h"
 
 namespace moe {
 

@@ -17,18 +17,6 @@
 #include "kernels/core/status_macros.h"
 
 namespace moe {
-namespace {
-
-// A view of a table in host memory, never absent.
-TensorView I32View(absl::Span<const int32_t> table) {
-  static int32_t none = 0;
-  int32_t* const data =
-      table.empty() ? &none : const_cast<int32_t*>(table.data());
-  return MakeView(data, DType::kI32, {static_cast<int64_t>(table.size())});
-}
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<ExchangingDispatcher>>
 ExchangingDispatcher::Create(const ModelConfig& config, int64_t layer,
                              int moe_layer_idx, ProcessGroups& groups,
@@ -357,8 +345,8 @@ absl::StatusOr<DispatchedTokens> ExchangingDispatcher::FinishDispatch() {
     case Route::kNone:
       local_offsets_.assign(count + 1, 0);
       tokens.x = x_;
-      tokens.row_of_slot = I32View({});
-      tokens.expert_offsets = I32View(local_offsets_);
+      tokens.row_of_slot = TableView({});
+      tokens.expert_offsets = TableView(local_offsets_);
       return tokens;
     case Route::kInPlace: {
       local_offsets_.clear();
@@ -367,9 +355,9 @@ absl::StatusOr<DispatchedTokens> ExchangingDispatcher::FinishDispatch() {
                                  expert_offsets_[first]);
       }
       tokens.x = x_;
-      tokens.row_of_slot = I32View(
+      tokens.row_of_slot = TableView(
           row_of_slot_.subspan(expert_offsets_[first], local_offsets_.back()));
-      tokens.expert_offsets = I32View(local_offsets_);
+      tokens.expert_offsets = TableView(local_offsets_);
       return tokens;
     }
     case Route::kGathered:
@@ -388,8 +376,8 @@ absl::StatusOr<DispatchedTokens> ExchangingDispatcher::FinishDispatch() {
         " are for its experts [", first, ", ", first + count, ")"));
   }
   tokens.x = PackedHidden(format, arrived, arrived_rows_);
-  tokens.row_of_slot = I32View(arrived_table_.row_of_slot);
-  tokens.expert_offsets = I32View(arrived_table_.expert_offsets);
+  tokens.row_of_slot = TableView(arrived_table_.row_of_slot);
+  tokens.expert_offsets = TableView(arrived_table_.expert_offsets);
   return tokens;
 }
 

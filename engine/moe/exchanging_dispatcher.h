@@ -13,15 +13,15 @@
 #include "comm/collectives/coordinated_all_to_all_v.h"
 #include "comm/collectives/hierarchical_all_to_all_v.h"
 #include "comm/deadline.h"
-#include "comm/exchange_planner.h"
-#include "comm/parallel_layout.h"
 #include "comm/pending_operation.h"
-#include "comm/process_groups.h"
 #include "engine/config/index_range.h"
 #include "engine/config/model_config.h"
 #include "engine/moe/exchange_options.h"
 #include "engine/moe/packed_tokens.h"
 #include "engine/moe/token_dispatcher.h"
+#include "engine/parallel/exchange_planner.h"
+#include "engine/parallel/parallel_layout.h"
+#include "engine/parallel/process_groups.h"
 #include "kernels/core/tensor.h"
 
 namespace moe {

@@ -5,11 +5,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "comm/process_groups.h"
 #include "engine/config/model_config.h"
 #include "engine/moe/exchange_options.h"
 #include "engine/moe/exchanging_dispatcher.h"
 #include "engine/moe/token_dispatcher.h"
+#include "engine/parallel/process_groups.h"
 
 namespace moe {
 

@@ -6,6 +6,13 @@
 
 namespace moe {
 
+TensorView TableView(absl::Span<const int32_t> table) {
+  static int32_t none = 0;
+  int32_t* const data =
+      table.empty() ? &none : const_cast<int32_t*>(table.data());
+  return MakeView(data, DType::kI32, {static_cast<int64_t>(table.size())});
+}
+
 void PackRow(const RowFormat& format, const TensorView& x, int64_t row,
              const int32_t* ids, float* out) {
   std::memcpy(out, x.ptr<float>() + row * x.strides[0],

@@ -51,4 +51,7 @@ absl::Status SortByExpert(const int32_t* ids, int64_t stride, int64_t rows,
 void ScatterRows(const float* in, absl::Span<const int32_t> index,
                  int64_t hidden, float* out);
 
+// A view of a table in host memory that ops only read; never absent.
+TensorView TableView(absl::Span<const int32_t> table);
+
 }  // namespace moe

@@ -1,8 +1,8 @@
 #include "engine/parallel/parallel_check.h"
 
 #include "absl/strings/str_cat.h"
-#include "comm/exchange_cost_model.h"
 #include "comm/topology.h"
+#include "engine/parallel/exchange_cost_model.h"
 #include "engine/parallel/parallel_cost.h"
 #include "engine/parallel/parallel_plan.h"
 #include "kernels/core/status_macros.h"

@@ -5,12 +5,12 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "comm/exchange_cost_model.h"
-#include "comm/exchange_kind.h"
-#include "comm/parallel_layout.h"
 #include "comm/topology.h"
 #include "engine/config/model_config.h"
 #include "engine/config/weight_inventory.h"
+#include "engine/parallel/exchange_cost_model.h"
+#include "engine/parallel/exchange_kind.h"
+#include "engine/parallel/parallel_layout.h"
 #include "kernels/core/dtype.h"
 
 namespace moe {

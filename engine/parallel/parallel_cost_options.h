@@ -4,7 +4,7 @@
 #include <string>
 
 #include "absl/time/time.h"
-#include "comm/exchange_cost_model.h"
+#include "engine/parallel/exchange_cost_model.h"
 
 namespace moe {
 

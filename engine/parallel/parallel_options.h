@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "comm/exchange_kind.h"
 #include "comm/topology.h"
+#include "engine/parallel/exchange_kind.h"
 #include "engine/parallel/parallel_cost_options.h"
 
 namespace moe {

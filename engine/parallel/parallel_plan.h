@@ -4,11 +4,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "comm/exchange_cost_model.h"
-#include "comm/parallel_layout.h"
 #include "comm/topology.h"
 #include "engine/config/model_config.h"
+#include "engine/parallel/exchange_cost_model.h"
 #include "engine/parallel/parallel_cost.h"
+#include "engine/parallel/parallel_layout.h"
 #include "engine/parallel/parallel_options.h"
 
 namespace moe {

@@ -5,11 +5,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "comm/parallel_layout.h"
-#include "engine/checkpoint/weight_slice.h"
 #include "engine/config/index_range.h"
 #include "engine/config/model_config.h"
 #include "engine/config/weight_inventory.h"
+#include "engine/config/weight_slice.h"
+#include "engine/parallel/parallel_layout.h"
 
 namespace moe {
 

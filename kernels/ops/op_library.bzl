@@ -7,7 +7,7 @@ _COPTS = [
     "-ffp-contract=off",
 ]
 
-def op_library(name, hdrs = [], deps = []):
+def op_library(name, srcs = [], hdrs = [], deps = []):
     """An op: its contract, its checks and its arm for each device.
 
     The files are <name>.h, <name>.cc (checks and dispatch) and <name>_cpu.cc.
@@ -15,6 +15,7 @@ def op_library(name, hdrs = [], deps = []):
 
     Args:
       name: the op's name.
+      srcs: further sources of the op.
       hdrs: further headers of the op.
       deps: what it needs beyond what most ops need.
     """
@@ -23,7 +24,7 @@ def op_library(name, hdrs = [], deps = []):
         srcs = [
             name + ".cc",
             name + "_cpu.cc",
-        ],
+        ] + srcs,
         hdrs = [name + ".h"] + hdrs,
         copts = _COPTS,
         deps = [

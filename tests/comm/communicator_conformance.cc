@@ -52,23 +52,6 @@ TEST_P(CommunicatorTest, AllReduceAddsInTheOrderOfTheRanks) {
   }
 }
 
-TEST_P(CommunicatorTest, ReduceScatterGivesEachRankItsSums) {
-  Run([](Communicator& c) {
-    constexpr size_t kCount = 37;
-    std::vector<float> send(kCount * c.size()), receive(kCount);
-    for (size_t i = 0; i < send.size(); ++i) send[i] = Value(c.rank(), i);
-    EXPECT_TRUE(c.ReduceScatter(send, absl::MakeSpan(receive)).ok());
-    for (size_t i = 0; i < kCount; ++i) {
-      EXPECT_EQ(receive[i], SumInOrder(c.size(), c.rank() * kCount + i)) << i;
-    }
-    EXPECT_EQ(c.ReduceScatter({send.data(), 1 + kCount * c.size()},
-                              absl::MakeSpan(receive))
-                  .code(),
-              absl::StatusCode::kInvalidArgument);
-    EXPECT_TRUE(c.status().ok()) << "a bad argument must not end the group";
-  });
-}
-
 TEST_P(CommunicatorTest, AllGatherOrdersByRankAlsoInPlace) {
   Run([](Communicator& c) {
     std::vector<int> all(c.size());

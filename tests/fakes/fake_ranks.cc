@@ -4,16 +4,17 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "comm/parallel_layout.h"
 #include "comm/thread_communicator.h"
 #include "comm/topology.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/distributed/driver_executor.h"
 #include "engine/distributed/worker.h"
+#include "engine/parallel/parallel_layout.h"
 #include "engine/parallel/rank_shard.h"
 #include "engine/runtime/engine_limits.h"
 #include "engine/runtime/threaded_engine.h"
 #include "gtest/gtest.h"
+#include "kernels/core/cpu_backend.h"
 
 namespace moe {
 namespace {
@@ -54,7 +55,7 @@ FakeRanks::FakeRanks(const Options& options)
   parts.ranks = ranks_[0];
   parts.threads = std::make_unique<ThreadPool>(1);
   absl::StatusOr<KvCache> cache =
-      KvCache::Create(rank.model->config(), options.engine.num_blocks,
+      KvCache::Create(HostBackend(), rank.model->config(), options.engine.num_blocks,
                       options.engine.block_size);
   EXPECT_TRUE(cache.ok()) << cache.status();
   auto executor = DriverExecutor::Create(
@@ -113,7 +114,7 @@ void FakeRanks::Follow(int r) {
   limits.num_blocks = options_.engine.num_blocks;
   limits.block_size = options_.engine.block_size;
   absl::StatusOr<KvCache> cache =
-      KvCache::Create(config, limits.num_blocks, limits.block_size);
+      KvCache::Create(HostBackend(), config, limits.num_blocks, limits.block_size);
   ASSERT_TRUE(cache.ok()) << cache.status();
   absl::StatusOr<Worker> worker = Worker::Create(
       LinkOf(rank), limits, ModelRunner(rank.model.get(), &*cache, rank.vocab),

@@ -12,8 +12,8 @@
 #include "absl/time/time.h"
 #include "comm/communicator.h"
 #include "comm/idle_doorbell.h"
-#include "comm/process_groups.h"
 #include "engine/distributed/step_link.h"
+#include "engine/parallel/process_groups.h"
 #include "engine/runtime/engine.h"
 #include "tests/fakes/fake_model.h"
 

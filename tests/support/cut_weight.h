@@ -2,7 +2,7 @@
 
 #include "absl/status/statusor.h"
 #include "engine/checkpoint/checkpoint.h"
-#include "engine/checkpoint/weight_slice.h"
+#include "engine/config/weight_slice.h"
 #include "kernels/core/tensor.h"
 
 namespace moe {

@@ -1,7 +1,6 @@
 #include "tests/support/device_variant.h"
 
 #include "absl/strings/str_cat.h"
-#include "kernels/core/cpu_stream.h"
 #include "kernels/core/cpu_features.h"
 #include "kernels/core/cpu_stream.h"
 

@@ -1,3 +1,4 @@
+#include "kernels/core/cpu_stream.h"
 #include "tests/support/test_stream.h"
 
 namespace moe {

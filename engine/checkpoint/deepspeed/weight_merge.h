@@ -10,7 +10,7 @@
 #include "engine/checkpoint/deepspeed/qkv_layout.h"
 #include "engine/checkpoint/host_weight.h"
 #include "engine/checkpoint/tensor_file.h"
-#include "engine/checkpoint/weight_slice.h"
+#include "engine/config/weight_slice.h"
 
 namespace moe {
 

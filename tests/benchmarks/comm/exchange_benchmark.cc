@@ -23,11 +23,11 @@
 #include "comm/collectives/hierarchical_all_to_all_v.h"
 #include "comm/collectives/row_blocks.h"
 #include "comm/deadline.h"
-#include "comm/exchange_cost_measurement.h"
-#include "comm/exchange_planner.h"
 #include "comm/mpi_runtime.h"
 #include "comm/mpi_topology.h"
-#include "comm/process_groups.h"
+#include "engine/parallel/exchange_cost_measurement.h"
+#include "engine/parallel/exchange_planner.h"
+#include "engine/parallel/process_groups.h"
 #include "kernels/core/status_macros.h"
 
 ABSL_FLAG(std::string, shape, "", "nodes x ranks to pretend; empty: real ones");

@@ -65,7 +65,7 @@ class Benchmark {
             checkpoint,
             {.weight_dtype = DType::kBf16, .max_rows = kPrefillTokens}, stream_,
             [](int64_t, int64_t) {}))),
-        cache_(OrDie(KvCache::Create(model_->config(), 512, kBlockSize))) {}
+        cache_(OrDie(KvCache::Create(model_->backend(), model_->config(), 512, kBlockSize))) {}
 
   const Model& model() const { return *model_; }
 

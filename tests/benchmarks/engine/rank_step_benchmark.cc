@@ -22,16 +22,16 @@
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
 #include "absl/strings/numbers.h"
-#include "comm/exchange_cost_measurement.h"
 #include "comm/mpi_runtime.h"
 #include "comm/mpi_topology.h"
-#include "comm/parallel_layout.h"
-#include "comm/process_groups.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/config/parameter_count.h"
 #include "engine/models/load_model.h"
-#include "kernels/core/status_macros.h"
+#include "engine/parallel/exchange_cost_measurement.h"
+#include "engine/parallel/parallel_layout.h"
+#include "engine/parallel/process_groups.h"
 #include "kernels/core/cpu_stream.h"
+#include "kernels/core/status_macros.h"
 #include "kernels/core/stream.h"
 #include "tests/benchmarks/engine/paper_shape.h"
 #include "tests/fakes/random_checkpoint.h"
@@ -86,7 +86,8 @@ class Runner {
     const RankShard shard =
         parallel != nullptr ? parallel->shard : RankShard::Whole(config);
     runner->vocab_ = shard.Vocab(config).size();
-    ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(shard.LocalConfig(config),
+    ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(runner->model_->backend(),
+                                                    shard.LocalConfig(config),
                                                     1024, kBlockSize));
     runner->cache_.emplace(std::move(cache));
     return runner;

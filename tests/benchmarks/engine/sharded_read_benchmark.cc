@@ -17,9 +17,9 @@
 #include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "engine/checkpoint/weight_slice.h"
 #include "engine/config/index_range.h"
 #include "engine/config/weight_inventory.h"
+#include "engine/config/weight_slice.h"
 #include "engine/loading/open_checkpoint.h"
 
 namespace moe {

@@ -13,8 +13,8 @@
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
-#include "kernels/core/cpu_stream.h"
 #include "kernels/core/cpu_features.h"
+#include "kernels/core/cpu_stream.h"
 #include "kernels/ops/linear.h"
 #include "tests/benchmarks/machine_ceilings.h"
 
@@ -154,7 +154,9 @@ class LinearBenchmark {
           for (int64_t e = 0; e < kExperts; ++e) {
             groups[e].weight = &weights[(layer * 5 + e) % (layers * kExperts)];
             groups[e].x = x.view();
-            groups[e].x_rows = rows[e].data();
+            groups[e].x_rows =
+                MakeView(rows[e].data(), DType::kI32,
+                         {static_cast<int64_t>(rows[e].size())});
             const int64_t end = begin + static_cast<int64_t>(rows[e].size());
             groups[e].y = y.view().Rows(begin, end);
             begin = end;

@@ -16,10 +16,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "comm/control/control_frames.h"
-#include "comm/control/control_link_setup.h"
 #include "comm/control/control_socket.h"
 #include "comm/deadline.h"
 #include "comm/thread_communicator.h"
+#include "engine/distributed/control_link_setup.h"
 #include "tests/comm/control/control_link_fixture.h"
 
 namespace moe {

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "engine/config/uniform_model_config.h"
 #include "gtest/gtest.h"
+#include "kernels/core/cpu_backend.h"
 
 namespace moe {
 namespace {
@@ -21,7 +22,7 @@ ModelConfig SmallConfig() {
 }
 
 TEST(KvCacheTest, EachLayerHasItsBlocks) {
-  absl::StatusOr<KvCache> cache = KvCache::Create(SmallConfig(), 5, 16);
+  absl::StatusOr<KvCache> cache = KvCache::Create(HostBackend(), SmallConfig(), 5, 16);
   ASSERT_TRUE(cache.ok()) << cache.status();
   EXPECT_EQ(cache->num_blocks(), 5);
   EXPECT_EQ(cache->block_size(), 16);
@@ -42,9 +43,9 @@ TEST(KvCacheTest, EachLayerHasItsBlocks) {
 }
 
 TEST(KvCacheTest, RefusesNoBlocks) {
-  EXPECT_EQ(KvCache::Create(SmallConfig(), 0, 16).status().code(),
+  EXPECT_EQ(KvCache::Create(HostBackend(), SmallConfig(), 0, 16).status().code(),
             absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(KvCache::Create(SmallConfig(), 4, 0).status().code(),
+  EXPECT_EQ(KvCache::Create(HostBackend(), SmallConfig(), 4, 0).status().code(),
             absl::StatusCode::kInvalidArgument);
 }
 
@@ -54,7 +55,7 @@ TEST(KvCacheTest, ALargeOneTakesNoMemoryBeforeItIsUsed) {
   getrusage(RUSAGE_SELF, &before);
   const int64_t block_bytes = KvCache::BlockBytes(SmallConfig(), 16);
   const auto cache =
-      KvCache::Create(SmallConfig(), (int64_t{8} << 30) / block_bytes, 16);
+      KvCache::Create(HostBackend(), SmallConfig(), (int64_t{8} << 30) / block_bytes, 16);
   if (cache.status().code() == absl::StatusCode::kResourceExhausted) {
     GTEST_SKIP() << "no address space: " << cache.status();
   }
@@ -65,7 +66,7 @@ TEST(KvCacheTest, ALargeOneTakesNoMemoryBeforeItIsUsed) {
 
 TEST(KvCacheTest, TooMuchMemoryIsResourceExhausted) {
   const absl::Status status =
-      KvCache::Create(SmallConfig(), int64_t{1} << 60, 16).status();
+      KvCache::Create(HostBackend(), SmallConfig(), int64_t{1} << 60, 16).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted) << status;
 }
 

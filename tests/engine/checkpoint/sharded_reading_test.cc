@@ -8,8 +8,8 @@
 
 #include "absl/strings/match.h"
 #include "engine/checkpoint/partial_checksum.h"
-#include "engine/checkpoint/weight_slice.h"
 #include "engine/config/weight_inventory.h"
+#include "engine/config/weight_slice.h"
 #include "engine/loading/open_checkpoint.h"
 #include "gtest/gtest.h"
 #include "tests/support/cut_weight.h"

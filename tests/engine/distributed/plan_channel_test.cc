@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "absl/time/clock.h"
-#include "comm/process_groups.h"
 #include "comm/thread_communicator.h"
+#include "engine/parallel/process_groups.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/fakes/counting_doorbell.h"

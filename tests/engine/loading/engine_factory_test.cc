@@ -4,10 +4,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "comm/exchange_kind.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/loading/load_checks.h"
 #include "engine/loading/memory_budget.h"
+#include "engine/parallel/exchange_kind.h"
 #include "engine/runtime/engine_log.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "absl/status/statusor.h"
-#include "comm/process_groups.h"
+#include "engine/parallel/process_groups.h"
 #include "engine/parallel/rank_shard.h"
 
 namespace moe {
@@ -36,6 +36,7 @@ ModelHarness::ModelHarness(const Checkpoint& checkpoint, const Options& options)
                               .parallel = options.parallel},
                              stream_, [](int64_t, int64_t) {}))),
       cache_(OrDie(KvCache::Create(
+          model_->backend(),
           options.parallel != nullptr
               ? options.parallel->shard.LocalConfig(checkpoint.config())
               : checkpoint.config(),

@@ -12,6 +12,8 @@
 #include "engine/config/parameter_count.h"
 #include "engine/models/load_model.h"
 #include "gtest/gtest.h"
+#include "kernels/core/cpu_backend.h"
+#include "kernels/core/cpu_stream.h"
 #include "tests/fakes/random_checkpoint.h"
 
 namespace moe {
@@ -197,7 +199,7 @@ class ForwardTest : public LoadModelTest {
   }
 
   std::unique_ptr<Model> model_;
-  KvCache cache_ = *KvCache::Create(SmallPrMoeConfig(), 8, 16);
+  KvCache cache_ = *KvCache::Create(HostBackend(), SmallPrMoeConfig(), 8, 16);
   std::vector<float> logits_ = std::vector<float>(2 * 101);
   Batch batch_;
 };

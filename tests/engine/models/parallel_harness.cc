@@ -5,10 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "comm/parallel_layout.h"
-#include "comm/process_groups.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/models/load_model.h"
+#include "engine/parallel/parallel_layout.h"
+#include "engine/parallel/process_groups.h"
 #include "engine/parallel/rank_shard.h"
 #include "gtest/gtest.h"
 #include "kernels/core/cpu_stream.h"
@@ -154,7 +154,7 @@ ParallelResult RunParallel(const Checkpoint& checkpoint,
         stream, [](int64_t, int64_t) {});
     ASSERT_TRUE(model.ok()) << model.status();
     auto cache = KvCache::Create(
-        shard->LocalConfig(config),
+        (*model)->backend(), shard->LocalConfig(config),
         kBlocksPerSequence * static_cast<int64_t>(sequences.size()),
         kBlockSize);
     ASSERT_TRUE(cache.ok()) << cache.status();

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "comm/exchange_kind.h"
 #include "comm/topology.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/moe/expert_load.h"
+#include "engine/parallel/exchange_kind.h"
 
 namespace moe {
 

@@ -8,7 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "comm/process_groups.h"
+#include "engine/parallel/process_groups.h"
 #include "engine/parallel/rank_shard.h"
 #include "gtest/gtest.h"
 #include "tests/engine/models/model_harness.h"

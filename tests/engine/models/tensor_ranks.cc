@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "comm/process_groups.h"
 #include "comm/topology.h"
+#include "engine/parallel/process_groups.h"
 #include "engine/parallel/rank_shard.h"
 #include "gtest/gtest.h"
 #include "tests/fakes/random_checkpoint.h"

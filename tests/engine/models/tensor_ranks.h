@@ -3,10 +3,10 @@
 #include <functional>
 #include <vector>
 
-#include "comm/parallel_layout.h"
 #include "engine/config/model_config.h"
 #include "engine/config/uniform_model_config.h"
 #include "engine/models/model_options.h"
+#include "engine/parallel/parallel_layout.h"
 
 namespace moe {
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "comm/parallel_layout.h"
 #include "engine/moe/packed_tokens.h"
+#include "engine/parallel/parallel_layout.h"
 
 namespace moe {
 namespace {
@@ -168,18 +168,19 @@ void DispatcherRank::Step(const std::vector<int32_t>& rows_on_data_ranks,
   const ExpertPlacement placement(case_.world,
                                   {0, case_.experts, case_.ep, case_.es, 0});
   const int expert_rank = placement.expert_rank(rank_);
-  ASSERT_EQ(tokens->expert_offsets.size(),
+  ASSERT_EQ(static_cast<size_t>(tokens->expert_offsets.dims[0]),
             placement.NumExpertsOn(expert_rank) + 1u);
+  const int32_t* const offsets = tokens->expert_offsets.ptr<int32_t>();
+  const int32_t* const rows_of = tokens->row_of_slot.ptr<int32_t>();
   const int64_t slots = tokens->num_slots();
   load_.computed_slots += slots;
   std::vector<float> out(slots * kHidden + 1);
   for (int e = 0; e < placement.NumExpertsOn(expert_rank); ++e) {
-    for (int32_t s = tokens->expert_offsets[e];
-         s < tokens->expert_offsets[e + 1]; ++s) {
+    for (int32_t s = offsets[e]; s < offsets[e + 1]; ++s) {
       for (int64_t i = 0; i < kHidden; ++i) {
         const float x =
             tokens->x
-                .ptr<float>()[tokens->x_rows[s] * tokens->x.strides[0] + i];
+                .ptr<float>()[rows_of[s] * tokens->x.strides[0] + i];
         out[s * kHidden + i] =
             SliceShare(placement.slice_rank(rank_)) *
             ExpertValue(placement.ExpertsBegin(expert_rank) + e, x);

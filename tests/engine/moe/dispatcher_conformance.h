@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "comm/process_groups.h"
 #include "comm/topology.h"
 #include "engine/config/model_config.h"
 #include "engine/moe/moe_dispatchers.h"
+#include "engine/parallel/process_groups.h"
 #include "gtest/gtest.h"
 #include "tests/support/ranks.h"
 

@@ -4,12 +4,12 @@
 #include <string>
 #include <vector>
 
-#include "comm/exchange_kind.h"
-#include "comm/process_groups.h"
 #include "comm/topology.h"
 #include "engine/config/uniform_model_config.h"
 #include "engine/moe/exchanging_dispatcher.h"
 #include "engine/moe/packed_tokens.h"
+#include "engine/parallel/exchange_kind.h"
+#include "engine/parallel/process_groups.h"
 #include "gtest/gtest.h"
 #include "kernels/core/tensor.h"
 #include "tests/support/ranks.h"

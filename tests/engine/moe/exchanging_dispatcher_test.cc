@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "comm/parallel_layout.h"
+#include "engine/parallel/parallel_layout.h"
 #include "gtest/gtest.h"
 #include "tests/engine/moe/dispatcher_conformance.h"
 

@@ -9,6 +9,8 @@
 
 #include "engine/config/uniform_model_config.h"
 #include "engine/moe/local_dispatcher.h"
+#include "kernels/core/cpu_backend.h"
+#include "kernels/core/cpu_stream.h"
 #include "tests/kernels/ops/op_test.h"
 
 namespace moe {
@@ -37,12 +39,13 @@ class CopyingDispatcher : public TokenDispatcher {
     sent_ = MakeTensor({slots, kHidden});
     identity_.clear();
     for (int64_t s = 0; s < slots; ++s) {
-      std::copy_n(hidden_.ptr<float>() + local->x_rows[s] * kHidden, kHidden,
+      std::copy_n(hidden_.ptr<float>() + local->row_of_slot.ptr<int32_t>()[s] * kHidden, kHidden,
                   sent_.ptr<float>() + s * kHidden);
       identity_.push_back(static_cast<int32_t>(s));
     }
     local->x = sent_.view();
-    local->x_rows = identity_;
+    local->row_of_slot =
+        MakeView(identity_.data(), DType::kI32, {slots});
     return local;
   }
   absl::Status BeginCombine(const DispatchedTokens& tokens,
@@ -89,7 +92,7 @@ class MoeLayerTest : public testing::TestWithParam<Variant> {
     config_.activation = ActivationKind::kSquaredRelu;
     config_.top_k = GetParam().top_k;
     config_.residual_moe = GetParam().residual;
-    scratch_ = *MoeScratch::Create(config_, kMaxRows);
+    scratch_ = *MoeScratch::Create(HostBackend(), config_, kMaxRows);
   }
 
   // The matrix is kept for the reference.
@@ -254,9 +257,9 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(LocalDispatcherTest, CombineNamesAWrongNumberOfResults) {
   LocalDispatcher dispatcher;
-  const std::vector<int32_t> rows = {0, 1};
+  std::vector<int32_t> rows = {0, 1};
   DispatchedTokens tokens;
-  tokens.x_rows = rows;
+  tokens.row_of_slot = MakeView(rows.data(), DType::kI32, {2});
   const Tensor out = MakeTensor({3, kHidden});
   EXPECT_EQ(dispatcher.BeginCombine(tokens, out.view()).message(),
             "BeginCombine: expert_out is f32 [3, 16], but 2 rows were "

@@ -3,8 +3,8 @@
 #include <cstdint>
 
 #include "absl/time/time.h"
-#include "comm/exchange_cost_model.h"
 #include "engine/config/uniform_model_config.h"
+#include "engine/parallel/exchange_cost_model.h"
 
 namespace moe {
 

@@ -54,6 +54,15 @@ WeightMatrix Pack(std::vector<float>& values, int64_t out, int64_t in,
   return *std::move(weight);
 }
 
+std::vector<uint8_t> PackedBytes(const WeightMatrix& weight, Stream& stream) {
+  std::vector<uint8_t> bytes(weight.num_bytes());
+  const TensorView host =
+      MakeView(bytes.data(), DType::kU8, {weight.num_bytes()});
+  EXPECT_TRUE(stream.Copy(weight.storage(), host).ok());
+  EXPECT_TRUE(stream.Synchronize().ok());
+  return bytes;
+}
+
 double Activate(double v, Epilogue epilogue) {
   switch (epilogue) {
     case Epilogue::kNone:
@@ -180,7 +189,8 @@ TEST_P(LinearTest, PackingReadsATransposedSource) {
   ASSERT_TRUE(other.ok());
   const WeightMatrix weight = Pack(w, out, in, dtype(), scope.stream());
   ASSERT_EQ(weight.num_bytes(), other->num_bytes());
-  EXPECT_EQ(std::memcmp(weight.data(), other->data(), weight.num_bytes()), 0);
+  EXPECT_EQ(PackedBytes(weight, scope.stream()),
+            PackedBytes(*other, scope.stream()));
 }
 
 // The property on which batching rests: a row's bits do not depend on how many

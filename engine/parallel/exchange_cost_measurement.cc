@@ -1,4 +1,4 @@
-#include "comm/exchange_cost_measurement.h"
+#include "engine/parallel/exchange_cost_measurement.h"
 
 #include <algorithm>
 #include <cmath>

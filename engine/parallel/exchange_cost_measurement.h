@@ -2,8 +2,8 @@
 
 #include "absl/status/statusor.h"
 #include "comm/communicator.h"
-#include "comm/exchange_cost_model.h"
 #include "comm/topology.h"
+#include "engine/parallel/exchange_cost_model.h"
 
 namespace moe {
 

@@ -1,4 +1,4 @@
-#include "engine/checkpoint/strided_copy.h"
+#include "engine/checkpoint/torch/strided_copy.h"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-#include "comm/exchange_kind.h"
+#include "engine/parallel/exchange_kind.h"
 
 #include "absl/strings/str_cat.h"
 

@@ -1,4 +1,4 @@
-#include "comm/control/control_link_setup.h"
+#include "engine/distributed/control_link_setup.h"
 
 #include <unistd.h>
 

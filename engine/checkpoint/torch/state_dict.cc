@@ -1,4 +1,4 @@
-#include "engine/checkpoint/deepspeed/state_dict.h"
+#include "engine/checkpoint/torch/state_dict.h"
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"

@@ -1,4 +1,4 @@
-#include "comm/exchange_cost_measurement.h"
+#include "engine/parallel/exchange_cost_measurement.h"
 
 #include <gtest/gtest.h>
 
@@ -6,8 +6,8 @@
 #include <numeric>
 #include <vector>
 
-#include "comm/exchange_planner.h"
 #include "comm/topology.h"
+#include "engine/parallel/exchange_planner.h"
 #include "tests/support/ranks.h"
 
 namespace moe {

@@ -1,4 +1,4 @@
-#include "comm/process_groups.h"
+#include "engine/parallel/process_groups.h"
 
 #include <algorithm>
 #include <map>
@@ -66,9 +66,6 @@ absl::StatusOr<MoeLayerGroups> ProcessGroups::MakeLayerGroups(
                    Split(expert[0], rank, absl::StrCat("expert", degrees)));
   ASSIGN_OR_RETURN(groups.slice, Split(placement.SliceGroup(rank)[0], rank,
                                        absl::StrCat("slice", degrees)));
-  ASSIGN_OR_RETURN(groups.expert_data,
-                   Split(placement.ExpertDataGroup(rank)[0], rank,
-                         absl::StrCat("expert_data", degrees)));
   const int place = groups.expert->rank();
   const int replica_begin = place - place % replication;
   ASSIGN_OR_RETURN(groups.expert_replicas,

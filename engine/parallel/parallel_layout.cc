@@ -1,4 +1,4 @@
-#include "comm/parallel_layout.h"
+#include "engine/parallel/parallel_layout.h"
 
 #include <algorithm>
 #include <string>
@@ -59,14 +59,6 @@ int ExpertPlacement::ExpertsBegin(int expert_rank) const {
   return expert_rank * each + std::min(expert_rank, more);
 }
 
-int ExpertPlacement::OwnerOf(int expert) const {
-  const int each = num_experts_ / expert_degree_;
-  const int more = num_experts_ % expert_degree_;
-  const int in_larger = more * (each + 1);  // experts on ranks with one more
-  if (expert < in_larger) return expert / (each + 1);
-  return more + (expert - in_larger) / each;
-}
-
 std::vector<int> ExpertPlacement::ExpertGroup(int rank) const {
   std::vector<int> ranks(expert_degree_);
   for (int e = 0; e < expert_degree_; ++e) {
@@ -80,15 +72,6 @@ std::vector<int> ExpertPlacement::SliceGroup(int rank) const {
   std::vector<int> ranks(slice_degree_);
   for (int s = 0; s < slice_degree_; ++s) {
     ranks[s] = rank - slice_rank(rank) + s;
-  }
-  return ranks;
-}
-
-std::vector<int> ExpertPlacement::ExpertDataGroup(int rank) const {
-  const int block = expert_degree_ * slice_degree_;
-  std::vector<int> ranks(expert_data_degree_);
-  for (int d = 0; d < expert_data_degree_; ++d) {
-    ranks[d] = d * block + rank % block;
   }
   return ranks;
 }

@@ -8,16 +8,15 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "comm/communicator.h"
-#include "comm/parallel_layout.h"
 #include "comm/topology.h"
+#include "engine/parallel/parallel_layout.h"
 
 namespace moe {
 
 // The groups that one MoE layer communicates in, borrowed from ProcessGroups.
 struct MoeLayerGroups {
-  Communicator* expert = nullptr;       // [ep]
-  Communicator* slice = nullptr;        // [es]
-  Communicator* expert_data = nullptr;  // [edp]
+  Communicator* expert = nullptr;  // [ep]
+  Communicator* slice = nullptr;   // [es]
   // The expert group cut in two ways. Its rank is
   //   node_of * G + rank in `expert_node` (null, both, if the group is not
   //   spread evenly over more than one node with more than one rank each), and

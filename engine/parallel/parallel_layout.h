@@ -48,13 +48,10 @@ class ExpertPlacement {
   int NumExpertsOn(int expert_rank) const {
     return ExpertsBegin(expert_rank + 1) - ExpertsBegin(expert_rank);
   }
-  // The expert rank that holds `expert`.
-  int OwnerOf(int expert) const;
 
   // World ranks of the groups that `rank` is in, each in group order.
   std::vector<int> ExpertGroup(int rank) const;      // [ep] exchange tokens
   std::vector<int> SliceGroup(int rank) const;       // [es] one expert's parts
-  std::vector<int> ExpertDataGroup(int rank) const;  // [edp] hold the same
 
  private:
   int num_experts_, expert_degree_, slice_degree_, expert_data_degree_;

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "comm/exchange_cost_model.h"
-#include "comm/exchange_kind.h"
+#include "engine/parallel/exchange_cost_model.h"
+#include "engine/parallel/exchange_kind.h"
 
 namespace moe {
 

@@ -1,4 +1,4 @@
-#include "comm/exchange_planner.h"
+#include "engine/parallel/exchange_planner.h"
 
 #include <gtest/gtest.h>
 
