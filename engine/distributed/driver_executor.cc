@@ -8,8 +8,8 @@
 namespace moe {
 
 DriverExecutor::DriverExecutor(const StepLink& link, Model* model,
-                                       KvCache cache, IndexRange vocab,
-                                       LogitGather gather)
+                               KvCache cache, IndexRange vocab,
+                               LogitGather gather)
     : link_(link),
       cache_(std::move(cache)),
       runner_(model, &cache_, vocab),
@@ -20,7 +20,8 @@ absl::StatusOr<std::unique_ptr<DriverExecutor>> DriverExecutor::Create(
     const StepLink& link, Model* model, KvCache cache, IndexRange vocab,
     int64_t max_logit_rows) {
   ASSIGN_OR_RETURN(LogitGather gather,
-                   LogitGather::Create(link, model->config(), max_logit_rows));
+                   LogitGather::Create(link, model->backend(), model->config(),
+                                       max_logit_rows));
   // Not make_unique: the constructor is private.
   return std::unique_ptr<DriverExecutor>(new DriverExecutor(
       link, model, std::move(cache), vocab, std::move(gather)));
@@ -31,8 +32,8 @@ int DriverExecutor::data_degree() const {
 }
 
 absl::Status DriverExecutor::Execute(const StepPlan& plan,
-                                         const TensorView& logits,
-                                         StepTrace* trace) {
+                                     const TensorView& logits,
+                                     StepTrace* trace) {
   if (static_cast<int>(plan.shares.size()) != data_degree()) {
     return absl::InternalError(absl::StrCat("a plan of ", plan.shares.size(),
                                             " shares for ", data_degree(),
@@ -52,8 +53,8 @@ absl::Status DriverExecutor::Execute(const StepPlan& plan,
 }
 
 absl::Status DriverExecutor::TryExecute(const StepPlan& plan,
-                                            const TensorView& logits,
-                                            StepTrace* trace) {
+                                        const TensorView& logits,
+                                        StepTrace* trace) {
   link_.plans->set_step(plan.step_id);
   link_.groups->SetStep(plan.step_id);
   RETURN_IF_ERROR(sender_.Send(plan));
@@ -90,8 +91,7 @@ void DriverExecutor::Abort(const absl::Status& reason) {
   link_.groups->Abort(reason);
 }
 
-absl::Status DriverExecutor::Fail(int64_t step_id,
-                                      const absl::Status& error) {
+absl::Status DriverExecutor::Fail(int64_t step_id, const absl::Status& error) {
   const absl::Status reason = AbortStep(link_, step_id, error);
   const std::lock_guard<std::mutex> lock(mutex_);
   if (failure_.ok()) failure_ = reason;

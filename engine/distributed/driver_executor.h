@@ -42,7 +42,7 @@ class DriverExecutor : public StepExecutor {
 
  private:
   DriverExecutor(const StepLink& link, Model* model, KvCache cache,
-                     IndexRange vocab, LogitGather gather);
+                 IndexRange vocab, LogitGather gather);
 
   absl::Status TryExecute(const StepPlan& plan, const TensorView& logits,
                           StepTrace* trace);

@@ -36,6 +36,7 @@ int64_t TracedRows(const Batch& share) {
 }  // namespace
 
 absl::StatusOr<LogitGather> LogitGather::Create(const StepLink& link,
+                                                DeviceBackend& backend,
                                                 const ModelConfig& model,
                                                 int64_t max_logit_rows) {
   LogitGather gather;
@@ -43,9 +44,9 @@ absl::StatusOr<LogitGather> LogitGather::Create(const StepLink& link,
   gather.model_ = model;
   gather.moe_layers_ = MoeLayers(model);
   if (link.tensor_degree > 1) {
-    ASSIGN_OR_RETURN(
-        gather.slices_,
-        Tensor::Allocate(DType::kF32, {max_logit_rows, model.vocab_size}));
+    ASSIGN_OR_RETURN(gather.slices_, Tensor::AllocatePinned(
+                                         backend, DType::kF32,
+                                         {max_logit_rows, model.vocab_size}));
   }
   return gather;
 }

@@ -11,6 +11,7 @@
 #include "engine/config/model_config.h"
 #include "engine/distributed/step_link.h"
 #include "engine/runtime/step_executor.h"
+#include "kernels/core/device_backend.h"
 #include "kernels/core/tensor.h"
 
 namespace moe {
@@ -21,9 +22,11 @@ namespace moe {
 // Thread-compatible.
 class LogitGather {
  public:
-  // On rank 0, of which `max_logit_rows` bounds the rows of all shares.
-  // kResourceExhausted if memory is short. What `link` borrows must outlive it.
+  // On rank 0, of which `max_logit_rows` bounds the rows of all shares. The
+  // slices lie in pinned memory of `backend`, the model's. kResourceExhausted
+  // if memory is short. What `link` borrows must outlive it.
   static absl::StatusOr<LogitGather> Create(const StepLink& link,
+                                            DeviceBackend& backend,
                                             const ModelConfig& model,
                                             int64_t max_logit_rows);
 

@@ -10,19 +10,19 @@
 namespace moe {
 
 Worker::Worker(const StepLink& link, const StepPlanLimits& limits,
-                   const ModelRunner& runner, Tensor logits)
+               const ModelRunner& runner, Tensor logits)
     : link_(link),
       runner_(runner),
       receiver_(link, limits),
       logits_(std::move(logits)) {}
 
 absl::StatusOr<Worker> Worker::Create(const StepLink& link,
-                                          const StepPlanLimits& limits,
-                                          const ModelRunner& runner,
-                                          int64_t max_logit_rows) {
-  ASSIGN_OR_RETURN(
-      Tensor logits,
-      Tensor::Allocate(DType::kF32, {max_logit_rows, runner.vocab().size()}));
+                                      const StepPlanLimits& limits,
+                                      const ModelRunner& runner,
+                                      int64_t max_logit_rows) {
+  ASSIGN_OR_RETURN(Tensor logits, Tensor::AllocatePinned(
+                                      runner.model().backend(), DType::kF32,
+                                      {max_logit_rows, runner.vocab().size()}));
   return Worker(link, limits, runner, std::move(logits));
 }
 

@@ -1,6 +1,8 @@
 #include "engine/loading/make_stream.h"
 #include "kernels/core/cpu_stream.h"
 
+#include "kernels/core/cpu_stream.h"
+
 namespace moe {
 
 absl::StatusOr<std::unique_ptr<Stream>> MakeCpuStream(ThreadPool& threads) {

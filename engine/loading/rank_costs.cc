@@ -8,7 +8,6 @@
 #include "comm/deadline.h"
 #include "engine/loading/rank_rates.h"
 #include "engine/parallel/exchange_cost_measurement.h"
-#include "kernels/core/cpu_stream.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {

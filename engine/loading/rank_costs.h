@@ -7,7 +7,6 @@
 #include "comm/communicator.h"
 #include "comm/topology.h"
 #include "engine/parallel/parallel_cost_options.h"
-#include "kernels/core/cpu_stream.h"
 #include "kernels/core/dtype.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/thread_pool.h"

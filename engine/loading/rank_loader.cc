@@ -107,8 +107,9 @@ absl::StatusOr<LoadedRank> RankLoader::Load() {
     rank_.engine.num_blocks =
         std::min(rank_.engine.num_blocks, report.num_blocks);
   }
-  absl::StatusOr<KvCache> cache = KvCache::Create(
-      rank_.model->backend(), *local_, rank_.engine.num_blocks, rank_.engine.block_size);
+  absl::StatusOr<KvCache> cache =
+      KvCache::Create(rank_.model->backend(), *local_, rank_.engine.num_blocks,
+                      rank_.engine.block_size);
   RETURN_IF_ERROR(Agree(cache.status()));
   rank_.cache = *std::move(cache);
 

@@ -11,6 +11,7 @@
 
 #include "absl/time/time.h"
 #include "comm/deadline.h"
+#include "kernels/core/device_backend.h"
 #include "kernels/core/status_macros.h"
 #include "kernels/core/tensor.h"
 #include "kernels/ops/linear.h"
@@ -53,6 +54,15 @@ uint64_t Sum(const uint64_t* words, int64_t count) {
   return sums[0] + sums[1] + sums[2] + sums[3];
 }
 
+// [rows, kFeatures] f32 in pinned memory.
+absl::StatusOr<Tensor> FilledHostTensor(int64_t rows, float value,
+                                        DeviceBackend& backend) {
+  ASSIGN_OR_RETURN(Tensor tensor, Tensor::AllocatePinned(backend, DType::kF32,
+                                                         {rows, kFeatures}));
+  std::fill_n(tensor.ptr<float>(), tensor.view().num_elements(), value);
+  return tensor;
+}
+
 }  // namespace
 
 absl::StatusOr<double> MeasureReadRate(ThreadPool& threads) {
@@ -81,13 +91,18 @@ absl::StatusOr<double> MeasureReadRate(ThreadPool& threads) {
 }
 
 absl::StatusOr<double> MeasureMultiplyAddRate(DType dtype, Stream& stream) {
-  ASSIGN_OR_RETURN(Tensor source,
-                   Tensor::Allocate(DType::kF32, {kFeatures, kFeatures}));
-  ASSIGN_OR_RETURN(Tensor x, Tensor::Allocate(DType::kF32, {kRows, kFeatures}));
-  ASSIGN_OR_RETURN(Tensor y, Tensor::Allocate(DType::kF32, {kRows, kFeatures}));
   // Numbers like those of models: some processors are slow with tiny ones.
-  std::fill_n(source.ptr<float>(), source.view().num_elements(), 0.5f);
-  std::fill_n(x.ptr<float>(), x.view().num_elements(), 0.25f);
+  ASSIGN_OR_RETURN(const Tensor source,
+                   FilledHostTensor(kFeatures, 0.5f, stream.backend()));
+  ASSIGN_OR_RETURN(const Tensor host_x,
+                   FilledHostTensor(kRows, 0.25f, stream.backend()));
+  ASSIGN_OR_RETURN(
+      const Tensor x,
+      Tensor::Allocate(stream.backend(), DType::kF32, {kRows, kFeatures}));
+  ASSIGN_OR_RETURN(
+      const Tensor y,
+      Tensor::Allocate(stream.backend(), DType::kF32, {kRows, kFeatures}));
+  RETURN_IF_ERROR(stream.Copy(host_x.view(), x.view()));
   ASSIGN_OR_RETURN(const WeightMatrix weight,
                    PackWeight(source.view(), dtype, stream));
   LinearGroup group;
@@ -95,10 +110,12 @@ absl::StatusOr<double> MeasureMultiplyAddRate(DType dtype, Stream& stream) {
   group.x = x.view();
   group.y = y.view();
   RETURN_IF_ERROR(Linear(group, stream));  // warms up
+  RETURN_IF_ERROR(stream.Synchronize());
   int64_t products = 0;
   const Deadline clock(absl::InfiniteDuration());
   do {
     RETURN_IF_ERROR(Linear(group, stream));
+    RETURN_IF_ERROR(stream.Synchronize());
     ++products;
   } while (clock.Elapsed() < kComputingTime);
   return 2.0 * kRows * kFeatures * kFeatures * products /

@@ -39,9 +39,9 @@ absl::StatusOr<std::shared_ptr<EngineCore>> EngineCore::Create(
   const ModelConfig& model = parts.model->config();
   RETURN_IF_ERROR(ValidateEngineOptions(options, model));
   if (parts.executor == nullptr) {
-    ASSIGN_OR_RETURN(parts.executor, LocalExecutor::Create(
-                                         parts.model.get(), options.num_blocks,
-                                         options.block_size));
+    ASSIGN_OR_RETURN(parts.executor, LocalExecutor::Create(parts.model.get(),
+                                                           options.num_blocks,
+                                                           options.block_size));
   }
   const int64_t vocab_size = model.vocab_size;
   // Not make_shared: the constructor is private.
@@ -49,7 +49,8 @@ absl::StatusOr<std::shared_ptr<EngineCore>> EngineCore::Create(
   ASSIGN_OR_RETURN(
       core->runner_,
       StepSampler::Create(
-          core->parts_.executor.get(), core->parts_.threads.get(), vocab_size,
+          core->parts_.executor.get(), core->parts_.threads.get(),
+          core->parts_.model->backend(), vocab_size,
           core->parts_.executor->data_degree() * MaxLogitRows(options)));
   core->PublishLoad();
   return core;

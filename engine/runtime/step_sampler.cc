@@ -10,14 +10,16 @@
 namespace moe {
 
 absl::StatusOr<StepSampler> StepSampler::Create(StepExecutor* executor,
-                                              ThreadPool* threads,
-                                              int64_t vocab_size,
-                                              int64_t max_logit_rows) {
+                                                ThreadPool* threads,
+                                                DeviceBackend& backend,
+                                                int64_t vocab_size,
+                                                int64_t max_logit_rows) {
   StepSampler runner;
   runner.executor_ = executor;
   runner.threads_ = threads;
   ASSIGN_OR_RETURN(runner.logits_,
-                   Tensor::Allocate(DType::kF32, {max_logit_rows, vocab_size}));
+                   Tensor::AllocatePinned(backend, DType::kF32,
+                                          {max_logit_rows, vocab_size}));
   for (int i = 0; i < threads->num_threads(); ++i) {
     runner.samplers_.emplace_back(vocab_size);
   }
@@ -25,8 +27,8 @@ absl::StatusOr<StepSampler> StepSampler::Create(StepExecutor* executor,
 }
 
 absl::StatusOr<StepSampler::Results> StepSampler::Run(const ScheduledStep& step,
-                                                    ParamsOf params_of,
-                                                    StepTrace* trace) {
+                                                      ParamsOf params_of,
+                                                      StepTrace* trace) {
   const int64_t num_rows = static_cast<int64_t>(step.logit_tasks.size());
   if (num_rows > logits_.dim(0)) {
     return absl::InternalError(absl::StrCat("step ", step.plan.step_id,

@@ -8,6 +8,7 @@
 #include "engine/runtime/step_executor.h"
 #include "engine/sampling/sampler.h"
 #include "engine/scheduler/scheduler.h"
+#include "kernels/core/device_backend.h"
 #include "kernels/core/tensor.h"
 #include "kernels/core/thread_pool.h"
 
@@ -23,9 +24,11 @@ class StepSampler {
       absl::FunctionRef<const SamplingParams&(int64_t request_key)>;
 
   // Borrows executor and threads. `max_logit_rows` bounds the logits of one
-  // step. kResourceExhausted if their memory is not there.
+  // step, which are pinned memory of `backend`, the model's. kResourceExhausted
+  // if it is not there.
   static absl::StatusOr<StepSampler> Create(StepExecutor* executor,
                                             ThreadPool* threads,
+                                            DeviceBackend& backend,
                                             int64_t vocab_size,
                                             int64_t max_logit_rows);
 

@@ -4,8 +4,10 @@
 
 namespace moe {
 
-// The device on which a test of the whole engine computes: every suite that
-// loads an engine gives it to LoadEngineOptions::make_stream.
+// The device on which a test of a whole model or engine computes: the CPU, or
+// the guarded device (tests/fakes/guarded_device.h) where MOE_TEST_DEVICE is
+// "guarded", as device_test.bzl has it for its second target. Every suite that
+// loads a model takes its stream from here.
 StreamFactory TestStream();
 
 }  // namespace moe

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "engine/parallel/process_groups.h"
 #include "engine/parallel/rank_shard.h"
+#include "tests/support/test_stream.h"
 
 namespace moe {
 namespace {
@@ -29,12 +30,12 @@ T OrDie(absl::StatusOr<T> value) {
 
 ModelHarness::ModelHarness(const Checkpoint& checkpoint, const Options& options)
     : pool_(options.num_threads),
-      stream_(pool_),
+      stream_(OrDie(TestStream()(pool_))),
       model_(OrDie(LoadModel(checkpoint,
                              {.weight_dtype = options.weight_dtype,
                               .max_rows = options.max_rows,
                               .parallel = options.parallel},
-                             stream_, [](int64_t, int64_t) {}))),
+                             *stream_, [](int64_t, int64_t) {}))),
       cache_(OrDie(KvCache::Create(
           model_->backend(),
           options.parallel != nullptr

@@ -11,7 +11,6 @@
 #include "engine/models/load_model.h"
 #include "engine/models/model.h"
 #include "engine/models/model_options.h"
-#include "kernels/core/cpu_stream.h"
 #include "kernels/core/stream.h"
 
 namespace moe {
@@ -69,7 +68,7 @@ class ModelHarness {
                                   int64_t rows) const;
 
   ThreadPool pool_;
-  CpuStream stream_;
+  std::unique_ptr<Stream> stream_;
   std::unique_ptr<Model> model_;
   KvCache cache_;
   std::optional<ModelParallel> parallel_;

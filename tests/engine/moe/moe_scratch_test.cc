@@ -61,9 +61,11 @@ TEST_P(MoeScratchTest, GrowsByNoMoreThanItsBound) {
   for (const int64_t ffn : {kFfn, kFfn / 2}) {
     // The rank's own slots, one more, and many.
     for (const int64_t slots : {int64_t{10}, int64_t{11}, int64_t{60}}) {
-      MoeScratch scratch = *MoeScratch::Create(HostBackend(), config_, kMaxRows);
+      MoeScratch scratch =
+          *MoeScratch::Create(stream_.backend(), config_, kMaxRows);
       const int64_t before = Bytes(scratch);
-      ASSERT_TRUE(scratch.ReserveSlots(slots, kHidden, OneExpert(ffn), stream_).ok());
+      ASSERT_TRUE(
+          scratch.ReserveSlots(slots, kHidden, OneExpert(ffn), stream_).ok());
       EXPECT_EQ(Bytes(scratch) - before,
                 MoeScratch::MaxGrowthBytes(config_, kMaxRows, slots,
                                            slots * (gated ? 2 : 1) * ffn,

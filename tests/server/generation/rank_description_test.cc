@@ -10,6 +10,8 @@
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "engine/distributed/rank_runtime.h"
+#include "engine/loading/load_engine_options.h"  // ExchangeKind
 #include "tests/fakes/fake_engine.h"
 
 namespace moe {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/checkpoint/deepspeed/qkv_layout.h"
 #include "engine/checkpoint/torch/pickle_writer.h"
 #include "engine/checkpoint/torch/unpickler.h"
 #include "gtest/gtest.h"
