@@ -17,7 +17,6 @@
 #include "kernels/ops/linear.h"
 #include "kernels/ops/moe_combine.h"
 #include "kernels/ops/moe_gating.h"
-#include "kernels/ops/pack_slots.h"
 #include "kernels/ops/pack_tokens.h"
 #include "kernels/ops/paged_attention.h"
 #include "kernels/ops/rms_norm.h"

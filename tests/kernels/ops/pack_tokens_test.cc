@@ -4,7 +4,6 @@
 #include <cstring>
 #include <vector>
 
-#include "kernels/ops/pack_slots.h"
 #include "tests/kernels/ops/on_device.h"
 #include "tests/kernels/ops/op_test.h"
 
