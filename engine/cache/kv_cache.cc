@@ -2,9 +2,21 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "kernels/core/dtype.h"
+#include "kernels/core/status_macros.h"
+#include "kernels/ops/kv_layout.h"
 
 namespace moe {
+namespace {
+
+KvShape ShapeOf(const AttentionConfig& attention, int64_t num_blocks,
+                int64_t block_size) {
+  return {.num_blocks = num_blocks,
+          .block_size = block_size,
+          .kv_heads = attention.num_kv_heads,
+          .head_dim = attention.head_dim};
+}
+
+}  // namespace
 
 absl::StatusOr<KvCache> KvCache::Create(DeviceBackend& backend,
                                         const ModelConfig& config,
@@ -19,17 +31,16 @@ absl::StatusOr<KvCache> KvCache::Create(DeviceBackend& backend,
   cache.num_blocks_ = num_blocks;
   cache.block_size_ = block_size;
   for (const LayerConfig& layer : config.layers) {
-    const AttentionConfig& attention = layer.attention;
-    const int64_t key_dims[] = {num_blocks, attention.num_kv_heads,
-                                attention.head_dim, block_size};
-    const int64_t value_dims[] = {num_blocks, attention.num_kv_heads,
-                                  block_size, attention.head_dim};
+    ASSIGN_OR_RETURN(
+        const KvLayout layout,
+        KvLayoutOf(backend.device(),
+                   ShapeOf(layer.attention, num_blocks, block_size)));
     for (std::vector<Tensor>* tensors : {&cache.keys_, &cache.values_}) {
       // Blocks are written before they are read, one after the other: most of a
       // large cache may never be needed.
       absl::StatusOr<Tensor> tensor = Tensor::AllocateUntouched(
-          backend, DType::kF32,
-          tensors == &cache.keys_ ? key_dims : value_dims);
+          backend, layout.dtype,
+          tensors == &cache.keys_ ? layout.key_dims : layout.value_dims);
       if (!tensor.ok()) {
         return absl::Status(
             tensor.status().code(),
@@ -44,11 +55,12 @@ absl::StatusOr<KvCache> KvCache::Create(DeviceBackend& backend,
 }
 
 int64_t KvCache::BlockBytes(const ModelConfig& config, int64_t block_size) {
-  int64_t channels = 0;
+  int64_t bytes = 0;
   for (const LayerConfig& layer : config.layers) {
-    channels += 2 * layer.attention.kv_rows();
+    bytes += KvLayoutOf(Device{}, ShapeOf(layer.attention, 1, block_size))
+                 ->block_bytes();
   }
-  return channels * block_size * static_cast<int64_t>(SizeOf(DType::kF32));
+  return bytes;
 }
 
 }  // namespace moe

@@ -20,16 +20,14 @@ class KvCache {
                                         const ModelConfig& config,
                                         int64_t num_blocks, int64_t block_size);
 
-  // Bytes of one block over all layers, keys and values.
+  // Bytes of one block over all layers, keys and values, on a CPU.
   static int64_t BlockBytes(const ModelConfig& config, int64_t block_size);
 
   int64_t num_blocks() const { return num_blocks_; }
   int64_t block_size() const { return block_size_; }
 
-  // [num_blocks, kv_heads, head_dim, block_size] f32: channel-major, so that
-  // the scores of a block's tokens are computed side by side in one vector.
+  // [num_blocks, ...] each, as the device's kernels read them (KvLayout).
   const TensorView& keys(int64_t layer) const { return keys_[layer].view(); }
-  // [num_blocks, kv_heads, block_size, head_dim] f32
   const TensorView& values(int64_t layer) const {
     return values_[layer].view();
   }

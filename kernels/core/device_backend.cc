@@ -3,10 +3,13 @@
 namespace moe {
 
 DeviceMemory& DeviceMemory::operator=(DeviceMemory&& other) noexcept {
-  std::swap(backend_, other.backend_);
-  std::swap(data_, other.data_);
-  std::swap(bytes_, other.bytes_);
-  std::swap(kind_, other.kind_);
+  // What was here goes back now, as part of `old`, not with `other`.
+  const DeviceMemory old(backend_, std::exchange(data_, nullptr), bytes_,
+                         kind_);
+  backend_ = other.backend_;
+  data_ = std::exchange(other.data_, nullptr);
+  bytes_ = std::exchange(other.bytes_, 0);
+  kind_ = other.kind_;
   return *this;
 }
 

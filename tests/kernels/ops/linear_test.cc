@@ -54,6 +54,15 @@ WeightMatrix Pack(std::vector<float>& values, int64_t out, int64_t in,
   return *std::move(weight);
 }
 
+std::vector<uint8_t> PackedBytes(const WeightMatrix& weight, Stream& stream) {
+  std::vector<uint8_t> bytes(weight.num_bytes());
+  const TensorView host =
+      MakeView(bytes.data(), DType::kU8, {weight.num_bytes()});
+  EXPECT_TRUE(stream.Copy(weight.storage(), host).ok());
+  EXPECT_TRUE(stream.Synchronize().ok());
+  return bytes;
+}
+
 double Activate(double v, Epilogue epilogue) {
   switch (epilogue) {
     case Epilogue::kNone:
@@ -165,17 +174,6 @@ TEST_P(LinearTest, PackingRoundsToNearestEven) {
       }
     }
   }
-}
-
-std::vector<uint8_t> PackedBytes(const WeightMatrix& weight, Stream& stream) {
-  std::vector<uint8_t> bytes(weight.num_bytes());
-  EXPECT_TRUE(
-      stream
-          .Copy(weight.storage(),
-                MakeView(bytes.data(), DType::kU8, {weight.num_bytes()}))
-          .ok());
-  EXPECT_TRUE(stream.Synchronize().ok());
-  return bytes;
 }
 
 TEST_P(LinearTest, PackingReadsATransposedSource) {

@@ -8,6 +8,7 @@
 #include "absl/types/span.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"
+#include "kernels/ops/count_expert_rows.h"
 #include "kernels/ops/embedding.h"
 #include "kernels/ops/expert_linear.h"
 #include "kernels/ops/gather_rows.h"
@@ -16,11 +17,13 @@
 #include "kernels/ops/linear.h"
 #include "kernels/ops/moe_combine.h"
 #include "kernels/ops/moe_gating.h"
+#include "kernels/ops/pack_tokens.h"
 #include "kernels/ops/paged_attention.h"
 #include "kernels/ops/rms_norm.h"
 #include "kernels/ops/rope.h"
 #include "kernels/ops/scatter_rows.h"
 #include "kernels/ops/silu_and_mul.h"
+#include "kernels/ops/sort_by_expert.h"
 
 namespace moe {
 
@@ -53,6 +56,9 @@ TensorView ViewOf(const std::vector<T>& values) {
 }
 
 // All tensors of an op's arguments.
+inline std::vector<TensorView*> Views(CountExpertRowsArgs& a) {
+  return {&a.expert_offsets, &a.counts};
+}
 inline std::vector<TensorView*> Views(EmbeddingArgs& a) {
   return {&a.token_ids, &a.positions, &a.table, &a.position_table, &a.y};
 }
@@ -79,6 +85,12 @@ inline std::vector<TensorView*> Views(MoeGatingArgs& a) {
   return {&a.logits,         &a.expert_ids,  &a.weights,
           &a.expert_offsets, &a.row_of_slot, &a.slot_of};
 }
+inline std::vector<TensorView*> Views(PackSlotsArgs& a) {
+  return {&a.x, &a.row_of_slot, &a.expert_offsets, &a.y};
+}
+inline std::vector<TensorView*> Views(PackTokensArgs& a) {
+  return {&a.x, &a.expert_ids, &a.y};
+}
 inline std::vector<TensorView*> Views(PagedAttentionArgs& a) {
   return {&a.q,
           &a.key_cache,
@@ -96,6 +108,9 @@ inline std::vector<TensorView*> Views(RopeArgs& a) {
 }
 inline std::vector<TensorView*> Views(SiluAndMulArgs& a) {
   return {&a.x, &a.y};
+}
+inline std::vector<TensorView*> Views(SortByExpertArgs& a) {
+  return {&a.expert_ids, &a.expert_offsets, &a.row_of_slot, &a.slot_of};
 }
 
 // Runs `op` on the stream's device with the host tensors of `args`, whose
