@@ -5,7 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 
 namespace moe {
 

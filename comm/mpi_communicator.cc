@@ -50,7 +50,7 @@ class MpiCommunicator : public PointToPointCommunicator {
 
   void SendAbort(const std::string& text) override;
 
-  absl::StatusOr<std::unique_ptr<Communicator>> MakeGroup(
+  absl::StatusOr<std::unique_ptr<HostCommunicator>> MakeGroup(
       const NewGroup* group, uint64_t sequence) override;
 
  private:
@@ -134,7 +134,7 @@ void MpiCommunicator::SendAbort(const std::string& text) {
   if (done) delete kept;
 }
 
-absl::StatusOr<std::unique_ptr<Communicator>> MpiCommunicator::MakeGroup(
+absl::StatusOr<std::unique_ptr<HostCommunicator>> MpiCommunicator::MakeGroup(
     const NewGroup* group, uint64_t /*sequence*/) {
   int key = 0;
   if (group != nullptr) {
@@ -158,7 +158,7 @@ absl::StatusOr<std::unique_ptr<Communicator>> MpiCommunicator::MakeGroup(
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Communicator>> MakeMpiCommunicator(
+absl::StatusOr<std::unique_ptr<HostCommunicator>> MakeMpiCommunicator(
     MPI_Comm parent, const std::string& name,
     const CommunicatorOptions& options) {
   MPI_Comm comm = MPI_COMM_NULL;

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 
 namespace moe {
 
@@ -16,7 +16,7 @@ namespace moe {
 // wait with a deadline. Collective over `parent`, and not bounded in time: use
 // it at start-up. Requires an initialised MPI with MPI_THREAD_MULTIPLE (see
 // MpiRuntime) for as long as the group lives.
-absl::StatusOr<std::unique_ptr<Communicator>> MakeMpiCommunicator(
+absl::StatusOr<std::unique_ptr<HostCommunicator>> MakeMpiCommunicator(
     MPI_Comm parent, const std::string& name,
     const CommunicatorOptions& options = {});
 

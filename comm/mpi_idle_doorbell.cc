@@ -17,7 +17,7 @@ constexpr int kRingTag = 1;
 
 class MpiDoorbell : public IdleDoorbell {
  public:
-  MpiDoorbell(Communicator& world, const Topology& topology)
+  MpiDoorbell(HostCommunicator& world, const Topology& topology)
       : world_(world), rank_(world.rank()) {
     const int node = topology.node_of(rank_);
     leads_other_node_ =
@@ -45,7 +45,7 @@ class MpiDoorbell : public IdleDoorbell {
   // A leader's wait for a message from rank 0; false at the deadline.
   absl::StatusOr<bool> ReceiveRing(const Deadline& deadline);
 
-  Communicator& world_;
+  HostCommunicator& world_;
   const int rank_;
   bool leads_other_node_ = false;
   std::vector<int> other_leaders_;  // on rank 0
@@ -167,7 +167,7 @@ absl::Status MpiDoorbell::Wait(absl::Duration timeout) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<IdleDoorbell>> MakeMpiDoorbell(
-    MPI_Comm comm, Communicator& world, const Topology& topology) {
+    MPI_Comm comm, HostCommunicator& world, const Topology& topology) {
   if (topology.world_size() != world.size()) {
     return absl::InvalidArgumentError(
         absl::StrCat("IdleDoorbell: the topology has ", topology.world_size(),

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 #include "comm/idle_doorbell.h"
 #include "comm/topology.h"
 
@@ -19,6 +19,6 @@ namespace moe {
 // Collective; destroying it is collective too, and skipped if `world` failed.
 // `world` must outlive it.
 absl::StatusOr<std::unique_ptr<IdleDoorbell>> MakeMpiDoorbell(
-    MPI_Comm comm, Communicator& world, const Topology& topology);
+    MPI_Comm comm, HostCommunicator& world, const Topology& topology);
 
 }  // namespace moe

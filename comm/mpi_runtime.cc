@@ -91,7 +91,7 @@ absl::StatusOr<std::unique_ptr<MpiRuntime>> MpiRuntime::Init(int* argc,
 
 MpiRuntime::~MpiRuntime() { Finalize().IgnoreError(); }
 
-absl::StatusOr<std::unique_ptr<Communicator>> MpiRuntime::MakeWorld(
+absl::StatusOr<std::unique_ptr<HostCommunicator>> MpiRuntime::MakeWorld(
     const CommunicatorOptions& options) {
   return MakeMpiCommunicator(MPI_COMM_WORLD, "world", options);
 }

@@ -6,7 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 
 namespace moe {
 
@@ -38,7 +38,7 @@ class MpiRuntime {
   const MpiVersions& versions() const { return versions_; }
 
   // A group of all ranks, named "world". Collective.
-  absl::StatusOr<std::unique_ptr<Communicator>> MakeWorld(
+  absl::StatusOr<std::unique_ptr<HostCommunicator>> MakeWorld(
       const CommunicatorOptions& options = {});
 
   // Ends MPI after all ranks have arrived here. If a peer does not within

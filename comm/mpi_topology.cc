@@ -7,7 +7,8 @@
 
 namespace moe {
 
-absl::StatusOr<Topology> DetectMpiTopology(MPI_Comm comm, Communicator& world) {
+absl::StatusOr<Topology> DetectMpiTopology(MPI_Comm comm,
+                                           HostCommunicator& world) {
   RETURN_IF_ERROR(world.Barrier());  // bounded, unlike the calls below
   MPI_Comm node = MPI_COMM_NULL;
   RETURN_IF_ERROR(

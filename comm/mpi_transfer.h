@@ -9,8 +9,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "comm/communicator.h"
 #include "comm/deadline.h"
+#include "comm/host_communicator.h"
 
 namespace moe {
 

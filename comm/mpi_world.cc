@@ -19,7 +19,7 @@ class MpiWorld : public World {
  public:
   // `launcher`: mpirun, or its daemon on this host.
   MpiWorld(pid_t launcher, std::unique_ptr<MpiRuntime> mpi,
-           std::unique_ptr<Communicator> communicator)
+           std::unique_ptr<HostCommunicator> communicator)
       : launcher_(launcher),
         mpi_(std::move(mpi)),
         communicator_(std::move(communicator)) {}
@@ -29,13 +29,13 @@ class MpiWorld : public World {
     if (abandoned_) mpi_.release();  // NOLINT: its end would wait for peers
   }
 
-  Communicator& communicator() override { return *communicator_; }
+  HostCommunicator& communicator() override { return *communicator_; }
 
   absl::StatusOr<Topology> DetectTopology() override {
     return DetectMpiTopology(MPI_COMM_WORLD, *communicator_);
   }
 
-  absl::StatusOr<std::unique_ptr<Communicator>> MakeGroup(
+  absl::StatusOr<std::unique_ptr<HostCommunicator>> MakeGroup(
       const std::string& name, const CommunicatorOptions& options) override {
     RETURN_IF_ERROR(communicator_->Barrier());  // bounded, unlike the next call
     return MakeMpiCommunicator(MPI_COMM_WORLD, name, options);
@@ -63,7 +63,7 @@ class MpiWorld : public World {
  private:
   const pid_t launcher_;
   std::unique_ptr<MpiRuntime> mpi_;
-  std::unique_ptr<Communicator> communicator_;
+  std::unique_ptr<HostCommunicator> communicator_;
   bool abandoned_ = false;
 };
 
@@ -74,7 +74,7 @@ absl::StatusOr<std::unique_ptr<World>> JoinMpiWorld(
   const pid_t launcher = getppid();
   ASSIGN_OR_RETURN(std::unique_ptr<MpiRuntime> mpi,
                    MpiRuntime::Init(argc, argv));
-  ASSIGN_OR_RETURN(std::unique_ptr<Communicator> communicator,
+  ASSIGN_OR_RETURN(std::unique_ptr<HostCommunicator> communicator,
                    mpi->MakeWorld(options));
   return std::make_unique<MpiWorld>(launcher, std::move(mpi),
                                     std::move(communicator));

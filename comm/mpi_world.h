@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 #include "comm/world.h"
 
 namespace moe {

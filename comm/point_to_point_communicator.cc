@@ -14,7 +14,8 @@ namespace moe {
 PointToPointCommunicator::PointToPointCommunicator(
     std::string name, int rank, std::vector<int> world_ranks,
     const CommunicatorOptions& options)
-    : Communicator(std::move(name), rank, std::move(world_ranks), options) {}
+    : HostCommunicator(std::move(name), rank, std::move(world_ranks), options) {
+}
 
 // Adds to a Transfer the messages, the counters and the final error.
 class PointToPointCommunicator::PendingExchange : public PendingOperation {
@@ -179,8 +180,8 @@ void PointToPointCommunicator::Abort(const absl::Status& reason) {
   SendAbort(text);
 }
 
-absl::StatusOr<std::unique_ptr<Communicator>> PointToPointCommunicator::Split(
-    int color, int key, const std::string& name) {
+absl::StatusOr<std::unique_ptr<HostCommunicator>>
+PointToPointCommunicator::Split(int color, int key, const std::string& name) {
   if (color < -1) {
     return absl::InvalidArgumentError(
         absl::StrCat("Split of ", Describe(), " into '", name, "': color ",

@@ -10,19 +10,20 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "comm/communicator.h"
 #include "comm/deadline.h"
+#include "comm/host_communicator.h"
 
 namespace moe {
 
-// All operations of a Communicator over host memory, made of messages between
-// pairs of ranks that a derived class carries. With p ranks and n bytes a rank:
+// All operations of a HostCommunicator over host memory, made of messages
+// between pairs of ranks that a derived class carries. With p ranks and n bytes
+// a rank:
 //   AllReduce  p - 1 messages of n bytes up to kSmallBytes, else
 //              2 (p - 1) of n / p (reduce-scatter, all-gather): same bits
 //   AllGather  p - 1 messages of n bytes
 //   Broadcast  a binomial tree: ceil(log2 p) rounds
 //   Barrier    ceil(log2 p) messages of one byte
-class PointToPointCommunicator : public Communicator {
+class PointToPointCommunicator : public HostCommunicator {
  public:
   // Numbers of scratch memory that a sum of many numbers over `ranks` ranks
   // takes: all numbers of both of two, or a part of those of each of more.
@@ -40,7 +41,7 @@ class PointToPointCommunicator : public Communicator {
   absl::Status Barrier() final;
   void Abort(const absl::Status& reason) final;
   absl::Status status() const final;
-  absl::StatusOr<std::unique_ptr<Communicator>> Split(
+  absl::StatusOr<std::unique_ptr<HostCommunicator>> Split(
       int color, int key, const std::string& name) final;
 
  protected:
@@ -81,7 +82,7 @@ class PointToPointCommunicator : public Communicator {
 
   // Called when every rank of this group is known to be in Split; by ranks
   // without a new group too (nullptr).
-  virtual absl::StatusOr<std::unique_ptr<Communicator>> MakeGroup(
+  virtual absl::StatusOr<std::unique_ptr<HostCommunicator>> MakeGroup(
       const NewGroup* group, uint64_t sequence) = 0;
 
   // OK, or why this group was given up by this rank (any thread). For

@@ -63,7 +63,7 @@ class ThreadCommunicator : public PointToPointCommunicator {
       absl::Span<const SendBuffer> sends,
       absl::Span<const ReceiveBuffer> receives, uint64_t sequence) override;
   void SendAbort(const std::string& text) override;
-  absl::StatusOr<std::unique_ptr<Communicator>> MakeGroup(
+  absl::StatusOr<std::unique_ptr<HostCommunicator>> MakeGroup(
       const NewGroup* group, uint64_t sequence) override;
 
  private:
@@ -161,7 +161,7 @@ void ThreadCommunicator::SendAbort(const std::string& text) {
   for (auto& changed : group_->changed) changed.notify_all();
 }
 
-absl::StatusOr<std::unique_ptr<Communicator>> ThreadCommunicator::MakeGroup(
+absl::StatusOr<std::unique_ptr<HostCommunicator>> ThreadCommunicator::MakeGroup(
     const NewGroup* group, uint64_t sequence) {
   if (group == nullptr) return nullptr;
   const int new_size = static_cast<int>(group->ranks.size());
@@ -188,12 +188,12 @@ absl::StatusOr<std::unique_ptr<Communicator>> ThreadCommunicator::MakeGroup(
 
 }  // namespace
 
-std::vector<std::unique_ptr<Communicator>> MakeThreadCommunicators(
+std::vector<std::unique_ptr<HostCommunicator>> MakeThreadCommunicators(
     int size, const CommunicatorOptions& options) {
   std::vector<int> ranks(size);
   std::iota(ranks.begin(), ranks.end(), 0);
   const auto group = std::make_shared<ThreadGroup>(size);
-  std::vector<std::unique_ptr<Communicator>> communicators;
+  std::vector<std::unique_ptr<HostCommunicator>> communicators;
   for (int r = 0; r < size; ++r) {
     communicators.push_back(std::make_unique<ThreadCommunicator>(
         "world", r, ranks, options, group));

@@ -11,17 +11,17 @@ namespace {
 
 class ThreadWorld : public World {
  public:
-  ThreadWorld(std::unique_ptr<Communicator> communicator,
+  ThreadWorld(std::unique_ptr<HostCommunicator> communicator,
               std::unique_ptr<IdleDoorbell> doorbell, const Topology& topology)
       : communicator_(std::move(communicator)),
         doorbell_(std::move(doorbell)),
         topology_(topology) {}
 
-  Communicator& communicator() override { return *communicator_; }
+  HostCommunicator& communicator() override { return *communicator_; }
 
   absl::StatusOr<Topology> DetectTopology() override { return topology_; }
 
-  absl::StatusOr<std::unique_ptr<Communicator>> MakeGroup(
+  absl::StatusOr<std::unique_ptr<HostCommunicator>> MakeGroup(
       const std::string& name, const CommunicatorOptions&) override {
     return communicator_->Split(0, communicator_->rank(), name);
   }
@@ -45,7 +45,7 @@ class ThreadWorld : public World {
   void Abandon() override {}
 
  private:
-  std::unique_ptr<Communicator> communicator_;
+  std::unique_ptr<HostCommunicator> communicator_;
   std::unique_ptr<IdleDoorbell> doorbell_;  // until MakeDoorbell
   const Topology topology_;
 };

@@ -3,7 +3,7 @@
 #include <memory>
 #include <vector>
 
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 #include "comm/topology.h"
 #include "comm/world.h"
 

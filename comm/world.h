@@ -6,7 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 #include "comm/idle_doorbell.h"
 #include "comm/topology.h"
 
@@ -21,13 +21,13 @@ class World {
   virtual ~World() = default;
 
   // The group of all ranks. Valid until Finalize.
-  virtual Communicator& communicator() = 0;
+  virtual HostCommunicator& communicator() = 0;
 
   // Which ranks share a machine. Collective.
   virtual absl::StatusOr<Topology> DetectTopology() = 0;
 
   // A new group of all ranks. Collective.
-  virtual absl::StatusOr<std::unique_ptr<Communicator>> MakeGroup(
+  virtual absl::StatusOr<std::unique_ptr<HostCommunicator>> MakeGroup(
       const std::string& name, const CommunicatorOptions& options) = 0;
 
   // Once. Collective. `topology` may show more nodes than there are.

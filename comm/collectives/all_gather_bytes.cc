@@ -9,7 +9,7 @@
 namespace moe {
 
 absl::StatusOr<std::vector<std::string>> AllGatherBytes(
-    Communicator& group, absl::string_view bytes) {
+    HostCommunicator& group, absl::string_view bytes) {
   const int64_t size = static_cast<int64_t>(bytes.size());
   std::vector<int64_t> sizes(group.size());
   RETURN_IF_ERROR(group.AllGather(&size, sizeof(size), sizes.data()));

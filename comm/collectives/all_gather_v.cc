@@ -10,7 +10,7 @@
 namespace moe {
 
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginAllGatherV(
-    Communicator& group, const void* send, absl::Span<const int64_t> rows,
+    HostCommunicator& group, const void* send, absl::Span<const int64_t> rows,
     size_t row_bytes, void* receive) {
   RETURN_IF_ERROR(CheckRows(group, rows, "AllGatherV: rows"));
   const std::vector<int64_t> offsets = RowOffsets(rows);
@@ -32,7 +32,7 @@ absl::StatusOr<std::unique_ptr<PendingOperation>> BeginAllGatherV(
   return group.BeginExchange(sends, receives, "AllGatherV");
 }
 
-absl::Status AllGatherV(Communicator& group, const void* send,
+absl::Status AllGatherV(HostCommunicator& group, const void* send,
                         absl::Span<const int64_t> rows, size_t row_bytes,
                         void* receive) {
   ASSIGN_OR_RETURN(std::unique_ptr<PendingOperation> pending,

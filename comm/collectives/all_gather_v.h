@@ -7,7 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 #include "comm/pending_operation.h"
 
 namespace moe {
@@ -17,10 +17,10 @@ namespace moe {
 // ranks; `send` may be this rank's place in `receive`. size - 1 messages, fewer
 // where ranks have no rows. Buffers must live until the handle is done.
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginAllGatherV(
-    Communicator& group, const void* send, absl::Span<const int64_t> rows,
+    HostCommunicator& group, const void* send, absl::Span<const int64_t> rows,
     size_t row_bytes, void* receive);
 
-absl::Status AllGatherV(Communicator& group, const void* send,
+absl::Status AllGatherV(HostCommunicator& group, const void* send,
                         absl::Span<const int64_t> rows, size_t row_bytes,
                         void* receive);
 

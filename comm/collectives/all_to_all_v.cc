@@ -6,7 +6,7 @@
 
 namespace moe {
 
-absl::Status CheckRows(const Communicator& group,
+absl::Status CheckRows(const HostCommunicator& group,
                        absl::Span<const int64_t> rows, const char* what) {
   if (static_cast<int>(rows.size()) != group.size()) {
     return absl::InvalidArgumentError(
@@ -23,7 +23,7 @@ absl::Status CheckRows(const Communicator& group,
 }
 
 absl::StatusOr<AllToAllVPlan> PlanAllToAllV(
-    Communicator& group, absl::Span<const int64_t> send_rows) {
+    HostCommunicator& group, absl::Span<const int64_t> send_rows) {
   AllToAllVPlan plan;
   plan.send_rows.assign(send_rows.begin(), send_rows.end());
   ASSIGN_OR_RETURN(std::unique_ptr<PendingOperation> pending,
@@ -35,7 +35,7 @@ absl::StatusOr<AllToAllVPlan> PlanAllToAllV(
 }
 
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginPlanAllToAllV(
-    Communicator& group, AllToAllVPlan& plan) {
+    HostCommunicator& group, AllToAllVPlan& plan) {
   RETURN_IF_ERROR(CheckRows(group, plan.send_rows, "PlanAllToAllV: send_rows"));
   plan.receive_rows.assign(group.size(), 0);
   std::vector<SendBuffer> sends;
@@ -50,7 +50,7 @@ absl::StatusOr<std::unique_ptr<PendingOperation>> BeginPlanAllToAllV(
 }
 
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginAllToAllV(
-    Communicator& group, const AllToAllVPlan& plan, const void* send,
+    HostCommunicator& group, const AllToAllVPlan& plan, const void* send,
     size_t row_bytes, void* receive) {
   RETURN_IF_ERROR(CheckRows(group, plan.send_rows, "AllToAllV: send_rows"));
   RETURN_IF_ERROR(
@@ -74,7 +74,7 @@ absl::StatusOr<std::unique_ptr<PendingOperation>> BeginAllToAllV(
   return group.BeginExchange(sends, receives, "AllToAllV");
 }
 
-absl::Status AllToAllV(Communicator& group, const AllToAllVPlan& plan,
+absl::Status AllToAllV(HostCommunicator& group, const AllToAllVPlan& plan,
                        const void* send, size_t row_bytes, void* receive) {
   ASSIGN_OR_RETURN(std::unique_ptr<PendingOperation> pending,
                    BeginAllToAllV(group, plan, send, row_bytes, receive));

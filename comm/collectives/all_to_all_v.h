@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 #include "comm/pending_operation.h"
 
 namespace moe {
@@ -25,13 +25,13 @@ struct AllToAllVPlan {
 // Tells every rank how many rows it will get from this one: size - 1 messages
 // of 8 bytes. Blocks.
 absl::StatusOr<AllToAllVPlan> PlanAllToAllV(
-    Communicator& group, absl::Span<const int64_t> send_rows);
+    HostCommunicator& group, absl::Span<const int64_t> send_rows);
 
 // The same without blocking: fills plan.receive_rows from plan.send_rows. The
 // plan must stay where it is until the handle is done; counts that make no
 // sense are found by the exchange that uses them.
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginPlanAllToAllV(
-    Communicator& group, AllToAllVPlan& plan);
+    HostCommunicator& group, AllToAllVPlan& plan);
 
 // The flat exchange: size - 1 messages, one to each rank with rows for it.
 //   send    [sum(send_rows), row_bytes], grouped by destination rank
@@ -40,15 +40,15 @@ absl::StatusOr<std::unique_ptr<PendingOperation>> BeginPlanAllToAllV(
 // Every kind of exchange delivers rows in this order, so that the kind changes
 // no result. Buffers must live until the handle is done; the plan need not.
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginAllToAllV(
-    Communicator& group, const AllToAllVPlan& plan, const void* send,
+    HostCommunicator& group, const AllToAllVPlan& plan, const void* send,
     size_t row_bytes, void* receive);
 
-absl::Status AllToAllV(Communicator& group, const AllToAllVPlan& plan,
+absl::Status AllToAllV(HostCommunicator& group, const AllToAllVPlan& plan,
                        const void* send, size_t row_bytes, void* receive);
 
 // kInvalidArgument, starting with `what`, unless rows has one entry, not
 // negative, for each rank of the group.
-absl::Status CheckRows(const Communicator& group,
+absl::Status CheckRows(const HostCommunicator& group,
                        absl::Span<const int64_t> rows, const char* what);
 
 }  // namespace moe

@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "comm/collectives/all_to_all_v.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 #include "comm/pending_operation.h"
 
 namespace moe {
@@ -24,8 +24,8 @@ namespace moe {
 // One rank's two groups; its rank in the exchange is peers->rank() * L +
 // replicas->rank(). Borrowed.
 struct CoordinatedGroups {
-  Communicator* replicas = nullptr;  // [L] the same rows
-  Communicator* peers = nullptr;     // [D] equal rank among their replicas
+  HostCommunicator* replicas = nullptr;  // [L] the same rows
+  HostCommunicator* peers = nullptr;     // [D] equal rank among their replicas
 };
 
 struct CoordinatedAllToAllVPlan {

@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "comm/collectives/all_to_all_v.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 #include "comm/pending_operation.h"
 
 namespace moe {
@@ -22,8 +22,8 @@ namespace moe {
 // One rank's two groups; its rank in the exchange is cross->rank() * G +
 // node->rank(). Borrowed.
 struct HierarchicalGroups {
-  Communicator* node = nullptr;   // [G] same node
-  Communicator* cross = nullptr;  // [N] same place in their nodes
+  HostCommunicator* node = nullptr;   // [G] same node
+  HostCommunicator* cross = nullptr;  // [N] same place in their nodes
 };
 
 struct HierarchicalAllToAllVPlan {

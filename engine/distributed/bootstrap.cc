@@ -11,7 +11,7 @@ namespace moe {
 namespace {
 
 absl::StatusOr<std::vector<StartRecord>> ExchangeRecords(
-    Communicator& all, const StartRecord& own) {
+    HostCommunicator& all, const StartRecord& own) {
   ASSIGN_OR_RETURN(const std::vector<std::string> gathered,
                    AllGatherBytes(all, own.Serialize()));
   std::vector<StartRecord> ranks;
@@ -26,7 +26,7 @@ absl::StatusOr<std::vector<StartRecord>> ExchangeRecords(
 
 absl::StatusOr<Topology> Bootstrap(World& world, const std::string& host,
                                    const absl::StatusOr<BootstrapInfo>& facts) {
-  Communicator& all = world.communicator();
+  HostCommunicator& all = world.communicator();
   ASSIGN_OR_RETURN(const std::vector<StartRecord> ranks,
                    ExchangeRecords(all, {host, facts}));
   ASSIGN_OR_RETURN(const Topology machines, world.DetectTopology());

@@ -27,7 +27,7 @@ std::string LoopbackId(const std::string& host) {
 }
 
 // `status` of every rank: OK if all are, else the first that is not.
-absl::Status AgreeOn(Communicator& world, const absl::Status& status) {
+absl::Status AgreeOn(HostCommunicator& world, const absl::Status& status) {
   ASSIGN_OR_RETURN(const std::vector<std::string> problems,
                    AllGatherBytes(world, status.ok() ? "" : status.message()));
   for (const std::string& problem : problems) {
@@ -39,7 +39,7 @@ absl::Status AgreeOn(Communicator& world, const absl::Status& status) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ControlLink>> OpenControlLink(
-    Communicator& world, ControlLinkOptions options, absl::Duration timeout,
+    HostCommunicator& world, ControlLinkOptions options, absl::Duration timeout,
     ControlLink::FailureListener listener) {
   ASSIGN_OR_RETURN(const std::vector<std::string> ids,
                    AllGatherBytes(world, LoopbackId(options.host)));

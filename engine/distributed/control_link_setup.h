@@ -4,8 +4,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "comm/communicator.h"
 #include "comm/control/control_link.h"
+#include "comm/host_communicator.h"
 
 namespace moe {
 
@@ -14,7 +14,7 @@ namespace moe {
 // if not. `options`: rank and size are filled in, loopback_only if all ranks
 // are on one host.
 absl::StatusOr<std::unique_ptr<ControlLink>> OpenControlLink(
-    Communicator& world, ControlLinkOptions options, absl::Duration timeout,
+    HostCommunicator& world, ControlLinkOptions options, absl::Duration timeout,
     ControlLink::FailureListener listener);
 
 }  // namespace moe

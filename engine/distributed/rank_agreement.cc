@@ -105,7 +105,7 @@ absl::StatusOr<RankReport> RankReport::Parse(absl::string_view bytes) {
   return report;
 }
 
-absl::StatusOr<std::vector<RankReport>> ExchangeReports(Communicator& all,
+absl::StatusOr<std::vector<RankReport>> ExchangeReports(HostCommunicator& all,
                                                         const RankReport& own) {
   ASSIGN_OR_RETURN(const std::vector<std::string> gathered,
                    AllGatherBytes(all, own.Serialize()));

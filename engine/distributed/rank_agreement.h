@@ -7,7 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 
 namespace moe {
 
@@ -34,7 +34,7 @@ struct RankReport {
 // that failed did (not one that was merely given up with another), with its
 // number and host; such an error IsAgreed. Collective; also the proof that all
 // have come so far.
-absl::StatusOr<std::vector<RankReport>> ExchangeReports(Communicator& all,
+absl::StatusOr<std::vector<RankReport>> ExchangeReports(HostCommunicator& all,
                                                         const RankReport& own);
 
 // Whether all ranks have come to this error together: it names the rank that is

@@ -29,7 +29,7 @@ absl::StatusOr<std::unique_ptr<RankGroups>> RankGroups::Create(
 }
 
 absl::Status RankGroups::OpenLayout(const ParallelLayout& layout) {
-  std::unique_ptr<Communicator> world;
+  std::unique_ptr<HostCommunicator> world;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     RETURN_IF_ERROR(failure_);

@@ -7,7 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 #include "engine/distributed/rank_runtime.h"
 #include "engine/distributed/step_link.h"
 #include "engine/parallel/parallel_layout.h"
@@ -27,9 +27,9 @@ class RankGroups {
   RankRuntime& ranks() { return ranks_; }
 
   // Of all ranks. For what is agreed on while loading, with start_timeout.
-  Communicator& start() { return *start_; }
+  HostCommunicator& start() { return *start_; }
   // For the loading of weights, which gives it up if it fails.
-  Communicator& loading() { return *loading_; }
+  HostCommunicator& loading() { return *loading_; }
   // Null before OpenLayout.
   ProcessGroups* groups() { return groups_.get(); }
 
@@ -57,10 +57,10 @@ class RankGroups {
   std::mutex mutex_;
   absl::Status failure_;  // guarded by mutex_; what Abort was called with
   // Made and destroyed under mutex_ (Abort reads them), used without.
-  std::unique_ptr<Communicator> start_;
-  std::unique_ptr<Communicator> loading_;
-  std::unique_ptr<Communicator> plans_;
-  std::unique_ptr<Communicator> world_;  // until it is groups_'
+  std::unique_ptr<HostCommunicator> start_;
+  std::unique_ptr<HostCommunicator> loading_;
+  std::unique_ptr<HostCommunicator> plans_;
+  std::unique_ptr<HostCommunicator> world_;  // until it is groups_'
   std::unique_ptr<ProcessGroups> groups_;
   // Last, so that it ends first.
   std::unique_ptr<RankRuntime::Subscription> subscription_;

@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 #include "comm/idle_doorbell.h"
 #include "comm/topology.h"
 #include "comm/world.h"
@@ -20,10 +20,11 @@
 namespace moe {
 
 // The ranks of this job, as engine and server see them: a World, and beside it
-// a control link (comm/control/control_link.h) by which they learn within milliseconds
-// that one has died, which MPI cannot tell. One per process (MakeThreads is for
-// tests), made first in main, destroyed last. Puts the parts together that do
-// the work: Bootstrap, FailureBroadcast, ExitPolicy, RankProgressBoard.
+// a control link (comm/control/control_link.h) by which they learn within
+// milliseconds that one has died, which MPI cannot tell. One per process
+// (MakeThreads is for tests), made first in main, destroyed last. Puts the
+// parts together that do the work: Bootstrap, FailureBroadcast, ExitPolicy,
+// RankProgressBoard.
 //
 // Any failure is final: the first one is told to all ranks, the listeners are
 // called (let them abort the groups that they have made), and the process ends
@@ -61,7 +62,7 @@ class RankRuntime {
   IdleDoorbell& doorbell() { return *doorbell_; }
   // A new group of all ranks, to be destroyed before the runtime. Collective.
   // (Ranks that are threads have the options given to MakeThreads.)
-  absl::StatusOr<std::unique_ptr<Communicator>> MakeGroup(
+  absl::StatusOr<std::unique_ptr<HostCommunicator>> MakeGroup(
       const std::string& name, const CommunicatorOptions& options = {}) {
     return world_->MakeGroup(name, options);
   }

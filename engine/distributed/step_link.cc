@@ -15,14 +15,15 @@ constexpr absl::Duration kWaitTimeout = absl::Milliseconds(300);
 bool AnyGroupFailed(const StepLink& link) {
   if (!link.plans->status().ok()) return true;
   const auto groups = link.groups->All();
-  return std::any_of(groups.begin(), groups.end(),
-                     [](Communicator* group) { return !group->status().ok(); });
+  return std::any_of(groups.begin(), groups.end(), [](HostCommunicator* group) {
+    return !group->status().ok();
+  });
 }
 
 }  // namespace
 
 absl::Status AbortStep(const StepLink& link, int64_t step_id,
-                    const absl::Status& error) {
+                       const absl::Status& error) {
   absl::Status reason = error;
   if (AnyGroupFailed(link)) {
     const Deadline deadline(kWaitTimeout);

@@ -6,7 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 #include "comm/idle_doorbell.h"
 #include "engine/parallel/process_groups.h"
 
@@ -15,7 +15,7 @@ namespace moe {
 // One rank's way to the others, for the steps: borrowed, but for the functions.
 struct StepLink {
   // Of all ranks, in the order of the world, used for plans and logits alone.
-  Communicator* plans = nullptr;
+  HostCommunicator* plans = nullptr;
   IdleDoorbell* doorbell = nullptr;
   // What the model communicates in.
   ProcessGroups* groups = nullptr;
@@ -50,6 +50,6 @@ struct StepLink {
 // group that fails is most often the echo of a rank that died), else `error`,
 // with this rank's number and host if it arose here.
 absl::Status AbortStep(const StepLink& link, int64_t step_id,
-                    const absl::Status& error);
+                       const absl::Status& error);
 
 }  // namespace moe

@@ -41,7 +41,7 @@ void ProgressReporter::ReportWithLoad() {
 absl::Duration ProgressReporter::ExchangeWait() const {
   absl::Duration wait;
   if (groups_ == nullptr) return wait;
-  for (const Communicator* group : groups_->All()) {
+  for (const HostCommunicator* group : groups_->All()) {
     wait += group->counters().wait_time;
   }
   return wait;

@@ -15,7 +15,7 @@ namespace {
 
 // The least of all ranks' rates, which each measures at the same time.
 template <typename Measure>
-absl::StatusOr<double> LeastRate(Communicator& all, Measure measure) {
+absl::StatusOr<double> LeastRate(HostCommunicator& all, Measure measure) {
   RETURN_IF_ERROR(all.Barrier());
   const absl::StatusOr<double> own = measure();
   // The others wait: who has no rate says so, and gives its reason after.
@@ -31,7 +31,7 @@ absl::StatusOr<double> LeastRate(Communicator& all, Measure measure) {
 }  // namespace
 
 absl::StatusOr<FoundCosts> FindCosts(const CostOptions& configured,
-                                     Communicator& all,
+                                     HostCommunicator& all,
                                      const Topology& topology, DType dtype,
                                      ThreadPool& threads, Stream& stream) {
   const Deadline clock(absl::InfiniteDuration());

@@ -4,7 +4,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 #include "comm/topology.h"
 #include "engine/parallel/parallel_cost_options.h"
 #include "kernels/core/dtype.h"
@@ -25,7 +25,7 @@ struct FoundCosts {
 // computes with weights of `dtype` on `stream`, all at once; of the worst rank.
 // Collective over `all`, which must agree on `configured`; equal on all ranks.
 absl::StatusOr<FoundCosts> FindCosts(const CostOptions& configured,
-                                     Communicator& all,
+                                     HostCommunicator& all,
                                      const Topology& topology, DType dtype,
                                      ThreadPool& threads, Stream& stream);
 

@@ -148,7 +148,7 @@ absl::Status RankLoader::Agree(const absl::Status& status) {
     return status;
   }
   own_.status = status;
-  Communicator& all = rank_.groups->start();
+  HostCommunicator& all = rank_.groups->start();
   absl::StatusOr<std::vector<RankReport>> reports = ExchangeReports(all, own_);
   if (reports.ok()) {
     reports_ = *std::move(reports);

@@ -9,7 +9,7 @@ namespace moe {
 
 absl::Status CompareChecksums(const Checkpoint& checkpoint,
                               const std::vector<PartialChecksum>& mine,
-                              Communicator& group) {
+                              HostCommunicator& group) {
   const auto size = static_cast<size_t>(group.size());
   // Ranks may have read different files: their lists differ in length.
   const auto count = static_cast<int64_t>(mine.size());

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 #include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/partial_checksum.h"
 
@@ -15,6 +15,6 @@ namespace moe {
 // file and tensor; other codes are the communicator's.
 absl::Status CompareChecksums(const Checkpoint& checkpoint,
                               const std::vector<PartialChecksum>& mine,
-                              Communicator& group);
+                              HostCommunicator& group);
 
 }  // namespace moe

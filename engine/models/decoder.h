@@ -84,8 +84,8 @@ class Decoder : public Model {
   DecoderWeights weights_;
   const bool adds_residual_;  // to the sums over tensor ranks: one of them does
   Stream& stream_;
-  ProcessGroups* groups_ = nullptr;       // null: alone
-  Communicator* tensor_group_ = nullptr;  // null: no sums to complete
+  ProcessGroups* groups_ = nullptr;           // null: alone
+  HostCommunicator* tensor_group_ = nullptr;  // null: no sums to complete
   StepLimits limits_;
 
   Tensor hidden_;  // [max_rows, hidden]

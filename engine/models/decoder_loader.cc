@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 #include "engine/config/weight_inventory.h"
 #include "engine/models/checksum_exchange.h"
 #include "engine/models/decoder.h"
@@ -100,7 +100,7 @@ class DecoderLoader {
 
  private:
   // Null: this rank has the sums whole.
-  Communicator* tensor_group() const {
+  HostCommunicator* tensor_group() const {
     return shard_.tensor_degree > 1 ? &parallel_->groups->tensor() : nullptr;
   }
 
@@ -179,7 +179,7 @@ class DecoderLoader {
   }
 
   // What was read in part since the last call is spread over `group`.
-  void TakeChecksums(Communicator* group) {
+  void TakeChecksums(HostCommunicator* group) {
     const std::vector<PartialChecksum> taken =
         loader_.checkpoint().TakePartialChecksums();
     if (group == nullptr) return;
@@ -210,7 +210,7 @@ class DecoderLoader {
   std::vector<RopeConfig> rope_configs_;  // of each of `ropes_`
   MoeDispatchers dispatchers_;
   int num_moe_layers_ = 0;  // loaded so far
-  std::vector<std::pair<Communicator*, std::vector<PartialChecksum>>>
+  std::vector<std::pair<HostCommunicator*, std::vector<PartialChecksum>>>
       checksums_;
 };
 

@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 #include "engine/config/model_config_check.h"
 #include "engine/models/decoder_loader.h"
 #include "engine/parallel/process_groups.h"

@@ -17,7 +17,7 @@ namespace moe {
 // closed afterwards.
 // Of many ranks, all call it: at the end they compare the checksums of weights
 // of which each has read a part. A rank that fails gives the groups up
-// (Communicator::Abort), so that the others do not wait for it.
+// (HostCommunicator::Abort), so that the others do not wait for it.
 absl::StatusOr<std::unique_ptr<Model>> LoadModel(
     const Checkpoint& checkpoint, const ModelOptions& options, Stream& stream,
     absl::FunctionRef<void(int64_t, int64_t)> progress);

@@ -8,7 +8,7 @@
 
 namespace moe {
 
-class Communicator;
+class HostCommunicator;
 class ProcessGroups;
 
 // A model that many ranks hold together: what this one has and whom it talks
@@ -20,7 +20,7 @@ struct ModelParallel {
   // Of all ranks, borrowed while loading: where they wait for each other when
   // each has read its part, with a timeout for that. Null: the first operation
   // of `groups` waits.
-  Communicator* loading = nullptr;
+  HostCommunicator* loading = nullptr;
 };
 
 struct ModelOptions {

@@ -383,7 +383,7 @@ absl::StatusOr<DispatchedTokens> ExchangingDispatcher::FinishDispatch() {
 
 CommunicatorCounters ExchangingDispatcher::Counters() const {
   CommunicatorCounters sum;
-  for (const Communicator* group :
+  for (const HostCommunicator* group :
        {groups_.expert, groups_.slice, groups_.expert_node,
         groups_.expert_cross, groups_.expert_replicas, groups_.expert_peers}) {
     if (group == nullptr) continue;

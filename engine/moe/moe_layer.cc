@@ -89,7 +89,7 @@ int64_t MoeScratch::MaxGrowthBytes(const ModelConfig& config, int64_t max_rows,
 
 MoeLayer::MoeLayer(const MoeConfig& config, Gate gate, Experts experts,
                    std::optional<ResidualMlp> residual_mlp,
-                   TokenDispatcher* dispatcher, Communicator* tensor_group)
+                   TokenDispatcher* dispatcher, HostCommunicator* tensor_group)
     : activation_(config.mlp.activation),
       gate_(std::move(gate)),
       experts_(std::move(experts)),

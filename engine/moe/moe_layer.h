@@ -5,7 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 #include "engine/config/model_config.h"
 #include "engine/layers/grouped_mlp.h"
 #include "engine/moe/experts.h"
@@ -63,7 +63,7 @@ class MoeLayer {
   // the residual MLP is whole.
   MoeLayer(const MoeConfig& config, Gate gate, Experts experts,
            std::optional<ResidualMlp> residual_mlp, TokenDispatcher* dispatcher,
-           Communicator* tensor_group = nullptr);
+           HostCommunicator* tensor_group = nullptr);
 
   // y[r, :] = residual[r, :] + moe(x[r, :]), rows of [rows, hidden] f32; y may
   // alias residual, not x. The gating is valid until the scratch's next use.
@@ -93,7 +93,7 @@ class MoeLayer {
   Experts experts_;
   std::optional<ResidualMlp> residual_mlp_;
   TokenDispatcher* dispatcher_;
-  Communicator* tensor_group_;
+  HostCommunicator* tensor_group_;
 };
 
 }  // namespace moe

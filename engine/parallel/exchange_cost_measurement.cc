@@ -40,7 +40,7 @@ struct LinkPeers {
 
 // Seconds that one exchange of `messages` with each of `peers` takes in a row
 // of them; 0 without peers.
-absl::StatusOr<double> MedianSeconds(Communicator& group,
+absl::StatusOr<double> MedianSeconds(HostCommunicator& group,
                                      const std::vector<int>& peers,
                                      int messages, size_t bytes, int in_a_row,
                                      int repetitions) {
@@ -70,7 +70,7 @@ absl::StatusOr<double> MedianSeconds(Communicator& group,
 }
 
 // The worst of the group's ranks, equal on all.
-absl::StatusOr<LinkCost> MeasureLinks(Communicator& group,
+absl::StatusOr<LinkCost> MeasureLinks(HostCommunicator& group,
                                       const LinkPeers& peers, int repetitions) {
   LinkCost cost;
   cost.bytes_per_second = std::numeric_limits<double>::infinity();
@@ -175,7 +175,8 @@ bool IsMeasured(const LinkCost& cost) {
 
 }  // namespace
 
-absl::StatusOr<LinkCost> MeasureLinkCost(Communicator& group, int repetitions) {
+absl::StatusOr<LinkCost> MeasureLinkCost(HostCommunicator& group,
+                                         int repetitions) {
   const int rank = group.rank(), size = group.size();
   LinkPeers peers;
   if ((rank ^ 1) < size) peers.one.push_back(rank ^ 1);
@@ -186,7 +187,7 @@ absl::StatusOr<LinkCost> MeasureLinkCost(Communicator& group, int repetitions) {
   return MeasureLinks(group, peers, repetitions);
 }
 
-absl::StatusOr<ExchangeCosts> MeasureExchangeCosts(Communicator& world,
+absl::StatusOr<ExchangeCosts> MeasureExchangeCosts(HostCommunicator& world,
                                                    const Topology& topology,
                                                    int repetitions) {
   const int size = world.size(), rank = world.rank();

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "absl/status/statusor.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 #include "comm/topology.h"
 #include "engine/parallel/exchange_cost_model.h"
 
@@ -12,7 +12,7 @@ namespace moe {
 // rows; the median of `repetitions`, the worst of the ranks, equal on all. In a
 // group of one rank: no cost, infinite bandwidth. Collective. Takes some
 // milliseconds; for start-up.
-absl::StatusOr<LinkCost> MeasureLinkCost(Communicator& group,
+absl::StatusOr<LinkCost> MeasureLinkCost(HostCommunicator& group,
                                          int repetitions = 7);
 
 // All that PredictExchange needs, equal on all ranks: links in the nodes of
@@ -23,7 +23,7 @@ absl::StatusOr<LinkCost> MeasureLinkCost(Communicator& group,
 // are about 32: of more ranks or nodes those next to the own one. Where no two
 // ranks share a node, or all do, both kinds of link cost what the other does.
 // The imbalance is 1. Collective; about two hundred exchanges.
-absl::StatusOr<ExchangeCosts> MeasureExchangeCosts(Communicator& world,
+absl::StatusOr<ExchangeCosts> MeasureExchangeCosts(HostCommunicator& world,
                                                    const Topology& topology,
                                                    int repetitions = 7);
 

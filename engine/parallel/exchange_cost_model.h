@@ -74,8 +74,8 @@ ExchangePrediction PredictExchange(ExchangeKind kind,
 absl::Duration PredictMessages(const ExchangeCosts& costs, int near, int far,
                                double bytes);
 
-// Communicator::AllReduce (or AllGather of `bytes` in all) as the back ends do
-// it, among 1 + near + far ranks.
+// HostCommunicator::AllReduce (or AllGather of `bytes` in all) as the back ends
+// do it, among 1 + near + far ranks.
 absl::Duration PredictAllReduce(const ExchangeCosts& costs, int near, int far,
                                 double bytes);
 absl::Duration PredictAllGather(const ExchangeCosts& costs, int near, int far,

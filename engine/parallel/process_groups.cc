@@ -11,7 +11,7 @@
 namespace moe {
 
 absl::StatusOr<std::unique_ptr<ProcessGroups>> ProcessGroups::Create(
-    std::unique_ptr<Communicator> world, const Topology& topology,
+    std::unique_ptr<HostCommunicator> world, const Topology& topology,
     const ParallelLayout& layout) {
   if (world->size() != layout.world_size() ||
       world->size() != topology.world_size()) {
@@ -45,9 +45,9 @@ absl::StatusOr<std::unique_ptr<ProcessGroups>> ProcessGroups::Create(
   return groups;
 }
 
-absl::StatusOr<Communicator*> ProcessGroups::Split(int color, int key,
-                                                   const std::string& name) {
-  ASSIGN_OR_RETURN(std::unique_ptr<Communicator> group,
+absl::StatusOr<HostCommunicator*> ProcessGroups::Split(
+    int color, int key, const std::string& name) {
+  ASSIGN_OR_RETURN(std::unique_ptr<HostCommunicator> group,
                    world_->Split(color, key, name));
   owned_.push_back(std::move(group));
   return owned_.back().get();
@@ -103,15 +103,15 @@ absl::StatusOr<MoeLayerGroups> ProcessGroups::MakeLayerGroups(
 }
 
 void ProcessGroups::SetStep(int64_t step) {
-  for (Communicator* group : All()) group->set_step(step);
+  for (HostCommunicator* group : All()) group->set_step(step);
 }
 
 void ProcessGroups::Abort(const absl::Status& reason) {
-  for (Communicator* group : All()) group->Abort(reason);
+  for (HostCommunicator* group : All()) group->Abort(reason);
 }
 
-std::vector<Communicator*> ProcessGroups::All() const {
-  std::vector<Communicator*> all = {world_.get()};
+std::vector<HostCommunicator*> ProcessGroups::All() const {
+  std::vector<HostCommunicator*> all = {world_.get()};
   for (const auto& group : owned_) all.push_back(group.get());
   return all;
 }

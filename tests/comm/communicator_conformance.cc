@@ -28,7 +28,7 @@ float SumInOrder(int size, size_t i) {
 }
 
 TEST_P(CommunicatorTest, KnowsItsPlaceInTheWorld) {
-  Run([](Communicator& c) {
+  Run([](HostCommunicator& c) {
     std::vector<int> ranks(c.size());
     std::iota(ranks.begin(), ranks.end(), 0);
     EXPECT_EQ(c.world_ranks(), ranks);
@@ -41,7 +41,7 @@ TEST_P(CommunicatorTest, KnowsItsPlaceInTheWorld) {
 TEST_P(CommunicatorTest, AllReduceAddsInTheOrderOfTheRanks) {
   // Below and above the size that takes two rounds; not divided by the ranks.
   for (size_t count : {size_t{0}, size_t{1}, size_t{13}, size_t{10007}}) {
-    Run([count](Communicator& c) {
+    Run([count](HostCommunicator& c) {
       std::vector<float> data(count);
       for (size_t i = 0; i < count; ++i) data[i] = Value(c.rank(), i);
       EXPECT_TRUE(c.AllReduce(absl::MakeSpan(data)).ok());
@@ -53,7 +53,7 @@ TEST_P(CommunicatorTest, AllReduceAddsInTheOrderOfTheRanks) {
 }
 
 TEST_P(CommunicatorTest, AllGatherOrdersByRankAlsoInPlace) {
-  Run([](Communicator& c) {
+  Run([](HostCommunicator& c) {
     std::vector<int> all(c.size());
     const int mine = 10 * c.rank() + 1;
     EXPECT_TRUE(c.AllGather(&mine, sizeof(mine), all.data()).ok());
@@ -68,7 +68,7 @@ TEST_P(CommunicatorTest, AllGatherOrdersByRankAlsoInPlace) {
 }
 
 TEST_P(CommunicatorTest, BroadcastComesFromAnyRoot) {
-  Run([](Communicator& c) {
+  Run([](HostCommunicator& c) {
     for (int root = 0; root < c.size(); ++root) {
       std::vector<int> data(1000, c.rank() == root ? root : -1);
       EXPECT_TRUE(
@@ -86,7 +86,7 @@ TEST_P(CommunicatorTest, ExchangeTakesUnevenAndEmptyMessages) {
   const auto bytes = [](int s, int d) {
     return (s + d) % 3 == 0 ? 0 : d + 2 * s;
   };
-  Run([&](Communicator& c) {
+  Run([&](HostCommunicator& c) {
     std::vector<std::vector<uint8_t>> out(c.size()), in(c.size());
     std::vector<SendBuffer> sends;
     std::vector<ReceiveBuffer> receives;
@@ -116,7 +116,7 @@ TEST_P(CommunicatorTest, ExchangeTakesUnevenAndEmptyMessages) {
 
 TEST_P(CommunicatorTest, ExchangeMatchesInOrderAndInPieces) {
   Run(
-      [](Communicator& c) {
+      [](HostCommunicator& c) {
         const int next = (c.rank() + 1) % c.size();
         const int previous = (c.rank() + c.size() - 1) % c.size();
         std::vector<int> out(100), in(100, -1);
@@ -135,7 +135,7 @@ TEST_P(CommunicatorTest, ExchangeMatchesInOrderAndInPieces) {
 }
 
 TEST_P(CommunicatorTest, ExchangesOverlapWithOtherOperations) {
-  Run([](Communicator& c) {
+  Run([](HostCommunicator& c) {
     const int next = (c.rank() + 1) % c.size();
     const int previous = (c.rank() + c.size() - 1) % c.size();
     const int out[2] = {c.rank(), c.rank() + 100};
@@ -163,7 +163,7 @@ TEST_P(CommunicatorTest, ExchangesOverlapWithOtherOperations) {
 }
 
 TEST_P(CommunicatorTest, LargeMessagesArriveWhole) {
-  Run([](Communicator& c) {
+  Run([](HostCommunicator& c) {
     constexpr size_t kCount = 1 << 19;  // 4 MiB
     std::vector<uint64_t> data(kCount, 0);
     if (c.rank() == 0) std::iota(data.begin(), data.end(), uint64_t{7});
@@ -175,7 +175,7 @@ TEST_P(CommunicatorTest, LargeMessagesArriveWhole) {
 }
 
 TEST_P(CommunicatorTest, BadArgumentsAreErrorsThatLeaveTheGroupUsable) {
-  Run([](Communicator& c) {
+  Run([](HostCommunicator& c) {
     int x = 0;
     const SendBuffer outside = {c.size(), &x, sizeof(x)};
     const absl::Status status = c.Exchange({&outside, 1}, {});
@@ -194,7 +194,7 @@ TEST_P(CommunicatorTest, BadArgumentsAreErrorsThatLeaveTheGroupUsable) {
 }
 
 TEST_P(CommunicatorTest, SplitMakesGroupsOrderedByKey) {
-  Run([](Communicator& c) {
+  Run([](HostCommunicator& c) {
     // Odd and even ranks, in reverse; rank 0 stays out of any.
     const int color = c.rank() == 0 ? -1 : c.rank() % 2;
     auto group = c.Split(color, -c.rank(), "halves");
@@ -223,7 +223,7 @@ TEST_P(CommunicatorTest, SplitMakesGroupsOrderedByKey) {
 
 TEST_P(CommunicatorTest, AbortEndsTheOperationsOfAllRanks) {
   if (GetParam().make_ranks()->size() == 1) GTEST_SKIP() << "needs a peer";
-  Run([](Communicator& c) {
+  Run([](HostCommunicator& c) {
     c.set_step(42);
     const int gives_up = c.size() - 1;
     absl::Status status;
@@ -250,7 +250,7 @@ TEST_P(CommunicatorTest, AbortEndsTheOperationsOfAllRanks) {
 
 TEST_P(CommunicatorTest, AbortByAnotherThreadEndsAWait) {
   if (GetParam().make_ranks()->size() == 1) GTEST_SKIP() << "needs a peer";
-  Run([](Communicator& c) {
+  Run([](HostCommunicator& c) {
     int x = 0;
     // A message that nobody sends; the watchdog ends the wait, or forestalls
     // it.
@@ -272,7 +272,7 @@ TEST_P(CommunicatorTest, AbortByAnotherThreadEndsAWait) {
 TEST_P(CommunicatorTest, WaitEndsAtTheTimeoutAndNamesWhoIsLate) {
   if (GetParam().make_ranks()->size() == 1) GTEST_SKIP() << "needs a peer";
   Run(
-      [](Communicator& c) {
+      [](HostCommunicator& c) {
         c.set_step(7);
         if (c.rank() == 1) return;  // never comes
         int x = 0;
@@ -294,7 +294,7 @@ TEST_P(CommunicatorTest, WaitEndsAtTheTimeoutAndNamesWhoIsLate) {
 
 TEST_P(CommunicatorTest, MessagesOfAnotherSizeAreAnError) {
   if (GetParam().make_ranks()->size() == 1) GTEST_SKIP() << "needs a peer";
-  Run([](Communicator& c) {
+  Run([](HostCommunicator& c) {
     const char out[4] = {};
     if (c.rank() == 0) {
       const SendBuffer send = {1, out, 4};

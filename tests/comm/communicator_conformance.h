@@ -10,7 +10,8 @@
 
 namespace moe {
 
-// What every Communicator must do. A back end registers in one instantiation:
+// What every HostCommunicator must do. A back end registers in one
+// instantiation:
 //   INSTANTIATE_TEST_SUITE_P(Mine, CommunicatorTest, testing::Values(...));
 struct CommunicatorBackend {
   std::string name;

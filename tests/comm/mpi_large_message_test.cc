@@ -15,7 +15,7 @@ class MpiLargeMessageTest : public testing::TestWithParam<size_t> {};
 TEST_P(MpiLargeMessageTest, ArrivesWhole) {
   CommunicatorOptions options;
   options.max_message_bytes = GetParam();
-  MpiRanks().Run(options, [](Communicator& c) {
+  MpiRanks().Run(options, [](HostCommunicator& c) {
     constexpr size_t kCount = (300 << 20) / sizeof(uint64_t);
     const int peer = 1 - c.rank();
     std::vector<uint64_t> out(kCount), in(kCount);

@@ -19,7 +19,7 @@
 namespace moe {
 namespace {
 
-std::unique_ptr<Communicator> World() {
+std::unique_ptr<HostCommunicator> World() {
   CommunicatorOptions options;
   options.timeout = absl::Seconds(20);
   auto world = MakeMpiCommunicator(MPI_COMM_WORLD, "world", options);

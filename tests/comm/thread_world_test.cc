@@ -21,7 +21,7 @@ TEST(ThreadWorldTest, RanksHaveTheNodesThatTheyPretend) {
 
 TEST(ThreadWorldTest, GroupsAndTheDoorbellReachAllRanks) {
   auto worlds = MakeThreadWorlds(3, Topology::OneNode(3));
-  RunThreadRanks(3, [&](Communicator& rank) {
+  RunThreadRanks(3, [&](HostCommunicator& rank) {
     World& world = *worlds[rank.rank()];
     const auto group = world.MakeGroup("plans", {});
     ASSERT_TRUE(group.ok()) << group.status();

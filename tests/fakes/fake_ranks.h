@@ -10,7 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 #include "comm/idle_doorbell.h"
 #include "engine/distributed/step_link.h"
 #include "engine/parallel/process_groups.h"
@@ -54,7 +54,7 @@ class FakeRanks {
 
  private:
   struct Rank {
-    std::unique_ptr<Communicator> plans;
+    std::unique_ptr<HostCommunicator> plans;
     std::unique_ptr<IdleDoorbell> doorbell;
     std::unique_ptr<ProcessGroups> groups;
     std::unique_ptr<FakeModel> model;
@@ -66,7 +66,7 @@ class FakeRanks {
   void Follow(int r);
 
   const Options options_;
-  std::vector<std::unique_ptr<Communicator>> worlds_;
+  std::vector<std::unique_ptr<HostCommunicator>> worlds_;
   std::vector<std::shared_ptr<Rank>> ranks_;  // shared with rank 0's engine
   std::vector<absl::Status> results_;
   std::vector<absl::Duration> cpu_times_;

@@ -9,7 +9,7 @@
 namespace moe {
 
 void ThreadRanks::Run(const CommunicatorOptions& options, const Body& body) {
-  const std::vector<std::unique_ptr<Communicator>> ranks =
+  const std::vector<std::unique_ptr<HostCommunicator>> ranks =
       MakeThreadCommunicators(size_, options);
   std::vector<std::thread> threads;
   for (const auto& rank : ranks) {

@@ -2,7 +2,7 @@
 
 #include <functional>
 
-#include "comm/communicator.h"
+#include "comm/host_communicator.h"
 
 namespace moe {
 
@@ -13,7 +13,7 @@ class RankRunner {
  public:
   virtual ~RankRunner() = default;
 
-  using Body = std::function<void(Communicator&)>;
+  using Body = std::function<void(HostCommunicator&)>;
   virtual void Run(const CommunicatorOptions& options, const Body& body) = 0;
 
   // How many ranks there are.

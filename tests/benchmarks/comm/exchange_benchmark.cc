@@ -153,7 +153,7 @@ struct Sent {
 
 Sent CountSent(const ProcessGroups& groups) {
   Sent sent;
-  for (Communicator* group : groups.All()) {
+  for (HostCommunicator* group : groups.All()) {
     sent.messages += group->counters().messages_sent;
     sent.bytes += group->counters().bytes_sent;
   }
@@ -203,7 +203,7 @@ absl::Status TimeKind(ExchangeKind kind, ProcessGroups& groups, int tokens,
 }
 
 absl::Status Run(MpiRuntime& mpi) {
-  ASSIGN_OR_RETURN(std::unique_ptr<Communicator> world,
+  ASSIGN_OR_RETURN(std::unique_ptr<HostCommunicator> world,
                    mpi.MakeWorld({absl::GetFlag(FLAGS_timeout)}));
   absl::StatusOr<Topology> topology = DetectMpiTopology(MPI_COMM_WORLD, *world);
   if (!absl::GetFlag(FLAGS_shape).empty()) {

@@ -28,7 +28,7 @@ float CpuSeconds() {
 }
 
 absl::Status Run(MpiRuntime& mpi) {
-  ASSIGN_OR_RETURN(std::unique_ptr<Communicator> world, mpi.MakeWorld());
+  ASSIGN_OR_RETURN(std::unique_ptr<HostCommunicator> world, mpi.MakeWorld());
   ASSIGN_OR_RETURN(const Topology topology,
                    DetectMpiTopology(MPI_COMM_WORLD, *world));
   ASSIGN_OR_RETURN(std::unique_ptr<IdleDoorbell> doorbell,

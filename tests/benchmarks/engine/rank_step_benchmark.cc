@@ -157,7 +157,7 @@ class Benchmark {
 
   absl::Status Measure(const std::string& name, int count, int64_t tokens,
                        int64_t start) {
-    Communicator& world = groups_.world();
+    HostCommunicator& world = groups_.world();
     std::vector<double> together, one;
     ExpertLoad before;
     int64_t messages = 0, bytes = 0;
@@ -216,7 +216,7 @@ class Benchmark {
   // Slots of the busiest rank over the mean, the layers added up.
   absl::StatusOr<double> Unevenness(const ExpertLoad& before,
                                     const ExpertLoad& after) const {
-    Communicator& world = groups_.world();
+    HostCommunicator& world = groups_.world();
     std::vector<int64_t> slots;
     for (size_t i = 0; i < after.layers.size(); ++i) {
       slots.push_back(after.layers[i].computed_slots -
@@ -239,7 +239,7 @@ class Benchmark {
 
   // Adds what this rank has sent to all groups but the world, times `sign`.
   void CountSent(int sign, int64_t& messages, int64_t& bytes) const {
-    for (const Communicator* group : groups_.All()) {
+    for (const HostCommunicator* group : groups_.All()) {
       if (group == &groups_.world()) continue;
       messages += sign * group->counters().messages_sent;
       bytes += sign * group->counters().bytes_sent;
@@ -252,7 +252,7 @@ class Benchmark {
 };
 
 absl::Status Run(MpiRuntime& mpi) {
-  ASSIGN_OR_RETURN(std::unique_ptr<Communicator> world, mpi.MakeWorld());
+  ASSIGN_OR_RETURN(std::unique_ptr<HostCommunicator> world, mpi.MakeWorld());
   ASSIGN_OR_RETURN(const Topology topology,
                    DetectMpiTopology(MPI_COMM_WORLD, *world));
   const ModelConfig config = Shape();

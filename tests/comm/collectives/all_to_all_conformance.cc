@@ -94,7 +94,7 @@ void ExpectDone(absl::StatusOr<std::unique_ptr<PendingOperation>> begun,
 }
 
 TEST_P(AllToAllTest, FlatDeliversInOrderOfTheSourcesAndBack) {
-  Run([](Communicator& c) {
+  Run([](HostCommunicator& c) {
     const int p = c.size();
     for (Counts counts : kAllCounts) {
       const auto matrix = CountMatrix(counts, p, 11);
@@ -123,7 +123,7 @@ TEST_P(AllToAllTest, FlatDeliversInOrderOfTheSourcesAndBack) {
 TEST_P(AllToAllTest, HierarchicalEqualsFlatWithFewerMessages) {
   const int places = GetParam().shape.ranks_per_node;
   const int nodes = GetParam().shape.num_nodes;
-  Run([=](Communicator& c) {
+  Run([=](HostCommunicator& c) {
     const int p = c.size();
     auto node = c.Split(c.rank() / places, c.rank(), "node");
     auto cross = c.Split(c.rank() % places, c.rank(), "cross");
@@ -174,7 +174,7 @@ TEST_P(AllToAllTest, HierarchicalEqualsFlatWithFewerMessages) {
 // Tensor groups of L ranks with equal rows: what arrives is what a flat
 // exchange delivers where replica l sends the l-th run of each block.
 TEST_P(AllToAllTest, CoordinatedEqualsFlatOverTheReplicas) {
-  Run([](Communicator& c) {
+  Run([](HostCommunicator& c) {
     const int p = c.size();
     for (int replicas = 1; replicas <= p; ++replicas) {
       if (p % replicas != 0) continue;
@@ -241,7 +241,7 @@ TEST_P(AllToAllTest, CoordinatedEqualsFlatOverTheReplicas) {
 }
 
 TEST_P(AllToAllTest, AllGatherVJoinsUnevenRowsInPlace) {
-  Run([](Communicator& c) {
+  Run([](HostCommunicator& c) {
     const int p = c.size();
     std::vector<int64_t> rows(p);
     std::vector<Row> expected;
@@ -259,7 +259,7 @@ TEST_P(AllToAllTest, AllGatherVJoinsUnevenRowsInPlace) {
 }
 
 TEST_P(AllToAllTest, WrongCountsAreErrorsBeforeAnythingIsSent) {
-  Run([](Communicator& c) {
+  Run([](HostCommunicator& c) {
     std::vector<int64_t> rows(c.size() + 1, 0);
     EXPECT_EQ(PlanAllToAllV(c, rows).status().code(),
               absl::StatusCode::kInvalidArgument);

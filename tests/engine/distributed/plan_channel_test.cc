@@ -92,7 +92,7 @@ class PlanChannelTest : public testing::Test {
   absl::Duration poll_time_ = absl::Seconds(10);
   absl::Duration idle_timeout_ = absl::Seconds(20);
   bool always_ring_ = false;
-  std::vector<std::unique_ptr<Communicator>> plans_;
+  std::vector<std::unique_ptr<HostCommunicator>> plans_;
   std::vector<std::unique_ptr<CountingDoorbell>> bells_;
   std::vector<std::unique_ptr<ProcessGroups>> groups_;
 };

@@ -30,7 +30,7 @@ RankReport ReportOf(int rank) {
 }
 
 TEST(RankAgreementTest, ReportsComeToAllRanks) {
-  RunThreadRanks(3, [](Communicator& all) {
+  RunThreadRanks(3, [](HostCommunicator& all) {
     const auto reports = ExchangeReports(all, ReportOf(all.rank()));
     ASSERT_TRUE(reports.ok()) << reports.status();
     ASSERT_EQ(reports->size(), 3u);
@@ -45,7 +45,7 @@ TEST(RankAgreementTest, ReportsComeToAllRanks) {
 }
 
 TEST(RankAgreementTest, AllGetTheErrorOfTheFirstThatFailedByItself) {
-  RunThreadRanks(4, [](Communicator& all) {
+  RunThreadRanks(4, [](HostCommunicator& all) {
     RankReport report = ReportOf(all.rank());
     if (all.rank() == 1) report.status = absl::AbortedError("rank 2 gave up");
     if (all.rank() >= 2) {
@@ -60,7 +60,7 @@ TEST(RankAgreementTest, AllGetTheErrorOfTheFirstThatFailedByItself) {
 }
 
 TEST(RankAgreementTest, AnAbortAloneIsAnErrorToo) {
-  RunThreadRanks(2, [](Communicator& all) {
+  RunThreadRanks(2, [](HostCommunicator& all) {
     RankReport report = ReportOf(all.rank());
     if (all.rank() == 1) report.status = absl::AbortedError("by hand");
     EXPECT_EQ(ExchangeReports(all, report).status().code(),

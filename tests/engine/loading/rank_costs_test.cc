@@ -26,7 +26,7 @@ FoundCosts FindOnThreads(int size, const CostOptions& configured) {
   std::mutex mutex;
   std::set<std::string> texts;
   FoundCosts found;
-  RunThreadRanks(size, [&](Communicator& all) {
+  RunThreadRanks(size, [&](HostCommunicator& all) {
     ThreadPool threads(1);
     CpuStream stream(threads);
     const auto own = FindCosts(configured, all, Topology::OneNode(size),

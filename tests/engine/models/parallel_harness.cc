@@ -132,7 +132,7 @@ ParallelResult RunParallel(const Checkpoint& checkpoint,
   for (const auto& tokens : sequences) {
     result.logits.emplace_back(tokens.size() * config.vocab_size);
   }
-  RunThreadRanks(spec.world, [&](Communicator& world) {
+  RunThreadRanks(spec.world, [&](HostCommunicator& world) {
     const int rank = world.rank();
     auto groups = ProcessGroups::Create(*world.Split(0, rank, "world"),
                                         spec.nodes.has_value()

@@ -25,7 +25,7 @@ ParallelLayout TensorLayout(const ModelConfig& config, int degree) {
 void RunRanks(const ModelConfig& config, const ParallelLayout& layout,
               const std::function<void(const ModelParallel&)>& body) {
   const int world_size = layout.world_size();
-  RunThreadRanks(world_size, [&](Communicator& world) {
+  RunThreadRanks(world_size, [&](HostCommunicator& world) {
     auto groups = ProcessGroups::Create(*world.Split(0, world.rank(), "world"),
                                         Topology::OneNode(world_size), layout);
     ASSERT_TRUE(groups.ok()) << groups.status();

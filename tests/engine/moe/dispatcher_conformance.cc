@@ -110,7 +110,7 @@ std::string NameOf(
   return info.param.layout.Name();
 }
 
-DispatcherRank::DispatcherRank(Communicator& world, const DispatcherCase& c,
+DispatcherRank::DispatcherRank(HostCommunicator& world, const DispatcherCase& c,
                                std::optional<ExchangeKind> pinned)
     : case_(c), rank_(world.rank()) {
   config_.hidden_size = kHidden;
@@ -179,8 +179,7 @@ void DispatcherRank::Step(const std::vector<int32_t>& rows_on_data_ranks,
     for (int32_t s = offsets[e]; s < offsets[e + 1]; ++s) {
       for (int64_t i = 0; i < kHidden; ++i) {
         const float x =
-            tokens->x
-                .ptr<float>()[rows_of[s] * tokens->x.strides[0] + i];
+            tokens->x.ptr<float>()[rows_of[s] * tokens->x.strides[0] + i];
         out[s * kHidden + i] =
             SliceShare(placement.slice_rank(rank_)) *
             ExpertValue(placement.ExpertsBegin(expert_rank) + e, x);
@@ -218,7 +217,7 @@ TEST_P(DispatcherConformanceTest, EveryRowComesBackFromItsExperts) {
                                   : "auto");
     const std::unique_ptr<RankRunner> ranks = GetParam().ranks(c.world);
     ASSERT_EQ(ranks->size(), c.world);
-    ranks->Run(options, [&](Communicator& world) {
+    ranks->Run(options, [&](HostCommunicator& world) {
       DispatcherRank rank(world, c, kind);
       int64_t steps = 0, rows = 0;
       for (const RoutingPattern pattern :

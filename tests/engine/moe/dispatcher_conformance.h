@@ -36,7 +36,7 @@ enum class RoutingPattern { kEven, kOneExpert, kLastExperts };
 class DispatcherRank {
  public:
   // Collective over `world`.
-  DispatcherRank(Communicator& world, const DispatcherCase& c,
+  DispatcherRank(HostCommunicator& world, const DispatcherCase& c,
                  std::optional<ExchangeKind> pinned);
 
   int data_rank() const { return rank_ / case_.tensor; }

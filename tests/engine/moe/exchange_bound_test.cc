@@ -43,7 +43,7 @@ int64_t Elements(const Tensor& tensor) {
 
 // All rows of all ranks choose experts from the first of `victim` on. What that
 // takes keeps to the bounds, and reaches those of rows.
-void RunStep(Communicator& world, const BoundCase& c, ExchangeKind kind,
+void RunStep(HostCommunicator& world, const BoundCase& c, ExchangeKind kind,
              int victim) {
   const int rank = world.rank();
   const MoeLayerDegrees degrees = {
@@ -132,10 +132,10 @@ TEST(ExchangeBoundTest, NoRoutingTakesMoreThanTheBound) {
                    << c.world << " ranks, tensor " << c.tensor << ", ep "
                    << c.ep << ", es " << c.es << ", "
                    << ExchangeKindName(kind));
-      RunThreadRanks(c.world, [&](Communicator& world) {
+      RunThreadRanks(c.world, [&](HostCommunicator& world) {
         RunStep(world, c, kind, /*victim=*/0);
       });
-      RunThreadRanks(c.world, [&](Communicator& world) {
+      RunThreadRanks(c.world, [&](HostCommunicator& world) {
         RunStep(world, c, kind, /*victim=*/c.world - 1);
       });
     }

@@ -90,7 +90,7 @@ TEST(ExchangeMessagesTest, AreThoseOfTheKinds) {
                              {one_source, ExchangeKind::kCoordinated, 3},
                              {one_source, ExchangeKind::kReplicated, 3}}) {
     SCOPED_TRACE(e.layout.Name() + " " + std::string(ExchangeKindName(e.kind)));
-    RunThreadRanks(e.layout.world, [&](Communicator& world) {
+    RunThreadRanks(e.layout.world, [&](HostCommunicator& world) {
       DispatcherRank rank(world, e.layout, e.kind);
       // So many rows that every rank has some for every other.
       const int data_degree = e.layout.world / e.layout.tensor;
@@ -102,7 +102,7 @@ TEST(ExchangeMessagesTest, AreThoseOfTheKinds) {
 
 TEST(ExchangeMessagesTest, StepsWithoutRowsSendNone) {
   const DispatcherCase c = {4, 1, 4, 4};
-  RunThreadRanks(4, [&](Communicator& world) {
+  RunThreadRanks(4, [&](HostCommunicator& world) {
     DispatcherRank rank(world, c, std::nullopt);
     rank.Step({0, 0, 0, 0}, RoutingPattern::kEven);
     EXPECT_EQ(rank.load().messages, 0);
@@ -112,7 +112,7 @@ TEST(ExchangeMessagesTest, StepsWithoutRowsSendNone) {
 
 TEST(ExchangeErrorsTest, RowsThatDoNotFitTheStepAreNamed) {
   const DispatcherCase c = {2, 1, 4, 2};
-  RunThreadRanks(2, [&](Communicator& world) {
+  RunThreadRanks(2, [&](HostCommunicator& world) {
     DispatcherRank rank(world, c, std::nullopt);
     EXPECT_EQ(rank.BeginWith({3, 4}, 5).message(),
               "layer 0: data rank " + std::to_string(world.rank()) +
@@ -123,7 +123,7 @@ TEST(ExchangeErrorsTest, RowsThatDoNotFitTheStepAreNamed) {
 
 TEST(ExchangeErrorsTest, AnAbortEndsTheWaitWithItsReason) {
   const DispatcherCase c = {3, 1, 3, 3};
-  RunThreadRanks(3, [&](Communicator& world) {
+  RunThreadRanks(3, [&](HostCommunicator& world) {
     DispatcherRank rank(world, c, ExchangeKind::kFlat);
     if (world.rank() == 2) {
       rank.groups().Abort(absl::InternalError("out of memory"));
@@ -136,7 +136,7 @@ TEST(ExchangeErrorsTest, AnAbortEndsTheWaitWithItsReason) {
 }
 
 TEST(ExchangeErrorsTest, AKindThatNoLayerAdmitsIsRefused) {
-  RunThreadRanks(4, [&](Communicator& world) {
+  RunThreadRanks(4, [&](HostCommunicator& world) {
     const auto layout = ParallelLayout::Create(
         4, 1, {{.layer = 1, .num_experts = 4, .expert_degree = 4}});
     auto groups = *ProcessGroups::Create(*world.Split(0, world.rank(), "world"),

@@ -16,7 +16,7 @@ namespace {
 TEST(ExchangeCostMeasurementTest, AllRanksGetTheSameUsableCosts) {
   std::mutex mutex;
   std::vector<LinkCost> costs;
-  RunThreadRanks(3, [&](Communicator& c) {
+  RunThreadRanks(3, [&](HostCommunicator& c) {
     const auto cost = MeasureLinkCost(c, 3);
     EXPECT_TRUE(cost.ok()) << cost.status();
     if (!cost.ok()) return;
@@ -49,13 +49,14 @@ TEST(ExchangeCostMeasurementTest, MeasuresBothKindsOfLink) {
     ASSERT_TRUE(topology.ok());
     std::mutex mutex;
     std::vector<ExchangeCosts> all;
-    RunThreadRanks(static_cast<int>(c.nodes.size()), [&](Communicator& world) {
-      const auto costs = MeasureExchangeCosts(world, *topology, 2);
-      EXPECT_TRUE(costs.ok()) << costs.status();
-      if (!costs.ok()) return;
-      const std::lock_guard<std::mutex> lock(mutex);
-      all.push_back(*costs);
-    });
+    RunThreadRanks(
+        static_cast<int>(c.nodes.size()), [&](HostCommunicator& world) {
+          const auto costs = MeasureExchangeCosts(world, *topology, 2);
+          EXPECT_TRUE(costs.ok()) << costs.status();
+          if (!costs.ok()) return;
+          const std::lock_guard<std::mutex> lock(mutex);
+          all.push_back(*costs);
+        });
     ASSERT_EQ(all.size(), c.nodes.size());
     for (const ExchangeCosts& costs : all) {
       EXPECT_EQ(costs.in_node.base, all[0].in_node.base);
@@ -78,7 +79,7 @@ TEST(ExchangeCostMeasurementTest, OfManyRanksEachMeasuresTheNextOnes) {
   const auto apart = Topology::FromNodeIds(nodes);
   ASSERT_TRUE(apart.ok());
   for (const Topology& topology : {*apart, Topology::OneNode(48)}) {
-    RunThreadRanks(48, [&](Communicator& world) {
+    RunThreadRanks(48, [&](HostCommunicator& world) {
       EXPECT_TRUE(MeasureExchangeCosts(world, topology, 1).ok());
       // Three rows of six small messages to 32 others, three of two large ones,
       // and what is told to all 47; to all it would be a third more.
@@ -89,14 +90,14 @@ TEST(ExchangeCostMeasurementTest, OfManyRanksEachMeasuresTheNextOnes) {
 }
 
 TEST(ExchangeCostMeasurementTest, TheTopologyMustBeOfTheWorld) {
-  RunThreadRanks(2, [](Communicator& world) {
+  RunThreadRanks(2, [](HostCommunicator& world) {
     EXPECT_EQ(MeasureExchangeCosts(world, Topology::OneNode(3)).status().code(),
               absl::StatusCode::kInvalidArgument);
   });
 }
 
 TEST(ExchangeCostMeasurementTest, AGroupOfOneCostsNothing) {
-  RunThreadRanks(1, [](Communicator& c) {
+  RunThreadRanks(1, [](HostCommunicator& c) {
     const auto cost = MeasureLinkCost(c);
     ASSERT_TRUE(cost.ok());
     EXPECT_EQ(cost->base, absl::ZeroDuration());

@@ -56,7 +56,7 @@ TEST(ProcessGroupsTest, LayersWithEqualDegreesShareTheirGroups) {
               wide.expert->rank());
     EXPECT_EQ(wide.expert_peers->rank() * 2 + wide.expert_replicas->rank(),
               wide.expert->rank());
-    for (Communicator* group : groups.All()) {
+    for (HostCommunicator* group : groups.All()) {
       EXPECT_TRUE(group->Barrier().ok()) << group->name();
     }
   });

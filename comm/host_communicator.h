@@ -70,11 +70,11 @@ struct ReceiveBuffer {
 //
 // Thread-compatible: one thread at a time, except Abort, which any thread may
 // call at any time.
-class Communicator {
+class HostCommunicator {
  public:
-  virtual ~Communicator() = default;
-  Communicator(const Communicator&) = delete;
-  Communicator& operator=(const Communicator&) = delete;
+  virtual ~HostCommunicator() = default;
+  HostCommunicator(const HostCommunicator&) = delete;
+  HostCommunicator& operator=(const HostCommunicator&) = delete;
 
   const std::string& name() const { return name_; }
   int rank() const { return rank_; }
@@ -131,7 +131,7 @@ class Communicator {
   // Makes a group of all ranks that give the same `color` (>= 0), ordered by
   // (key, rank); a rank with color -1 gets nullptr. Every rank of this group
   // must call it, the members of one new group with the same name.
-  virtual absl::StatusOr<std::unique_ptr<Communicator>> Split(
+  virtual absl::StatusOr<std::unique_ptr<HostCommunicator>> Split(
       int color, int key, const std::string& name) = 0;
 
   // "group 'expert' (rank 1 of 4, world rank 5), step 12", for messages.
@@ -140,8 +140,8 @@ class Communicator {
   std::string DescribePeer(int peer) const;
 
  protected:
-  Communicator(std::string name, int rank, std::vector<int> world_ranks,
-               const CommunicatorOptions& options);
+  HostCommunicator(std::string name, int rank, std::vector<int> world_ranks,
+                   const CommunicatorOptions& options);
 
   CommunicatorCounters counters_;
 
