@@ -1,6 +1,5 @@
 #include "comm/collectives/all_gather_v.h"
 
-#include <cstring>
 #include <vector>
 
 #include "comm/collectives/all_to_all_v.h"
@@ -10,33 +9,33 @@
 namespace moe {
 
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginAllGatherV(
-    HostCommunicator& group, const void* send, absl::Span<const int64_t> rows,
-    size_t row_bytes, void* receive) {
+    Communicator& group, const TensorView& send, absl::Span<const int64_t> rows,
+    const TensorView& receive, Stream& stream) {
   RETURN_IF_ERROR(CheckRows(group, rows, "AllGatherV: rows"));
   const std::vector<int64_t> offsets = RowOffsets(rows);
-  auto* const base = static_cast<std::byte*>(receive);
+  RETURN_IF_ERROR(CheckShape(group, receive, offsets.back(), "AllGatherV"));
   const int own = group.rank(), size = group.size();
-  const size_t own_bytes = rows[own] * row_bytes;
-  std::byte* const own_place = base + offsets[own] * row_bytes;
-  if (own_bytes > 0 && send != own_place) {
-    std::memcpy(own_place, send, own_bytes);
+  RETURN_IF_ERROR(CheckShape(group, send, rows[own], "AllGatherV"));
+  const auto place_of = [&](int rank) {
+    return receive.Rows(offsets[rank], offsets[rank + 1]);
+  };
+  if (rows[own] > 0 && send.data != place_of(own).data) {
+    RETURN_IF_ERROR(stream.Copy(send, place_of(own)));
   }
-  std::vector<SendBuffer> sends;
-  std::vector<ReceiveBuffer> receives;
+  std::vector<TensorMessage> sends, receives;
   for (int i = 1; i < size; ++i) {
     const int from = (own + size - i) % size;
-    sends.push_back({(own + i) % size, send, own_bytes});
-    receives.push_back({from, base + offsets[from] * row_bytes,
-                        static_cast<size_t>(rows[from]) * row_bytes});
+    sends.push_back({(own + i) % size, send});
+    receives.push_back({from, place_of(from)});
   }
-  return group.BeginExchange(sends, receives, "AllGatherV");
+  return group.BeginExchange(sends, receives, "AllGatherV", stream);
 }
 
-absl::Status AllGatherV(HostCommunicator& group, const void* send,
-                        absl::Span<const int64_t> rows, size_t row_bytes,
-                        void* receive) {
+absl::Status AllGatherV(Communicator& group, const TensorView& send,
+                        absl::Span<const int64_t> rows,
+                        const TensorView& receive, Stream& stream) {
   ASSIGN_OR_RETURN(std::unique_ptr<PendingOperation> pending,
-                   BeginAllGatherV(group, send, rows, row_bytes, receive));
+                   BeginAllGatherV(group, send, rows, receive, stream));
   return pending->Wait();
 }
 

@@ -1,6 +1,7 @@
 #include "comm/collectives/all_to_all_v.h"
 
 #include "absl/strings/str_cat.h"
+#include "comm/collectives/exchange_counts.h"
 #include "comm/collectives/row_blocks.h"
 #include "kernels/core/status_macros.h"
 
@@ -22,6 +23,14 @@ absl::Status CheckRows(const HostCommunicator& group,
   return absl::OkStatus();
 }
 
+absl::Status CheckShape(const Communicator& group, const TensorView& tensor,
+                        int64_t rows, const char* what) {
+  if (tensor.rank == 2 && tensor.dims[0] == rows) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, " in ", group.Describe(), ": a tensor ",
+                   tensor.ShapeString(), " for ", rows, " rows"));
+}
+
 absl::StatusOr<AllToAllVPlan> PlanAllToAllV(
     HostCommunicator& group, absl::Span<const int64_t> send_rows) {
   AllToAllVPlan plan;
@@ -38,46 +47,39 @@ absl::StatusOr<std::unique_ptr<PendingOperation>> BeginPlanAllToAllV(
     HostCommunicator& group, AllToAllVPlan& plan) {
   RETURN_IF_ERROR(CheckRows(group, plan.send_rows, "PlanAllToAllV: send_rows"));
   plan.receive_rows.assign(group.size(), 0);
-  std::vector<SendBuffer> sends;
-  std::vector<ReceiveBuffer> receives;
-  for (int i = 0; i < group.size(); ++i) {
-    const int to = (group.rank() + i) % group.size();
-    const int from = (group.rank() + group.size() - i) % group.size();
-    sends.push_back({to, &plan.send_rows[to], sizeof(int64_t)});
-    receives.push_back({from, &plan.receive_rows[from], sizeof(int64_t)});
-  }
-  return group.BeginExchange(sends, receives, "PlanAllToAllV");
+  return BeginExchangeCounts(group, plan.send_rows,
+                             absl::MakeSpan(plan.receive_rows),
+                             "PlanAllToAllV");
 }
 
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginAllToAllV(
-    HostCommunicator& group, const AllToAllVPlan& plan, const void* send,
-    size_t row_bytes, void* receive) {
+    Communicator& group, const AllToAllVPlan& plan, const TensorView& send,
+    const TensorView& receive, Stream& stream) {
   RETURN_IF_ERROR(CheckRows(group, plan.send_rows, "AllToAllV: send_rows"));
   RETURN_IF_ERROR(
       CheckRows(group, plan.receive_rows, "AllToAllV: receive_rows"));
   const std::vector<int64_t> send_offsets = RowOffsets(plan.send_rows);
   const std::vector<int64_t> receive_offsets = RowOffsets(plan.receive_rows);
-  std::vector<SendBuffer> sends;
-  std::vector<ReceiveBuffer> receives;
-  // From the next rank on, or all would send to rank 0 first.
+  RETURN_IF_ERROR(CheckShape(group, send, send_offsets.back(), "AllToAllV"));
+  RETURN_IF_ERROR(
+      CheckShape(group, receive, receive_offsets.back(), "AllToAllV"));
+  std::vector<TensorMessage> sends, receives;
+  // From this rank on, or all would send to rank 0 first.
   for (int i = 0; i < group.size(); ++i) {
     const int to = (group.rank() + i) % group.size();
     const int from = (group.rank() + group.size() - i) % group.size();
-    sends.push_back(
-        {to, static_cast<const std::byte*>(send) + send_offsets[to] * row_bytes,
-         static_cast<size_t>(plan.send_rows[to]) * row_bytes});
+    sends.push_back({to, send.Rows(send_offsets[to], send_offsets[to + 1])});
     receives.push_back(
-        {from,
-         static_cast<std::byte*>(receive) + receive_offsets[from] * row_bytes,
-         static_cast<size_t>(plan.receive_rows[from]) * row_bytes});
+        {from, receive.Rows(receive_offsets[from], receive_offsets[from + 1])});
   }
-  return group.BeginExchange(sends, receives, "AllToAllV");
+  return group.BeginExchange(sends, receives, "AllToAllV", stream);
 }
 
-absl::Status AllToAllV(HostCommunicator& group, const AllToAllVPlan& plan,
-                       const void* send, size_t row_bytes, void* receive) {
+absl::Status AllToAllV(Communicator& group, const AllToAllVPlan& plan,
+                       const TensorView& send, const TensorView& receive,
+                       Stream& stream) {
   ASSIGN_OR_RETURN(std::unique_ptr<PendingOperation> pending,
-                   BeginAllToAllV(group, plan, send, row_bytes, receive));
+                   BeginAllToAllV(group, plan, send, receive, stream));
   return pending->Wait();
 }
 

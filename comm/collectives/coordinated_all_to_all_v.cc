@@ -6,6 +6,7 @@
 #include "comm/collectives/all_gather_v.h"
 #include "comm/collectives/phased_operation.h"
 #include "comm/collectives/row_blocks.h"
+#include "comm/collectives/scratch_rows.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -51,7 +52,7 @@ absl::StatusOr<std::unique_ptr<PendingOperation>> BeginPlanCoordinatedAllToAllV(
   own->send_rows = RowsOfReplica(plan.send_rows, groups.replicas->size(),
                                  groups.replicas->rank());
   const auto exchange = [groups, own] {
-    return BeginPlanAllToAllV(*groups.peers, *own);
+    return BeginPlanAllToAllV(groups.peers->host(), *own);
   };
   const auto take =
       [own, &plan]() -> absl::StatusOr<std::unique_ptr<PendingOperation>> {
@@ -63,35 +64,38 @@ absl::StatusOr<std::unique_ptr<PendingOperation>> BeginPlanCoordinatedAllToAllV(
 
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginCoordinatedAllToAllV(
     const CoordinatedGroups& groups, const CoordinatedAllToAllVPlan& plan,
-    const void* send, size_t row_bytes, void* receive) {
+    const TensorView& send, const TensorView& receive, Stream& stream) {
+  constexpr char kOperation[] = "coordinated AllToAllV";
   RETURN_IF_ERROR(Check(groups, plan.send_rows));
   RETURN_IF_ERROR(CheckRows(*groups.peers, plan.receive_rows,
                             "coordinated AllToAllV: receive_rows"));
   const int num_replicas = groups.replicas->size();
   const std::vector<int64_t> send_offsets = RowOffsets(plan.send_rows);
   const std::vector<int64_t> receive_offsets = RowOffsets(plan.receive_rows);
-  std::vector<SendBuffer> sends;
-  std::vector<ReceiveBuffer> receives;
+  RETURN_IF_ERROR(
+      CheckShape(*groups.peers, send, send_offsets.back(), kOperation));
+  RETURN_IF_ERROR(
+      CheckShape(*groups.peers, receive, receive_offsets.back(), kOperation));
+  std::vector<TensorMessage> sends, receives;
   const int own = groups.peers->rank(), size = groups.peers->size();
   for (int i = 0; i < size; ++i) {
     const int to = (own + i) % size, from = (own + size - i) % size;
     const int block = to * num_replicas + groups.replicas->rank();
     sends.push_back(
-        {to,
-         static_cast<const std::byte*>(send) + send_offsets[block] * row_bytes,
-         static_cast<size_t>(plan.send_rows[block]) * row_bytes});
+        {to, send.Rows(send_offsets[block], send_offsets[block + 1])});
     receives.push_back(
-        {from,
-         static_cast<std::byte*>(receive) + receive_offsets[from] * row_bytes,
-         static_cast<size_t>(plan.receive_rows[from]) * row_bytes});
+        {from, receive.Rows(receive_offsets[from], receive_offsets[from + 1])});
   }
-  return groups.peers->BeginExchange(sends, receives, "coordinated AllToAllV");
+  return groups.peers->BeginExchange(sends, receives, kOperation, stream);
 }
 
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginCoordinatedReturn(
     const CoordinatedGroups& groups, const CoordinatedAllToAllVPlan& plan,
-    const void* send, size_t row_bytes, void* receive) {
+    const TensorView& send, const TensorView& receive, Tensor& scratch,
+    Stream& stream) {
   RETURN_IF_ERROR(Check(groups, plan.send_rows));
+  RETURN_IF_ERROR(CheckShape(*groups.peers, receive, TotalRows(plan.send_rows),
+                             "coordinated AllToAllV: the return"));
   const int num_replicas = groups.replicas->size();
   const int num_peers = groups.peers->size();
   const int own = groups.replicas->rank();
@@ -100,30 +104,31 @@ absl::StatusOr<std::unique_ptr<PendingOperation>> BeginCoordinatedReturn(
   struct State {
     std::vector<int64_t> by_replica;    // [L][D] rows
     std::vector<int64_t> replica_rows;  // [L]
-    std::unique_ptr<std::byte[]> rows;  // [L][D] blocks
-    std::byte* own_rows;                // in `rows`
+    TensorView rows;                    // [L][D] blocks
+    TensorView own_rows;                // in `rows`
   };
   auto state = std::make_shared<State>();
   state->by_replica = TransposeRows(plan.send_rows, num_peers, num_replicas);
   state->replica_rows = SumInner(state->by_replica, num_replicas, num_peers);
   const std::vector<int64_t> offsets = RowOffsets(state->replica_rows);
-  state->rows.reset(new std::byte[offsets.back() * row_bytes]);  // not zeroed
-  state->own_rows = state->rows.get() + offsets[own] * row_bytes;
+  ASSIGN_OR_RETURN(state->rows,
+                   ScratchRows(scratch, offsets.back(), receive, stream));
+  state->own_rows = state->rows.Rows(offsets[own], offsets[own + 1]);
 
   const AllToAllVPlan own_plan = {
       plan.receive_rows, RowsOfReplica(plan.send_rows, num_replicas, own)};
-  const auto exchange = [=] {
-    return BeginAllToAllV(*groups.peers, own_plan, send, row_bytes,
-                          state->own_rows);
+  const auto exchange = [=, &stream] {
+    return BeginAllToAllV(*groups.peers, own_plan, send, state->own_rows,
+                          stream);
   };
-  const auto gather = [=] {
+  const auto gather = [=, &stream] {
     return BeginAllGatherV(*groups.replicas, state->own_rows,
-                           state->replica_rows, row_bytes, state->rows.get());
+                           state->replica_rows, state->rows, stream);
   };
   const auto order =
-      [=]() -> absl::StatusOr<std::unique_ptr<PendingOperation>> {
-    TransposeBlocks(state->rows.get(), state->by_replica, num_replicas,
-                    num_peers, row_bytes, receive);
+      [=, &stream]() -> absl::StatusOr<std::unique_ptr<PendingOperation>> {
+    RETURN_IF_ERROR(TransposeBlocks(state->rows, state->by_replica,
+                                    num_replicas, num_peers, receive, stream));
     return nullptr;
   };
   return PhasedOperation::Begin({exchange, gather, order});

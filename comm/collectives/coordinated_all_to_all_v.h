@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -8,8 +7,10 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "comm/collectives/all_to_all_v.h"
-#include "comm/host_communicator.h"
+#include "comm/communicator.h"
 #include "comm/pending_operation.h"
+#include "kernels/core/stream.h"
+#include "kernels/core/tensor.h"
 
 namespace moe {
 
@@ -24,8 +25,8 @@ namespace moe {
 // One rank's two groups; its rank in the exchange is peers->rank() * L +
 // replicas->rank(). Borrowed.
 struct CoordinatedGroups {
-  HostCommunicator* replicas = nullptr;  // [L] the same rows
-  HostCommunicator* peers = nullptr;     // [D] equal rank among their replicas
+  Communicator* replicas = nullptr;  // [L] the same rows
+  Communicator* peers = nullptr;     // [D] equal rank among their replicas
 };
 
 struct CoordinatedAllToAllVPlan {
@@ -43,21 +44,24 @@ absl::StatusOr<CoordinatedAllToAllVPlan> PlanCoordinatedAllToAllV(
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginPlanCoordinatedAllToAllV(
     const CoordinatedGroups& groups, CoordinatedAllToAllVPlan& plan);
 
-//   send    [sum(send_rows), row_bytes], grouped by destination rank; of it,
-//           the blocks for ranks with this rank's place among their replicas
-//           are read
-//   receive [sum(receive_rows), row_bytes], by source group; as from a flat
+//   send    [sum(send_rows), width], grouped by destination rank; of it, the
+//           blocks for ranks with this rank's place among their replicas are
+//           read
+//   receive [sum(receive_rows), width], by source group; as from a flat
 //           exchange in which replica l sends the l-th run of each block
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginCoordinatedAllToAllV(
     const CoordinatedGroups& groups, const CoordinatedAllToAllVPlan& plan,
-    const void* send, size_t row_bytes, void* receive);
+    const TensorView& send, const TensorView& receive, Stream& stream);
 
-// The way back under the same plan. One at a time on the same groups.
-//   send    [sum(receive_rows), row_bytes], by source group
-//   receive [sum(send_rows), row_bytes], grouped by destination rank, equal on
-//           all replicas
+// The return under the same plan. One at a time on the same groups.
+//   send    [sum(receive_rows), width], by source group
+//   receive [sum(send_rows), width], grouped by destination rank, equal on all
+//           replicas
+//   scratch grows to as many rows as `receive`; borrowed until the handle is
+//           done
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginCoordinatedReturn(
     const CoordinatedGroups& groups, const CoordinatedAllToAllVPlan& plan,
-    const void* send, size_t row_bytes, void* receive);
+    const TensorView& send, const TensorView& receive, Tensor& scratch,
+    Stream& stream);
 
 }  // namespace moe

@@ -4,30 +4,34 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "comm/collectives/exchange_counts.h"
 #include "comm/collectives/phased_operation.h"
 #include "comm/collectives/row_blocks.h"
+#include "comm/collectives/scratch_rows.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
 namespace {
 
-using Buffer = std::unique_ptr<std::byte[]>;
-
-Buffer NewRows(int64_t rows, size_t row_bytes) {
-  return Buffer(new std::byte[rows * row_bytes]);  // not zeroed
-}
-
 // What an operation keeps for its phases.
 struct State {
   HierarchicalGroups groups;
   HierarchicalAllToAllVPlan plan;
-  const void* send;
-  void* receive;
-  size_t row_bytes;
-  Buffer first, second;
+  TensorView send;
+  TensorView receive;
+  HierarchicalScratch* scratch;
+  Stream* stream;
 
-  int num_places() const { return groups.node->size(); }
+  int num_local_ranks() const { return groups.node->size(); }
   int num_nodes() const { return groups.cross->size(); }
+  int64_t transit() const { return TotalRows(plan.transit_rows); }
+  // The first rows of the scratch tensors.
+  absl::StatusOr<TensorView> First(int64_t rows) const {
+    return ScratchRows(scratch->first, rows, send, *stream);
+  }
+  absl::StatusOr<TensorView> Second(int64_t rows) const {
+    return ScratchRows(scratch->second, rows, send, *stream);
+  }
 };
 
 absl::Status Check(const HierarchicalGroups& groups,
@@ -67,109 +71,126 @@ absl::StatusOr<HierarchicalAllToAllVPlan> PlanHierarchicalAllToAllV(
 absl::StatusOr<std::unique_ptr<PendingOperation>>
 BeginPlanHierarchicalAllToAllV(const HierarchicalGroups& groups,
                                HierarchicalAllToAllVPlan& plan) {
-  const int places = groups.node->size(), nodes = groups.cross->size();
-  const size_t size = static_cast<size_t>(places) * nodes;
+  const int local_ranks = groups.node->size(), nodes = groups.cross->size();
+  const size_t size = static_cast<size_t>(local_ranks) * nodes;
   if (plan.rows.send_rows.size() != size) {
     return absl::InvalidArgumentError(absl::StrCat(
         "PlanHierarchicalAllToAllV: send_rows has ", plan.rows.send_rows.size(),
-        " entries; ", nodes, " nodes x ", places, " ranks need ", size));
+        " entries; ", nodes, " nodes x ", local_ranks, " ranks need ", size));
   }
   plan.rows.receive_rows.assign(size, 0);
   plan.transit_rows.assign(size, 0);
   // Counts on their way out; shared by the phases, which std::function copies.
   auto sent = std::make_shared<std::vector<int64_t>>();
-  const auto in_node = [groups, &plan, sent, places, nodes] {
+  const auto in_node = [groups, &plan, sent, local_ranks, nodes] {
     // To place g of this node: the rows for each node's rank g.
-    *sent = TransposeRows(plan.rows.send_rows, nodes, places);
-    const AllToAllVPlan counts = {std::vector<int64_t>(places, nodes),
-                                  std::vector<int64_t>(places, nodes)};
-    return BeginAllToAllV(*groups.node, counts, sent->data(), sizeof(int64_t),
-                          plan.transit_rows.data());
+    *sent = TransposeRows(plan.rows.send_rows, nodes, local_ranks);
+    return BeginExchangeCounts(groups.node->host(), *sent,
+                               absl::MakeSpan(plan.transit_rows),
+                               "PlanHierarchicalAllToAllV");
   };
-  const auto across = [groups, &plan, sent, places, nodes] {
-    *sent = TransposeRows(plan.transit_rows, places, nodes);
-    const AllToAllVPlan counts = {std::vector<int64_t>(nodes, places),
-                                  std::vector<int64_t>(nodes, places)};
-    return BeginAllToAllV(*groups.cross, counts, sent->data(), sizeof(int64_t),
-                          plan.rows.receive_rows.data());
+  const auto across = [groups, &plan, sent, local_ranks, nodes] {
+    *sent = TransposeRows(plan.transit_rows, local_ranks, nodes);
+    return BeginExchangeCounts(groups.cross->host(), *sent,
+                               absl::MakeSpan(plan.rows.receive_rows),
+                               "PlanHierarchicalAllToAllV");
   };
   return PhasedOperation::Begin({in_node, across});
 }
 
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginHierarchicalAllToAllV(
     const HierarchicalGroups& groups, const HierarchicalAllToAllVPlan& plan,
-    const void* send, size_t row_bytes, void* receive) {
+    const TensorView& send, const TensorView& receive,
+    HierarchicalScratch& scratch, Stream& stream) {
   RETURN_IF_ERROR(Check(groups, plan));
   // Shared by the phases below, which std::function copies.
   auto state = std::make_shared<State>(
-      State{groups, plan, send, receive, row_bytes, nullptr, nullptr});
-  const auto in_node = [state] {
+      State{groups, plan, send, receive, &scratch, &stream});
+  const auto in_node =
+      [state]() -> absl::StatusOr<std::unique_ptr<PendingOperation>> {
     const HierarchicalAllToAllVPlan& plan = state->plan;
-    const int places = state->num_places(), nodes = state->num_nodes();
-    state->first = NewRows(TotalRows(plan.rows.send_rows), state->row_bytes);
-    state->second = NewRows(TotalRows(plan.transit_rows), state->row_bytes);
-    TransposeBlocks(state->send, plan.rows.send_rows, nodes, places,
-                    state->row_bytes, state->first.get());
+    const int local_ranks = state->num_local_ranks(),
+              nodes = state->num_nodes();
+    ASSIGN_OR_RETURN(const TensorView ordered,
+                     state->First(TotalRows(plan.rows.send_rows)));
+    ASSIGN_OR_RETURN(const TensorView received,
+                     state->Second(state->transit()));
+    RETURN_IF_ERROR(TransposeBlocks(state->send, plan.rows.send_rows, nodes,
+                                    local_ranks, ordered, *state->stream));
     return BeginAllToAllV(
         *state->groups.node,
-        PeerPlan(TransposeRows(plan.rows.send_rows, nodes, places), nodes,
-                 plan.transit_rows, nodes, places),
-        state->first.get(), state->row_bytes, state->second.get());
+        PeerPlan(TransposeRows(plan.rows.send_rows, nodes, local_ranks), nodes,
+                 plan.transit_rows, nodes, local_ranks),
+        ordered, received, *state->stream);
   };
-  const auto across = [state] {
+  const auto across =
+      [state]() -> absl::StatusOr<std::unique_ptr<PendingOperation>> {
     const HierarchicalAllToAllVPlan& plan = state->plan;
-    const int places = state->num_places(), nodes = state->num_nodes();
-    state->first = NewRows(TotalRows(plan.transit_rows), state->row_bytes);
-    TransposeBlocks(state->second.get(), plan.transit_rows, places, nodes,
-                    state->row_bytes, state->first.get());
+    const int local_ranks = state->num_local_ranks(),
+              nodes = state->num_nodes();
+    ASSIGN_OR_RETURN(const TensorView received,
+                     state->Second(state->transit()));
+    ASSIGN_OR_RETURN(const TensorView ordered, state->First(state->transit()));
+    RETURN_IF_ERROR(TransposeBlocks(received, plan.transit_rows, local_ranks,
+                                    nodes, ordered, *state->stream));
     return BeginAllToAllV(
         *state->groups.cross,
-        PeerPlan(TransposeRows(plan.transit_rows, places, nodes), places,
-                 plan.rows.receive_rows, places, nodes),
-        state->first.get(), state->row_bytes, state->receive);
+        PeerPlan(TransposeRows(plan.transit_rows, local_ranks, nodes),
+                 local_ranks, plan.rows.receive_rows, local_ranks, nodes),
+        ordered, state->receive, *state->stream);
   };
   return PhasedOperation::Begin({in_node, across});
 }
 
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginHierarchicalReturn(
     const HierarchicalGroups& groups, const HierarchicalAllToAllVPlan& plan,
-    const void* send, size_t row_bytes, void* receive) {
+    const TensorView& send, const TensorView& receive,
+    HierarchicalScratch& scratch, Stream& stream) {
   RETURN_IF_ERROR(Check(groups, plan));
   // Shared by the phases below, which std::function copies.
   auto state = std::make_shared<State>(
-      State{groups, plan, send, receive, row_bytes, nullptr, nullptr});
-  const auto across = [state] {
+      State{groups, plan, send, receive, &scratch, &stream});
+  const auto across =
+      [state]() -> absl::StatusOr<std::unique_ptr<PendingOperation>> {
     const HierarchicalAllToAllVPlan& plan = state->plan;
-    const int places = state->num_places(), nodes = state->num_nodes();
-    state->first = NewRows(TotalRows(plan.transit_rows), state->row_bytes);
+    const int local_ranks = state->num_local_ranks(),
+              nodes = state->num_nodes();
+    ASSIGN_OR_RETURN(const TensorView received, state->First(state->transit()));
     return BeginAllToAllV(
         *state->groups.cross,
-        PeerPlan(plan.rows.receive_rows, places,
-                 TransposeRows(plan.transit_rows, places, nodes), places,
-                 nodes),
-        state->send, state->row_bytes, state->first.get());
+        PeerPlan(plan.rows.receive_rows, local_ranks,
+                 TransposeRows(plan.transit_rows, local_ranks, nodes),
+                 local_ranks, nodes),
+        state->send, received, *state->stream);
   };
-  const auto in_node = [state] {
+  const auto in_node =
+      [state]() -> absl::StatusOr<std::unique_ptr<PendingOperation>> {
     const HierarchicalAllToAllVPlan& plan = state->plan;
-    const int places = state->num_places(), nodes = state->num_nodes();
-    state->second = NewRows(TotalRows(plan.transit_rows), state->row_bytes);
-    TransposeBlocks(state->first.get(),
-                    TransposeRows(plan.transit_rows, places, nodes), nodes,
-                    places, state->row_bytes, state->second.get());
-    state->first = NewRows(TotalRows(plan.rows.send_rows), state->row_bytes);
+    const int local_ranks = state->num_local_ranks(),
+              nodes = state->num_nodes();
+    ASSIGN_OR_RETURN(const TensorView received, state->First(state->transit()));
+    ASSIGN_OR_RETURN(const TensorView ordered, state->Second(state->transit()));
+    RETURN_IF_ERROR(TransposeBlocks(
+        received, TransposeRows(plan.transit_rows, local_ranks, nodes), nodes,
+        local_ranks, ordered, *state->stream));
+    ASSIGN_OR_RETURN(const TensorView results,
+                     state->First(TotalRows(plan.rows.send_rows)));
     return BeginAllToAllV(
         *state->groups.node,
         PeerPlan(plan.transit_rows, nodes,
-                 TransposeRows(plan.rows.send_rows, nodes, places), nodes,
-                 places),
-        state->second.get(), state->row_bytes, state->first.get());
+                 TransposeRows(plan.rows.send_rows, nodes, local_ranks), nodes,
+                 local_ranks),
+        ordered, results, *state->stream);
   };
   const auto order =
       [state]() -> absl::StatusOr<std::unique_ptr<PendingOperation>> {
-    const int places = state->num_places(), nodes = state->num_nodes();
-    TransposeBlocks(state->first.get(),
-                    TransposeRows(state->plan.rows.send_rows, nodes, places),
-                    places, nodes, state->row_bytes, state->receive);
+    const int local_ranks = state->num_local_ranks(),
+              nodes = state->num_nodes();
+    ASSIGN_OR_RETURN(const TensorView results,
+                     state->First(TotalRows(state->plan.rows.send_rows)));
+    RETURN_IF_ERROR(TransposeBlocks(
+        results, TransposeRows(state->plan.rows.send_rows, nodes, local_ranks),
+        local_ranks, nodes, state->receive, *state->stream));
     return nullptr;
   };
   return PhasedOperation::Begin({across, in_node, order});

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -8,8 +7,10 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "comm/collectives/all_to_all_v.h"
-#include "comm/host_communicator.h"
+#include "comm/communicator.h"
 #include "comm/pending_operation.h"
+#include "kernels/core/stream.h"
+#include "kernels/core/tensor.h"
 
 namespace moe {
 
@@ -22,8 +23,8 @@ namespace moe {
 // One rank's two groups; its rank in the exchange is cross->rank() * G +
 // node->rank(). Borrowed.
 struct HierarchicalGroups {
-  HostCommunicator* node = nullptr;   // [G] same node
-  HostCommunicator* cross = nullptr;  // [N] same place in their nodes
+  Communicator* node = nullptr;   // [G] same node
+  Communicator* cross = nullptr;  // [N] same place in their nodes
 };
 
 struct HierarchicalAllToAllVPlan {
@@ -42,21 +43,30 @@ absl::StatusOr<std::unique_ptr<PendingOperation>>
 BeginPlanHierarchicalAllToAllV(const HierarchicalGroups& groups,
                                HierarchicalAllToAllVPlan& plan);
 
+// Rows on their way; both grow to what an exchange needs. Borrowed by one
+// exchange at a time.
+struct HierarchicalScratch {
+  Tensor first;   // the most of send_rows and of transit_rows
+  Tensor second;  // transit_rows
+};
+
 // As BeginAllToAllV with the same send and receive orders:
-//   transform [dst_node][dst_place] -> [dst_place][dst_node], exchange in the
-//   node, transform [src_place][dst_node] -> [dst_node][src_place], exchange
+//   transform [dst_node][dst_local] -> [dst_local][dst_node], exchange in the
+//   node, transform [src_local][dst_node] -> [dst_node][src_local], exchange
 //   across nodes. The order arrived in is that of the source ranks.
 // One such operation at a time on the same groups. The second exchange starts
 // in Poll or Wait.
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginHierarchicalAllToAllV(
     const HierarchicalGroups& groups, const HierarchicalAllToAllVPlan& plan,
-    const void* send, size_t row_bytes, void* receive);
+    const TensorView& send, const TensorView& receive,
+    HierarchicalScratch& scratch, Stream& stream);
 
-// The way back under the same plan, across nodes first:
-//   send    [sum(receive_rows), row_bytes], grouped by source rank
-//   receive [sum(send_rows), row_bytes], grouped by destination rank
+// The return under the same plan, across nodes first:
+//   send    [sum(receive_rows), width], grouped by source rank
+//   receive [sum(send_rows), width], grouped by destination rank
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginHierarchicalReturn(
     const HierarchicalGroups& groups, const HierarchicalAllToAllVPlan& plan,
-    const void* send, size_t row_bytes, void* receive);
+    const TensorView& send, const TensorView& receive,
+    HierarchicalScratch& scratch, Stream& stream);
 
 }  // namespace moe

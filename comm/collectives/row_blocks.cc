@@ -1,7 +1,8 @@
 #include "comm/collectives/row_blocks.h"
 
-#include <cstring>
 #include <numeric>
+
+#include "kernels/core/status_macros.h"
 
 namespace moe {
 
@@ -15,22 +16,22 @@ int64_t TotalRows(absl::Span<const int64_t> rows) {
   return std::accumulate(rows.begin(), rows.end(), int64_t{0});
 }
 
-void TransposeBlocks(const void* in, absl::Span<const int64_t> rows,
-                     int num_outer, int num_inner, size_t row_bytes,
-                     void* out) {
+absl::Status TransposeBlocks(const TensorView& in,
+                             absl::Span<const int64_t> rows, int num_outer,
+                             int num_inner, const TensorView& out,
+                             Stream& stream) {
   const std::vector<int64_t> offsets = RowOffsets(rows);
-  auto* to = static_cast<std::byte*>(out);
+  int64_t to = 0;
   for (int j = 0; j < num_inner; ++j) {
     for (int i = 0; i < num_outer; ++i) {
       const int block = i * num_inner + j;
-      const size_t bytes = rows[block] * row_bytes;
-      if (bytes == 0) continue;
-      std::memcpy(
-          to, static_cast<const std::byte*>(in) + offsets[block] * row_bytes,
-          bytes);
-      to += bytes;
+      if (rows[block] == 0) continue;
+      RETURN_IF_ERROR(stream.Copy(in.Rows(offsets[block], offsets[block + 1]),
+                                  out.Rows(to, to + rows[block])));
+      to += rows[block];
     }
   }
+  return absl::OkStatus();
 }
 
 std::vector<int64_t> TransposeRows(absl::Span<const int64_t> rows,

@@ -1,10 +1,12 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "kernels/core/stream.h"
+#include "kernels/core/tensor.h"
 
 namespace moe {
 
@@ -14,10 +16,13 @@ std::vector<int64_t> RowOffsets(absl::Span<const int64_t> rows);
 int64_t TotalRows(absl::Span<const int64_t> rows);
 
 // The layout transform of the exchanges: `in` holds num_outer x num_inner
-// blocks in row-major order, block (i, j) being rows[i * num_inner + j] rows of
-// row_bytes; `out`, which must not overlap, gets them ordered (j, i).
-void TransposeBlocks(const void* in, absl::Span<const int64_t> rows,
-                     int num_outer, int num_inner, size_t row_bytes, void* out);
+// blocks in row-major order, block (i, j) being rows[i * num_inner + j] of its
+// rows; `out`, which must not overlap, gets them ordered (j, i). Both are
+// [sum(rows), width], contiguous, on the stream's device or pinned.
+absl::Status TransposeBlocks(const TensorView& in,
+                             absl::Span<const int64_t> rows, int num_outer,
+                             int num_inner, const TensorView& out,
+                             Stream& stream);
 
 // rows, transposed the same way.
 std::vector<int64_t> TransposeRows(absl::Span<const int64_t> rows,

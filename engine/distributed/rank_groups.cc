@@ -28,7 +28,8 @@ absl::StatusOr<std::unique_ptr<RankGroups>> RankGroups::Create(
   return groups;
 }
 
-absl::Status RankGroups::OpenLayout(const ParallelLayout& layout) {
+absl::Status RankGroups::OpenLayout(const ParallelLayout& layout,
+                                    DeviceBackend& backend) {
   std::unique_ptr<HostCommunicator> world;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -36,9 +37,9 @@ absl::Status RankGroups::OpenLayout(const ParallelLayout& layout) {
     world = std::move(world_);
   }
   // An abort meanwhile misses these groups; their timeout ends the wait.
-  ASSIGN_OR_RETURN(
-      std::unique_ptr<ProcessGroups> groups,
-      ProcessGroups::Create(std::move(world), ranks_.topology(), layout));
+  ASSIGN_OR_RETURN(std::unique_ptr<ProcessGroups> groups,
+                   ProcessGroups::Create(std::move(world), ranks_.topology(),
+                                         layout, backend));
   const std::lock_guard<std::mutex> lock(mutex_);
   groups_ = std::move(groups);
   if (!failure_.ok()) groups_->Abort(failure_);

@@ -13,6 +13,7 @@
 #include "engine/parallel/parallel_layout.h"
 #include "engine/parallel/parallel_options.h"
 #include "engine/parallel/process_groups.h"
+#include "kernels/core/device_backend.h"
 
 namespace moe {
 
@@ -34,7 +35,7 @@ class RankGroups {
   ProcessGroups* groups() { return groups_.get(); }
 
   // Makes the groups of a layout. Collective.
-  absl::Status OpenLayout(const ParallelLayout& layout);
+  absl::Status OpenLayout(const ParallelLayout& layout, DeviceBackend& backend);
   // The start group has done its work, and `loading`.
   void EndLoading();
 

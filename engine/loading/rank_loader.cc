@@ -264,7 +264,8 @@ absl::Status RankLoader::PlanLayout() {
                    RankShard::Of(model, plan_->layout, ranks_->rank()));
   RETURN_IF_ERROR(CheckWeightsFit(model, parallel_.shard.CountParameters(model),
                                   options_.weight_dtype, num_sharers_));
-  RETURN_IF_ERROR(rank_.groups->OpenLayout(plan_->layout));
+  RETURN_IF_ERROR(
+      rank_.groups->OpenLayout(plan_->layout, rank_.stream->backend()));
   parallel_.groups = rank_.groups->groups();
   parallel_.loading = &rank_.groups->loading();
   parallel_.exchange.pinned = options_.parallel.exchange;

@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/models/step_checks.h"
-#include "engine/moe/ensure_capacity.h"
+#include "kernels/core/ensure_capacity.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -33,11 +33,6 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
   const int64_t hidden = config.hidden_size, max_rows = options.max_rows;
   DeviceBackend& backend = stream.backend();
   const bool on_host = backend.device() == Device{};
-  if (options.parallel != nullptr && !on_host) {
-    return absl::UnimplementedError(
-        absl::StrCat("several ranks compute on ", ToString(Device{}),
-                     " only, the stream is on ", ToString(stream.device())));
-  }
   const ModelConfig local = shard.LocalConfig(config);
   ASSIGN_OR_RETURN(decoder->hidden_,
                    Tensor::Allocate(backend, DType::kF32, {max_rows, hidden}));
@@ -85,8 +80,7 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
 
 absl::Status Decoder::SumOverTensorRanks(const TensorView& x) {
   if (tensor_group_ == nullptr) return absl::OkStatus();
-  return tensor_group_->AllReduce(
-      absl::MakeSpan(x.ptr<float>(), static_cast<size_t>(x.num_elements())));
+  return tensor_group_->AllReduce(x, stream_);
 }
 
 absl::Status Decoder::Forward(const Batch& batch, KvCache& cache,

@@ -17,7 +17,7 @@
 #include "engine/models/model_options.h"
 #include "engine/models/routing_fetch.h"
 #include "engine/models/step_checks.h"
-#include "engine/moe/moe_dispatchers.h"
+#include "engine/moe/dispatch/moe_dispatchers.h"
 #include "engine/moe/moe_layer.h"
 #include "engine/parallel/process_groups.h"
 #include "engine/parallel/rank_shard.h"
@@ -84,8 +84,8 @@ class Decoder : public Model {
   DecoderWeights weights_;
   const bool adds_residual_;  // to the sums over tensor ranks: one of them does
   Stream& stream_;
-  ProcessGroups* groups_ = nullptr;           // null: alone
-  HostCommunicator* tensor_group_ = nullptr;  // null: no sums to complete
+  ProcessGroups* groups_ = nullptr;       // null: alone
+  Communicator* tensor_group_ = nullptr;  // null: no sums to complete
   StepLimits limits_;
 
   Tensor hidden_;  // [max_rows, hidden]
@@ -94,8 +94,7 @@ class Decoder : public Model {
   MlpScratch mlp_scratch_;
   MoeScratch moe_scratch_;
   std::optional<StepMetadata> metadata_;
-  Tensor
-      logits_;  // [any, vocab range]; empty where host memory is the device's
+  Tensor logits_;  // [any, vocab range]; empty where the device is the host
   // How often rows chose each expert. [moe layers, most experts] i64
   Tensor expert_rows_;
   Tensor

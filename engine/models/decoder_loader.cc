@@ -12,7 +12,7 @@
 #include "engine/models/checksum_exchange.h"
 #include "engine/models/decoder.h"
 #include "engine/models/weight_loader.h"
-#include "engine/moe/moe_dispatchers.h"
+#include "engine/moe/dispatch/moe_dispatchers.h"
 #include "engine/parallel/process_groups.h"
 #include "kernels/core/status_macros.h"
 
@@ -100,7 +100,7 @@ class DecoderLoader {
 
  private:
   // Null: this rank has the sums whole.
-  HostCommunicator* tensor_group() const {
+  Communicator* tensor_group() const {
     return shard_.tensor_degree > 1 ? &parallel_->groups->tensor() : nullptr;
   }
 
@@ -179,7 +179,7 @@ class DecoderLoader {
   }
 
   // What was read in part since the last call is spread over `group`.
-  void TakeChecksums(HostCommunicator* group) {
+  void TakeChecksums(Communicator* group) {
     const std::vector<PartialChecksum> taken =
         loader_.checkpoint().TakePartialChecksums();
     if (group == nullptr) return;
@@ -196,7 +196,8 @@ class DecoderLoader {
   absl::Status CompareAllChecksums() {
     TakeChecksums(tensor_group());
     for (const auto& [group, sums] : checksums_) {
-      RETURN_IF_ERROR(CompareChecksums(loader_.checkpoint(), sums, *group));
+      RETURN_IF_ERROR(
+          CompareChecksums(loader_.checkpoint(), sums, group->host()));
     }
     return absl::OkStatus();
   }
@@ -210,7 +211,7 @@ class DecoderLoader {
   std::vector<RopeConfig> rope_configs_;  // of each of `ropes_`
   MoeDispatchers dispatchers_;
   int num_moe_layers_ = 0;  // loaded so far
-  std::vector<std::pair<HostCommunicator*, std::vector<PartialChecksum>>>
+  std::vector<std::pair<Communicator*, std::vector<PartialChecksum>>>
       checksums_;
 };
 

@@ -7,7 +7,7 @@
 #include "engine/batch/batch.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/config/model_config.h"
-#include "engine/moe/expert_load.h"
+#include "engine/moe/dispatch/expert_load.h"
 #include "kernels/core/device_backend.h"
 #include "kernels/core/tensor.h"
 
@@ -32,13 +32,13 @@ class Model {
   // Runs all layers over the rows of `batch`, appends their keys and values to
   // the blocks it names, and writes the logits of batch.logit_rows to `logits`
   // [logit_rows, vocab range of this rank] f32, host memory (pinned, for
-  // devices with memory of their own). All is there when it returns. A row's results have the same
-  // bits whatever else is in the batch, however a prompt is cut into steps and
-  // on whatever ranks the experts are; the tensor and slice degrees alone
-  // change the rounding of sums.
-  // Of many ranks, all call it in every step: those of a tensor group with the
-  // same batch, which may have no rows where other data ranks have some.
-  // `trace`, if not null, receives the routing of this rank's rows.
+  // devices with memory of their own). All is there when it returns. A row's
+  // results have the same bits whatever else is in the batch, however a prompt
+  // is cut into steps and on whatever ranks the experts are; the tensor and
+  // slice degrees alone change the rounding of sums. Of many ranks, all call it
+  // in every step: those of a tensor group with the same batch, which may have
+  // no rows where other data ranks have some. `trace`, if not null, receives
+  // the routing of this rank's rows.
   virtual absl::Status Forward(const Batch& batch, KvCache& cache,
                                const TensorView& logits,
                                RoutingTrace* trace) = 0;

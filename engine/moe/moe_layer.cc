@@ -1,8 +1,9 @@
 #include "engine/moe/moe_layer.h"
 
 #include <algorithm>
+#include <memory>
 
-#include "engine/moe/ensure_capacity.h"
+#include "kernels/core/ensure_capacity.h"
 #include "kernels/core/status_macros.h"
 #include "kernels/ops/count_expert_rows.h"
 #include "kernels/ops/linear.h"
@@ -89,7 +90,7 @@ int64_t MoeScratch::MaxGrowthBytes(const ModelConfig& config, int64_t max_rows,
 
 MoeLayer::MoeLayer(const MoeConfig& config, Gate gate, Experts experts,
                    std::optional<ResidualMlp> residual_mlp,
-                   TokenDispatcher* dispatcher, HostCommunicator* tensor_group)
+                   TokenDispatcher* dispatcher, Communicator* tensor_group)
     : activation_(config.mlp.activation),
       gate_(std::move(gate)),
       experts_(std::move(experts)),
@@ -108,13 +109,14 @@ MlpJob MoeLayer::ResidualJob(const TensorView& x,
 }
 
 absl::Status MoeLayer::RunWhilePolling(const MlpJob& job, MlpHalf half,
+                                       DispatchHandle& dispatch,
                                        Stream& stream) const {
   const int64_t rows = job.y.dims[0];
   for (int64_t begin = 0; begin < rows; begin += kRowsBetweenPolls) {
     const MlpJob part =
         RowsOf(job, begin, std::min(begin + kRowsBetweenPolls, rows));
     RETURN_IF_ERROR(half({&part, 1}, activation_, stream));
-    RETURN_IF_ERROR(dispatcher_->Poll().status());
+    RETURN_IF_ERROR(dispatch.Poll().status());
   }
   return absl::OkStatus();
 }
@@ -137,21 +139,21 @@ absl::StatusOr<GatingResult> MoeLayer::Forward(
     RETURN_IF_ERROR(
         CountExpertRows({gating.expert_offsets, step.expert_rows}, stream));
   }
-  RETURN_IF_ERROR(dispatcher_->BeginDispatch(x, gating, step));
+  ASSIGN_OR_RETURN(const std::unique_ptr<DispatchHandle> dispatch,
+                   dispatcher_->Dispatch(x, gating, step, stream));
 
   MlpJob mlp;
   bool mlp_begun = false;
   if (residual_mlp_.has_value()) {
     mlp = ResidualJob(x, scratch);
     combine.mlp_out = mlp.y;
-    ASSIGN_OR_RETURN(const bool arrived, dispatcher_->Poll());
+    ASSIGN_OR_RETURN(const bool arrived, dispatch->Poll());
     if (!arrived) {
-      RETURN_IF_ERROR(RunWhilePolling(mlp, RunMlpUps, stream));
+      RETURN_IF_ERROR(RunWhilePolling(mlp, RunMlpUps, *dispatch, stream));
       mlp_begun = true;
     }
   }
-  ASSIGN_OR_RETURN(const DispatchedTokens tokens,
-                   dispatcher_->FinishDispatch());
+  ASSIGN_OR_RETURN(const DispatchedTokens tokens, dispatch->FinishDispatch());
   const int64_t slots = tokens.num_slots();
   if (step.load != nullptr) step.load->computed_slots += slots;
   RETURN_IF_ERROR(scratch.ReserveSlots(slots, hidden, experts_, stream));
@@ -167,17 +169,16 @@ absl::StatusOr<GatingResult> MoeLayer::Forward(
   RETURN_IF_ERROR(
       experts_.RunDowns(tokens, activation_, scratch.expert_mlp, expert_out,
                         mlp_along && !overlap ? &mlp : nullptr, stream));
-  RETURN_IF_ERROR(dispatcher_->BeginCombine(tokens, expert_out));
+  RETURN_IF_ERROR(dispatch->BeginCombine(expert_out));
   if (residual_mlp_.has_value()) {
     if (overlap) {
-      RETURN_IF_ERROR(RunWhilePolling(mlp, RunMlpDowns, stream));
+      RETURN_IF_ERROR(RunWhilePolling(mlp, RunMlpDowns, *dispatch, stream));
     }
     if (tensor_group_ != nullptr) {
-      RETURN_IF_ERROR(tensor_group_->AllReduce(absl::MakeSpan(
-          mlp.y.ptr<float>(), static_cast<size_t>(rows * hidden))));
+      RETURN_IF_ERROR(tensor_group_->AllReduce(mlp.y, stream));
     }
   }
-  ASSIGN_OR_RETURN(const CombinedTokens combined, dispatcher_->FinishCombine());
+  ASSIGN_OR_RETURN(const CombinedTokens combined, dispatch->FinishCombine());
   combine.expert_out = combined.expert_out;
   combine.slot_of = combined.slot_of;
   combine.weights = gating.weights;

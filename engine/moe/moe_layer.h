@@ -5,12 +5,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "comm/host_communicator.h"
+#include "comm/communicator.h"
 #include "engine/config/model_config.h"
 #include "engine/layers/grouped_mlp.h"
+#include "engine/moe/dispatch/token_dispatcher.h"
 #include "engine/moe/experts.h"
 #include "engine/moe/gate.h"
-#include "engine/moe/token_dispatcher.h"
 #include "kernels/core/device_backend.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"
@@ -63,7 +63,7 @@ class MoeLayer {
   // the residual MLP is whole.
   MoeLayer(const MoeConfig& config, Gate gate, Experts experts,
            std::optional<ResidualMlp> residual_mlp, TokenDispatcher* dispatcher,
-           HostCommunicator* tensor_group = nullptr);
+           Communicator* tensor_group = nullptr);
 
   // y[r, :] = residual[r, :] + moe(x[r, :]), rows of [rows, hidden] f32; y may
   // alias residual, not x. The gating is valid until the scratch's next use.
@@ -84,16 +84,16 @@ class MoeLayer {
   }
   // x [rows, hidden] to the scratch's mlp_out.
   MlpJob ResidualJob(const TensorView& x, const MoeScratch& scratch) const;
-  // Runs one half of `job` in pieces, and polls between them.
+  // Runs one half of `job` in pieces, and polls the dispatch between them.
   absl::Status RunWhilePolling(const MlpJob& job, MlpHalf half,
-                               Stream& stream) const;
+                               DispatchHandle& dispatch, Stream& stream) const;
 
   ActivationKind activation_;
   Gate gate_;
   Experts experts_;
   std::optional<ResidualMlp> residual_mlp_;
   TokenDispatcher* dispatcher_;
-  HostCommunicator* tensor_group_;
+  Communicator* tensor_group_;
 };
 
 }  // namespace moe

@@ -6,26 +6,27 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "comm/staged_communicator.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
 
 absl::StatusOr<std::unique_ptr<ProcessGroups>> ProcessGroups::Create(
     std::unique_ptr<HostCommunicator> world, const Topology& topology,
-    const ParallelLayout& layout) {
+    const ParallelLayout& layout, DeviceBackend& backend) {
   if (world->size() != layout.world_size() ||
       world->size() != topology.world_size()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "ProcessGroups: the world has ", world->size(), " ranks, the topology ",
         topology.world_size(), ", the layout ", layout.world_size()));
   }
-  auto groups = std::unique_ptr<ProcessGroups>(new ProcessGroups);
+  auto groups = std::unique_ptr<ProcessGroups>(new ProcessGroups(backend));
   groups->world_ = std::move(world);
   const int rank = groups->world_->rank();
   ASSIGN_OR_RETURN(groups->tensor_,
                    groups->Split(layout.data_rank(rank), rank, "tensor"));
-  ASSIGN_OR_RETURN(groups->data_,
-                   groups->Split(layout.tensor_rank(rank), rank, "data"));
+  ASSIGN_OR_RETURN(groups->data_, groups->world_->Split(
+                                      layout.tensor_rank(rank), rank, "data"));
   // By (ep, es), to which all layers of one world have the same groups.
   std::map<std::pair<int, int>, MoeLayerGroups> made;
   for (int i = 0; i < layout.num_moe_layers(); ++i) {
@@ -45,11 +46,12 @@ absl::StatusOr<std::unique_ptr<ProcessGroups>> ProcessGroups::Create(
   return groups;
 }
 
-absl::StatusOr<HostCommunicator*> ProcessGroups::Split(
-    int color, int key, const std::string& name) {
+absl::StatusOr<Communicator*> ProcessGroups::Split(int color, int key,
+                                                   const std::string& name) {
   ASSIGN_OR_RETURN(std::unique_ptr<HostCommunicator> group,
                    world_->Split(color, key, name));
-  owned_.push_back(std::move(group));
+  owned_.push_back(
+      std::make_unique<StagedCommunicator>(std::move(group), backend_));
   return owned_.back().get();
 }
 
@@ -66,13 +68,13 @@ absl::StatusOr<MoeLayerGroups> ProcessGroups::MakeLayerGroups(
                    Split(expert[0], rank, absl::StrCat("expert", degrees)));
   ASSIGN_OR_RETURN(groups.slice, Split(placement.SliceGroup(rank)[0], rank,
                                        absl::StrCat("slice", degrees)));
-  const int place = groups.expert->rank();
-  const int replica_begin = place - place % replication;
+  const int own = groups.expert->rank();
+  const int replica_begin = own - own % replication;
   ASSIGN_OR_RETURN(groups.expert_replicas,
                    Split(expert[replica_begin], rank,
                          absl::StrCat("expert_replicas", degrees)));
   ASSIGN_OR_RETURN(groups.expert_peers,
-                   Split(expert[place % replication], rank,
+                   Split(expert[own % replication], rank,
                          absl::StrCat("expert_peers", degrees)));
 
   // Every rank must come to the same answer, for Split is collective: all
@@ -94,10 +96,10 @@ absl::StatusOr<MoeLayerGroups> ProcessGroups::MakeLayerGroups(
   }
   const int per_node = groups.expert_shape.ranks_per_node;
   ASSIGN_OR_RETURN(groups.expert_node,
-                   Split(expert[place - place % per_node], rank,
+                   Split(expert[own - own % per_node], rank,
                          absl::StrCat("expert_node", degrees)));
   ASSIGN_OR_RETURN(groups.expert_cross,
-                   Split(expert[place % per_node], rank,
+                   Split(expert[own % per_node], rank,
                          absl::StrCat("expert_cross", degrees)));
   return groups;
 }
@@ -111,8 +113,8 @@ void ProcessGroups::Abort(const absl::Status& reason) {
 }
 
 std::vector<HostCommunicator*> ProcessGroups::All() const {
-  std::vector<HostCommunicator*> all = {world_.get()};
-  for (const auto& group : owned_) all.push_back(group.get());
+  std::vector<HostCommunicator*> all = {world_.get(), data_.get()};
+  for (const auto& group : owned_) all.push_back(&group->host());
   return all;
 }
 

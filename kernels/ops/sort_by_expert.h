@@ -16,6 +16,7 @@ struct SortByExpertArgs {
   TensorView expert_ids;  // [rows, num_ids] i32; rows may be strided
   int64_t first_expert = 0;
   int64_t all_experts = 0;  // of the layer
+  bool all_here = false;    // no id is of another rank's expert
 
   TensorView expert_offsets;  // out: [experts + 1] i32, prefix sums of counts
   // out: [rows * num_ids] i32; from expert_offsets[experts] on untouched.
@@ -23,7 +24,8 @@ struct SortByExpertArgs {
   TensorView slot_of;  // out: [rows, num_ids] i32; -1: another rank's expert
 };
 // kInvalidArgument naming the shapes if they do not fit. On the CPU kInternal
-// for an id outside the layer's experts: what came is not what was sent.
+// for an id outside the layer's experts, or with all_here outside this rank's:
+// what came is not what was sent.
 absl::Status SortByExpert(const SortByExpertArgs& args, Stream& stream);
 
 namespace cpu {

@@ -35,6 +35,12 @@ absl::Status SortByExpert(const SortByExpertArgs& args, CpuStream&) {
             absl::StrCat("row ", r, " of an exchange is for expert ", id,
                          ", the layer has ", args.all_experts));
       }
+      if (args.all_here && !is_here(id)) {
+        return absl::InternalError(
+            absl::StrCat("row ", r, " of an exchange is for expert ", id,
+                         ", this rank has [", args.first_expert, ", ",
+                         args.first_expert + experts, ")"));
+      }
       if (is_here(id)) ++offsets[id - args.first_expert];
     }
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/loading/make_stream.h"
+#include "kernels/core/device_backend.h"
 
 namespace moe {
 
@@ -9,5 +10,9 @@ namespace moe {
 // "guarded", as device_test.bzl has it for its second target. Every suite that
 // loads a model takes its stream from here.
 StreamFactory TestStream();
+
+// The backend of this thread's streams: each rank that is a thread has a device
+// of its own.
+DeviceBackend& TestBackend();
 
 }  // namespace moe

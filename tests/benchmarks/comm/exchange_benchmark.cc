@@ -22,13 +22,16 @@
 #include "comm/collectives/coordinated_all_to_all_v.h"
 #include "comm/collectives/hierarchical_all_to_all_v.h"
 #include "comm/collectives/row_blocks.h"
+#include "comm/collectives/scratch_rows.h"
 #include "comm/deadline.h"
 #include "comm/mpi_runtime.h"
 #include "comm/mpi_topology.h"
 #include "engine/parallel/exchange_cost_measurement.h"
 #include "engine/parallel/exchange_planner.h"
 #include "engine/parallel/process_groups.h"
+#include "kernels/core/cpu_stream.h"
 #include "kernels/core/status_macros.h"
+#include "kernels/core/thread_pool.h"
 
 ABSL_FLAG(std::string, shape, "", "nodes x ranks to pretend; empty: real ones");
 ABSL_FLAG(int, replication, 1, "ranks that hold the same tokens");
@@ -46,8 +49,20 @@ ABSL_FLAG(std::vector<std::string>, tokens,
 namespace moe {
 namespace {
 
+// Rows on the host, and what exchanges keep between them.
 struct Buffers {
-  std::vector<std::byte> send, middle, back;
+  explicit Buffers(int64_t hidden) : hidden(hidden) {}
+
+  absl::StatusOr<TensorView> Rows(Tensor& memory, int64_t rows) {
+    return ScratchRows(memory, rows,
+                       MakeView(nullptr, DType::kF32, {0, hidden}), stream);
+  }
+
+  const int64_t hidden;
+  ThreadPool threads{1};
+  CpuStream stream{threads};
+  Tensor send, middle, back, in_transit;
+  HierarchicalScratch scratch;
 };
 
 // Random rows for every destination: the same on all replicas.
@@ -58,79 +73,79 @@ std::vector<int64_t> RandomRows(int tokens, int ranks, int group) {
   return rows;
 }
 
-std::byte* Reserve(std::vector<std::byte>& buffer, int64_t rows,
-                   size_t row_bytes) {
-  buffer.resize(std::max(buffer.size(), rows * row_bytes));
-  return buffer.data();
-}
-
 absl::Status WaitFor(absl::StatusOr<std::unique_ptr<PendingOperation>> begun) {
   RETURN_IF_ERROR(begun.status());
   return (*begun)->Wait();
 }
 
 absl::Status RunOnce(ExchangeKind kind, const MoeLayerGroups& groups,
-                     const std::vector<int64_t>& send_rows, size_t row_bytes,
-                     Buffers& buffers) {
-  const std::byte* const send = buffers.send.data();
-  std::byte* const back = buffers.back.data();
+                     const std::vector<int64_t>& send_rows, Buffers& buffers) {
+  Stream& stream = buffers.stream;
+  const int64_t tokens = TotalRows(send_rows);
+  ASSIGN_OR_RETURN(const TensorView send, buffers.Rows(buffers.send, tokens));
+  ASSIGN_OR_RETURN(const TensorView back, buffers.Rows(buffers.back, tokens));
   switch (kind) {
     case ExchangeKind::kFlat: {
-      // Of replicated rows each replica takes a share.
-      std::vector<int64_t> share = send_rows;
+      // Of replicated rows each replica sends a part.
+      std::vector<int64_t> part = send_rows;
       const int replicas = groups.expert_replicas->size();
       const int own = groups.expert_replicas->rank();
-      for (int64_t& rows : share) {
+      for (int64_t& rows : part) {
         rows = rows * (own + 1) / replicas - rows * own / replicas;
       }
+      const int64_t sent = TotalRows(part);
       ASSIGN_OR_RETURN(const AllToAllVPlan plan,
-                       PlanAllToAllV(*groups.expert, share));
-      std::byte* const middle =
-          Reserve(buffers.middle, TotalRows(plan.receive_rows), row_bytes);
-      RETURN_IF_ERROR(AllToAllV(*groups.expert, plan, send, row_bytes, middle));
+                       PlanAllToAllV(groups.expert->host(), part));
+      ASSIGN_OR_RETURN(
+          const TensorView middle,
+          buffers.Rows(buffers.middle, TotalRows(plan.receive_rows)));
       RETURN_IF_ERROR(
-          AllToAllV(*groups.expert, plan.Reversed(), middle, row_bytes, back));
+          AllToAllV(*groups.expert, plan, send.Rows(0, sent), middle, stream));
+      RETURN_IF_ERROR(AllToAllV(*groups.expert, plan.Reversed(), middle,
+                                back.Rows(0, sent), stream));
       if (replicas == 1) return absl::OkStatus();
-      std::vector<int64_t> shares(replicas);
+      std::vector<int64_t> parts(replicas);
       for (int l = 0; l < replicas; ++l) {
         for (int64_t rows : send_rows) {
-          shares[l] += rows * (l + 1) / replicas - rows * l / replicas;
+          parts[l] += rows * (l + 1) / replicas - rows * l / replicas;
         }
       }
-      std::byte* const all =
-          Reserve(buffers.middle, TotalRows(shares), row_bytes);
-      return AllGatherV(*groups.expert_replicas, back, shares, row_bytes, all);
+      ASSIGN_OR_RETURN(const TensorView all,
+                       buffers.Rows(buffers.middle, TotalRows(parts)));
+      return AllGatherV(*groups.expert_replicas, back.Rows(0, sent), parts, all,
+                        stream);
     }
     case ExchangeKind::kHierarchical: {
       const HierarchicalGroups pair = {groups.expert_node, groups.expert_cross};
       ASSIGN_OR_RETURN(const HierarchicalAllToAllVPlan plan,
                        PlanHierarchicalAllToAllV(pair, send_rows));
-      std::byte* const middle =
-          Reserve(buffers.middle, TotalRows(plan.rows.receive_rows), row_bytes);
-      RETURN_IF_ERROR(WaitFor(
-          BeginHierarchicalAllToAllV(pair, plan, send, row_bytes, middle)));
-      return WaitFor(
-          BeginHierarchicalReturn(pair, plan, middle, row_bytes, back));
+      ASSIGN_OR_RETURN(
+          const TensorView middle,
+          buffers.Rows(buffers.middle, TotalRows(plan.rows.receive_rows)));
+      RETURN_IF_ERROR(WaitFor(BeginHierarchicalAllToAllV(
+          pair, plan, send, middle, buffers.scratch, stream)));
+      return WaitFor(BeginHierarchicalReturn(pair, plan, middle, back,
+                                             buffers.scratch, stream));
     }
     case ExchangeKind::kCoordinated: {
       const CoordinatedGroups pair = {groups.expert_replicas,
                                       groups.expert_peers};
       ASSIGN_OR_RETURN(const CoordinatedAllToAllVPlan plan,
                        PlanCoordinatedAllToAllV(pair, send_rows));
-      std::byte* const middle =
-          Reserve(buffers.middle, TotalRows(plan.receive_rows), row_bytes);
-      RETURN_IF_ERROR(WaitFor(
-          BeginCoordinatedAllToAllV(pair, plan, send, row_bytes, middle)));
-      return WaitFor(
-          BeginCoordinatedReturn(pair, plan, middle, row_bytes, back));
+      ASSIGN_OR_RETURN(
+          const TensorView middle,
+          buffers.Rows(buffers.middle, TotalRows(plan.receive_rows)));
+      RETURN_IF_ERROR(
+          WaitFor(BeginCoordinatedAllToAllV(pair, plan, send, middle, stream)));
+      return WaitFor(BeginCoordinatedReturn(pair, plan, middle, back,
+                                            buffers.in_transit, stream));
     }
     case ExchangeKind::kReplicated: {
-      const int64_t tokens = TotalRows(send_rows);
       const std::vector<int64_t> each(groups.expert_peers->size(), tokens);
-      std::byte* const all =
-          Reserve(buffers.middle, TotalRows(each), row_bytes);
+      ASSIGN_OR_RETURN(const TensorView all,
+                       buffers.Rows(buffers.middle, TotalRows(each)));
       RETURN_IF_ERROR(
-          AllGatherV(*groups.expert_peers, send, each, row_bytes, all));
+          AllGatherV(*groups.expert_peers, send, each, all, stream));
       // Each rank returns what its experts computed; who routed how much is
       // known to all, for all have all tokens.
       AllToAllVPlan plan;
@@ -141,7 +156,8 @@ absl::Status RunOnce(ExchangeKind kind, const MoeLayerGroups& groups,
                                             tokens_of)[groups.expert->rank()]);
       }
       plan.receive_rows = send_rows;
-      return AllToAllV(*groups.expert, plan, all, row_bytes, back);
+      return AllToAllV(*groups.expert, plan,
+                       all.Rows(0, TotalRows(plan.send_rows)), back, stream);
     }
   }
   return absl::OkStatus();
@@ -163,12 +179,9 @@ Sent CountSent(const ProcessGroups& groups) {
 absl::Status TimeKind(ExchangeKind kind, ProcessGroups& groups, int tokens,
                       const ExchangePrediction& prediction) {
   const MoeLayerGroups& layer = groups.moe_layer(0);
-  const size_t row_bytes = absl::GetFlag(FLAGS_hidden) * sizeof(float);
   const std::vector<int64_t> rows =
       RandomRows(tokens, layer.expert->size(), layer.expert_peers->rank());
-  Buffers buffers;
-  Reserve(buffers.send, tokens, row_bytes);
-  Reserve(buffers.back, tokens, row_bytes);
+  Buffers buffers(absl::GetFlag(FLAGS_hidden));
   const int in_a_row = absl::GetFlag(FLAGS_row);
   std::vector<double> seconds;
   Sent sent;
@@ -177,7 +190,7 @@ absl::Status TimeKind(ExchangeKind kind, ProcessGroups& groups, int tokens,
     const Sent before = CountSent(groups);
     const Deadline clock(absl::InfiniteDuration());
     for (int j = 0; j < in_a_row; ++j) {
-      RETURN_IF_ERROR(RunOnce(kind, layer, rows, row_bytes, buffers));
+      RETURN_IF_ERROR(RunOnce(kind, layer, rows, buffers));
     }
     const double mine = absl::ToDoubleSeconds(clock.Elapsed()) / in_a_row;
     const Sent after = CountSent(groups);

@@ -52,7 +52,7 @@ std::vector<float> ModelHarness::GatherLogits(const std::vector<float>& logits,
   const int64_t widest = RankShard::VocabRange(config(), 0, degree).size();
   std::vector<float> padded(rows * widest), all(degree * rows * widest);
   std::copy(logits.begin(), logits.end(), padded.begin());
-  OrDie(parallel_->groups->tensor().AllGather(
+  OrDie(parallel_->groups->tensor().host().AllGather(
       padded.data(), padded.size() * sizeof(float), all.data()));
   std::vector<float> gathered(rows * vocab);
   for (int rank = 0; rank < degree; ++rank) {

@@ -11,9 +11,9 @@
 #include "engine/parallel/process_groups.h"
 #include "engine/parallel/rank_shard.h"
 #include "gtest/gtest.h"
-#include "kernels/core/cpu_stream.h"
 #include "kernels/core/stream.h"
 #include "tests/support/ranks.h"
+#include "tests/support/test_stream.h"
 
 namespace moe {
 namespace {
@@ -138,7 +138,7 @@ ParallelResult RunParallel(const Checkpoint& checkpoint,
                                         spec.nodes.has_value()
                                             ? *Topology::FromShape(*spec.nodes)
                                             : Topology::OneNode(spec.world),
-                                        layout);
+                                        layout, TestBackend());
     ASSERT_TRUE(groups.ok()) << groups.status();
     ModelParallel parallel;
     const auto shard = RankShard::Of(config, layout, rank);
@@ -147,11 +147,12 @@ ParallelResult RunParallel(const Checkpoint& checkpoint,
     parallel.groups = groups->get();
     parallel.exchange.pinned = run.exchange;
     ThreadPool pool(1);
-    CpuStream stream(pool);
+    const auto stream = TestStream()(pool);
+    ASSERT_TRUE(stream.ok()) << stream.status();
     auto model = LoadModel(
         checkpoint,
         {.weight_dtype = DType::kF32, .max_rows = 64, .parallel = &parallel},
-        stream, [](int64_t, int64_t) {});
+        **stream, [](int64_t, int64_t) {});
     ASSERT_TRUE(model.ok()) << model.status();
     auto cache = KvCache::Create(
         (*model)->backend(), shard->LocalConfig(config),

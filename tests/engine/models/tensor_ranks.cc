@@ -9,6 +9,7 @@
 #include "gtest/gtest.h"
 #include "tests/fakes/random_checkpoint.h"
 #include "tests/support/ranks.h"
+#include "tests/support/test_stream.h"
 
 namespace moe {
 
@@ -27,7 +28,8 @@ void RunRanks(const ModelConfig& config, const ParallelLayout& layout,
   const int world_size = layout.world_size();
   RunThreadRanks(world_size, [&](HostCommunicator& world) {
     auto groups = ProcessGroups::Create(*world.Split(0, world.rank(), "world"),
-                                        Topology::OneNode(world_size), layout);
+                                        Topology::OneNode(world_size), layout,
+                                        TestBackend());
     ASSERT_TRUE(groups.ok()) << groups.status();
     const auto shard = RankShard::Of(config, layout, world.rank());
     ASSERT_TRUE(shard.ok()) << shard.status();

@@ -1,5 +1,6 @@
 #include "engine/moe/moe_layer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -8,7 +9,7 @@
 #include <vector>
 
 #include "engine/config/uniform_model_config.h"
-#include "engine/moe/local_dispatcher.h"
+#include "engine/moe/dispatch/local_dispatcher.h"
 #include "kernels/core/cpu_backend.h"
 #include "kernels/core/cpu_stream.h"
 #include "tests/kernels/ops/op_test.h"
@@ -21,59 +22,60 @@ constexpr int64_t kHidden = 16, kFfn = 24, kExperts = 5, kMaxRows = 40;
 // Stands in for a dispatcher that sends rows away: copies every slot's row to
 // memory of its own, and the results, in reverse order, to other memory. Polls
 // find it busy until Finish.
-class CopyingDispatcher : public TokenDispatcher {
+class CopyingDispatch : public DispatchHandle {
  public:
-  bool is_local() const override { return false; }
-  absl::Status BeginDispatch(const TensorView& hidden,
-                             const GatingResult& gating,
-                             const MoeStep& step) override {
-    hidden_ = hidden;
-    gating_ = gating;
-    return local_.BeginDispatch(hidden, gating, step);
-  }
+  CopyingDispatch(const TensorView& hidden, const GatingResult& gating)
+      : hidden_(hidden), gating_(gating) {}
+
   absl::StatusOr<bool> Poll() override { return false; }
+
   absl::StatusOr<DispatchedTokens> FinishDispatch() override {
-    absl::StatusOr<DispatchedTokens> local = local_.FinishDispatch();
-    if (!local.ok()) return local;
-    const int64_t slots = local->num_slots();
+    const int64_t slots = gating_.row_of_slot.dims[0];
     sent_ = MakeTensor({slots, kHidden});
-    identity_.clear();
     for (int64_t s = 0; s < slots; ++s) {
-      std::copy_n(hidden_.ptr<float>() + local->row_of_slot.ptr<int32_t>()[s] * kHidden, kHidden,
-                  sent_.ptr<float>() + s * kHidden);
+      std::copy_n(hidden_.ptr<float>() +
+                      gating_.row_of_slot.ptr<int32_t>()[s] * kHidden,
+                  kHidden, sent_.ptr<float>() + s * kHidden);
       identity_.push_back(static_cast<int32_t>(s));
     }
-    local->x = sent_.view();
-    local->row_of_slot =
-        MakeView(identity_.data(), DType::kI32, {slots});
-    return local;
+    return DispatchedTokens{sent_.view(),
+                            MakeView(identity_.data(), DType::kI32, {slots}),
+                            gating_.expert_offsets};
   }
-  absl::Status BeginCombine(const DispatchedTokens& tokens,
-                            const TensorView& expert_out) override {
-    const int64_t slots = tokens.num_slots();
+
+  absl::Status BeginCombine(const TensorView& expert_out) override {
+    const int64_t slots = expert_out.dims[0];
     returned_ = MakeTensor({slots, kHidden});
-    for (int64_t s = 0; s < slots; ++s) {
-      std::copy_n(expert_out.ptr<float>() + s * kHidden, kHidden,
-                  returned_.ptr<float>() + (slots - 1 - s) * kHidden);
-    }
     slot_of_ =
         MakeTensor({hidden_.dims[0], gating_.slot_of.dims[1]}, DType::kI32);
     for (int64_t s = 0; s < slots; ++s) {
+      std::copy_n(expert_out.ptr<float>() + s * kHidden, kHidden,
+                  returned_.ptr<float>() + (slots - 1 - s) * kHidden);
       slot_of_.ptr<int32_t>()[s] =
           static_cast<int32_t>(slots) - 1 - gating_.slot_of.ptr<int32_t>()[s];
     }
     return absl::OkStatus();
   }
+
   absl::StatusOr<CombinedTokens> FinishCombine() override {
     return CombinedTokens{returned_.view(), slot_of_.view()};
   }
 
  private:
-  LocalDispatcher local_;
-  TensorView hidden_;
-  GatingResult gating_;
+  const TensorView hidden_;
+  const GatingResult gating_;
   Tensor sent_, returned_, slot_of_;
   std::vector<int32_t> identity_;
+};
+
+class CopyingDispatcher : public TokenDispatcher {
+ public:
+  bool is_local() const override { return false; }
+  absl::StatusOr<std::unique_ptr<DispatchHandle>> Dispatch(
+      const TensorView& hidden, const GatingResult& gating, const MoeStep&,
+      Stream&) override {
+    return std::make_unique<CopyingDispatch>(hidden, gating);
+  }
 };
 
 struct Variant {
@@ -257,11 +259,16 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(LocalDispatcherTest, CombineNamesAWrongNumberOfResults) {
   LocalDispatcher dispatcher;
+  ThreadPool pool(1);
+  CpuStream stream(pool);
   std::vector<int32_t> rows = {0, 1};
-  DispatchedTokens tokens;
-  tokens.row_of_slot = MakeView(rows.data(), DType::kI32, {2});
+  GatingResult gating;
+  gating.row_of_slot = MakeView(rows.data(), DType::kI32, {2});
+  const Tensor x = MakeTensor({2, kHidden});
+  const auto dispatch = dispatcher.Dispatch(x.view(), gating, {}, stream);
+  ASSERT_TRUE(dispatch.ok()) << dispatch.status();
   const Tensor out = MakeTensor({3, kHidden});
-  EXPECT_EQ(dispatcher.BeginCombine(tokens, out.view()).message(),
+  EXPECT_EQ((*dispatch)->BeginCombine(out.view()).message(),
             "BeginCombine: expert_out is f32 [3, 16], but 2 rows were "
             "dispatched");
 }

@@ -45,7 +45,7 @@ TEST(ProcessGroupsTest, LayersWithEqualDegreesShareTheirGroups) {
     EXPECT_EQ(narrow.expert->size(), 4);
     EXPECT_EQ(narrow.expert_node, nullptr) << "all four are on one node";
     EXPECT_EQ(narrow.expert_replicas->size(), 2);
-    EXPECT_EQ(narrow.expert_peers->world_ranks(),
+    EXPECT_EQ(narrow.expert_peers->host().world_ranks(),
               (std::vector<int>{rank / 4 * 4 + rank % 2,
                                 rank / 4 * 4 + 2 + rank % 2}));
     const MoeLayerGroups& wide = groups.moe_layer(1);
@@ -119,7 +119,7 @@ TEST(ProcessGroupsTest, AbortEndsEveryGroupAndNamesTheStep) {
       // Group of the rank's peers in which rank 2 is, else the world.
       const absl::Status status =
           groups.world().rank() == 3
-              ? groups.moe_layer(0).slice->AllReduce(absl::MakeSpan(x))
+              ? groups.moe_layer(0).slice->host().AllReduce(absl::MakeSpan(x))
               : groups.world().Barrier();
       EXPECT_EQ(status.code(), absl::StatusCode::kAborted) << status;
       EXPECT_NE(status.message().find("step 9"), absl::string_view::npos)

@@ -17,7 +17,8 @@ class SortByExpertTest : public VariantTest {
   // Sorts `ids`, num_ids of them a row, that lie behind hidden values as an
   // exchange brings them.
   absl::Status Sort(const std::vector<int32_t>& ids, int64_t num_ids,
-                    int64_t first, int64_t count, int64_t all) {
+                    int64_t first, int64_t count, int64_t all,
+                    bool all_here = false) {
     constexpr int64_t kWidth = 16, kHidden = 9;
     const int64_t rows = static_cast<int64_t>(ids.size()) / num_ids;
     const Tensor packed = MakeTensor({rows, kWidth});
@@ -40,7 +41,8 @@ class SortByExpertTest : public VariantTest {
     if (rows == 0) slot_of.data = row_of_slot.data = &none;
     const absl::Status status = OnDevice(
         SortByExpert,
-        {id_view, first, all, ViewOf(offsets_), row_of_slot, slot_of}, stream_);
+        {id_view, first, all, all_here, ViewOf(offsets_), row_of_slot, slot_of},
+        stream_);
     if (status.ok()) row_of_slot_.resize(offsets_.back());
     return status;
   }
@@ -109,6 +111,14 @@ TEST_P(SortByExpertTest, IdsOutsideTheLayerAreErrors) {
   EXPECT_EQ(Sort({0}, 1, 3, 2, 4).message(),
             "SortByExpert: 2 experts from 3 on do not lie within the layer's "
             "4");
+}
+
+TEST_P(SortByExpertTest, AnotherRanksExpertIsAnErrorWhereAllMustBeHere) {
+  EXPECT_TRUE(Sort({3, 2, 3}, 1, 2, 2, 5, /*all_here=*/true).ok());
+  const absl::Status status = Sort({3, 4}, 1, 2, 2, 5, /*all_here=*/true);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(status.message(),
+            "row 1 of an exchange is for expert 4, this rank has [2, 4)");
 }
 
 class CountExpertRowsTest : public VariantTest {};

@@ -1,0 +1,220 @@
+#include "comm/staged_communicator.h"
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/core/status_macros.h"
+
+namespace moe {
+namespace {
+
+constexpr size_t kAlignment = 64;
+
+size_t NumBytes(const TensorView& view) {
+  return static_cast<size_t>(view.num_elements()) * SizeOf(view.dtype);
+}
+
+size_t Aligned(size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+size_t StagedBytes(absl::Span<const TensorMessage> messages) {
+  size_t bytes = 0;
+  for (const TensorMessage& message : messages) {
+    bytes += Aligned(NumBytes(message.data));
+  }
+  return bytes;
+}
+
+// The place of a message at `offset` of the pinned bytes, which moves on.
+TensorView NextPlace(const Tensor& pinned, const TensorView& data,
+                     size_t& offset) {
+  const TensorView place =
+      MakeView(pinned.ptr<uint8_t>() + offset, data.dtype,
+               absl::MakeConstSpan(data.dims).first(data.rank));
+  offset += Aligned(NumBytes(data));
+  return place;
+}
+
+}  // namespace
+
+// Copies what has come to where it belongs.
+class StagedCommunicator::StagedExchange : public PendingOperation {
+ public:
+  StagedExchange(StagedCommunicator* group, Staging sent, Staging received,
+                 absl::Span<const TensorMessage> receives, Stream& stream,
+                 std::unique_ptr<PendingOperation> exchange)
+      : group_(group),
+        stream_(stream),
+        sent_(std::move(sent)),
+        received_(std::move(received)),
+        receives_(receives.begin(), receives.end()),
+        exchange_(std::move(exchange)) {}
+
+  ~StagedExchange() override { Wait().IgnoreError(); }
+
+  absl::StatusOr<bool> Poll() override {
+    if (exchange_ != nullptr) {
+      absl::StatusOr<bool> done = exchange_->Poll();
+      if (done.ok() && !*done) return false;
+      End(done.status());
+    }
+    RETURN_IF_ERROR(result_);
+    return true;
+  }
+
+  absl::Status Wait() override {
+    if (exchange_ != nullptr) End(exchange_->Wait());
+    return result_;
+  }
+
+ private:
+  void End(const absl::Status& exchanged) {
+    exchange_.reset();
+    result_ = exchanged.ok() ? CopyReceived() : exchanged;
+    group_->GiveBack(std::move(sent_));
+    group_->GiveBack(std::move(received_));
+  }
+
+  absl::Status CopyReceived() {
+    size_t offset = 0;
+    for (const TensorMessage& receive : receives_) {
+      if (NumBytes(receive.data) == 0) continue;
+      const TensorView place = NextPlace(received_.bytes, receive.data, offset);
+      RETURN_IF_ERROR(stream_.Copy(place, receive.data));
+    }
+    ASSIGN_OR_RETURN(received_.copied, stream_.Record());
+    return absl::OkStatus();
+  }
+
+  StagedCommunicator* const group_;
+  Stream& stream_;
+  Staging sent_;
+  Staging received_;
+  const std::vector<TensorMessage> receives_;
+  std::unique_ptr<PendingOperation> exchange_;  // null once done
+  absl::Status result_;
+};
+
+absl::Status StagedCommunicator::Check(const TensorView& data,
+                                       const char* operation) const {
+  if (NumBytes(data) == 0 ||
+      (data.device == backend_.device() && data.is_contiguous())) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      operation, " in ", Describe(), ": a tensor ", data.ShapeString(), " on ",
+      ToString(data.device), "; it must be contiguous and on ",
+      ToString(backend_.device())));
+}
+
+absl::StatusOr<StagedCommunicator::Staging> StagedCommunicator::Take(
+    size_t bytes) {
+  if (bytes == 0) return Staging();
+  Staging staging;
+  // The one that was given back first is the likeliest to be free.
+  if (!unused_.empty()) {
+    staging = std::move(unused_.front());
+    unused_.pop_front();
+    if (staging.copied != nullptr) RETURN_IF_ERROR(staging.copied->Wait());
+    staging.copied.reset();
+  }
+  if (staging.bytes.view().empty() || staging.bytes.num_bytes() < bytes) {
+    staging.bytes = Tensor();
+    ASSIGN_OR_RETURN(
+        staging.bytes,
+        Tensor::AllocatePinned(backend_, DType::kU8,
+                               {static_cast<int64_t>(bytes + bytes / 2)}));
+  }
+  return staging;
+}
+
+absl::Status StagedCommunicator::AllReduce(const TensorView& data,
+                                           Stream& stream) {
+  RETURN_IF_ERROR(Check(data, "AllReduce"));
+  const auto count = static_cast<size_t>(data.num_elements());
+  if (data.dtype != DType::kF32) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("AllReduce in ", Describe(), ": a tensor ",
+                     data.ShapeString(), "; it must be f32"));
+  }
+  if (on_host()) {
+    RETURN_IF_ERROR(stream.Synchronize());
+    return host_->AllReduce(absl::MakeSpan(data.ptr<float>(), count));
+  }
+  if (size() == 1 || count == 0) return host_->status();
+  ASSIGN_OR_RETURN(Staging staging, Take(NumBytes(data)));
+  size_t offset = 0;
+  const TensorView pinned = NextPlace(staging.bytes, data, offset);
+  RETURN_IF_ERROR(stream.Copy(data, pinned));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Event> fetched, stream.Record());
+  RETURN_IF_ERROR(fetched->Wait());
+  absl::Status status =
+      host_->AllReduce(absl::MakeSpan(pinned.ptr<float>(), count));
+  if (status.ok()) status = stream.Copy(pinned, data);
+  if (status.ok()) {
+    absl::StatusOr<std::unique_ptr<Event>> copied = stream.Record();
+    status = copied.status();
+    if (copied.ok()) staging.copied = *std::move(copied);
+  }
+  GiveBack(std::move(staging));  // a failed transport may still use it
+  return status;
+}
+
+absl::StatusOr<std::unique_ptr<PendingOperation>>
+StagedCommunicator::BeginExchange(absl::Span<const TensorMessage> sends,
+                                  absl::Span<const TensorMessage> receives,
+                                  const char* operation, Stream& stream) {
+  for (const absl::Span<const TensorMessage> messages : {sends, receives}) {
+    for (const TensorMessage& message : messages) {
+      RETURN_IF_ERROR(Check(message.data, operation));
+    }
+  }
+  Staging sent, received;
+  if (!on_host()) {
+    ASSIGN_OR_RETURN(sent, Take(StagedBytes(sends)));
+    ASSIGN_OR_RETURN(received, Take(StagedBytes(receives)));
+  }
+  size_t offset = 0;
+  std::vector<SendBuffer> host_sends;
+  host_sends.reserve(sends.size());
+  for (const TensorMessage& send : sends) {
+    const size_t bytes = NumBytes(send.data);
+    const void* data = send.data.data;
+    if (!on_host() && bytes > 0) {
+      const TensorView place = NextPlace(sent.bytes, send.data, offset);
+      RETURN_IF_ERROR(stream.Copy(send.data, place));
+      data = place.data;
+    }
+    host_sends.push_back({send.peer, data, bytes});
+  }
+  // What is sent must be there, and nobody may still use what is received into.
+  RETURN_IF_ERROR(stream.Synchronize());
+  offset = 0;
+  std::vector<ReceiveBuffer> host_receives;
+  host_receives.reserve(receives.size());
+  for (const TensorMessage& receive : receives) {
+    const size_t bytes = NumBytes(receive.data);
+    void* data = receive.data.data;
+    if (!on_host() && bytes > 0) {
+      data = NextPlace(received.bytes, receive.data, offset).data;
+    }
+    host_receives.push_back({receive.peer, data, bytes});
+  }
+  absl::StatusOr<std::unique_ptr<PendingOperation>> exchange =
+      host_->BeginExchange(host_sends, host_receives, operation);
+  if (on_host()) return exchange;
+  if (!exchange.ok()) {
+    // A failed transport may still use them.
+    GiveBack(std::move(sent));
+    GiveBack(std::move(received));
+    return exchange.status();
+  }
+  return std::make_unique<StagedExchange>(this, std::move(sent),
+                                          std::move(received), receives, stream,
+                                          *std::move(exchange));
+}
+
+}  // namespace moe

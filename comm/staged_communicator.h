@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "comm/communicator.h"
+#include "comm/host_communicator.h"
+#include "kernels/core/device_backend.h"
+#include "kernels/core/stream.h"
+#include "kernels/core/tensor.h"
+
+namespace moe {
+
+// Tensors of any device over a host communicator: they travel through pinned
+// memory, those of the host's own device as they lie. Pinned memory is kept for
+// the next operation. The host waits for the copies of what it sends.
+class StagedCommunicator : public Communicator {
+ public:
+  // For streams of `backend`, which is borrowed.
+  StagedCommunicator(std::unique_ptr<HostCommunicator> host,
+                     DeviceBackend& backend)
+      : backend_(backend), host_(std::move(host)) {}
+
+  HostCommunicator& host() override { return *host_; }
+  const HostCommunicator& host() const override { return *host_; }
+  CommunicatorCounters counters() const override { return host_->counters(); }
+  bool sums_in_rank_order() const override { return true; }
+  absl::Status AllReduce(const TensorView& data, Stream& stream) override;
+  absl::StatusOr<std::unique_ptr<PendingOperation>> BeginExchange(
+      absl::Span<const TensorMessage> sends,
+      absl::Span<const TensorMessage> receives, const char* operation,
+      Stream& stream) override;
+
+ private:
+  class StagedExchange;
+
+  // Pinned memory, and when copies are done with it (null: now).
+  struct Staging {
+    Tensor bytes;  // u8
+    std::unique_ptr<Event> copied;
+  };
+
+  bool on_host() const { return backend_.device() == Device{}; }
+  absl::Status Check(const TensorView& data, const char* operation) const;
+  absl::StatusOr<Staging> Take(size_t bytes);
+  void GiveBack(Staging staging) { unused_.push_back(std::move(staging)); }
+
+  DeviceBackend& backend_;
+  // Destroyed after the communicator, whose transport may use it until then.
+  std::deque<Staging> unused_;
+  const std::unique_ptr<HostCommunicator> host_;
+};
+
+}  // namespace moe
