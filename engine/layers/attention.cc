@@ -35,10 +35,11 @@ absl::StatusOr<AttentionScratch> AttentionScratch::Create(
     qkv = std::max(qkv, layer.attention.qkv_rows());
     context = std::max(context, layer.attention.query_rows());
   }
+  const DType dtype = backend.activation_dtype();
   ASSIGN_OR_RETURN(scratch.qkv,
-                   Tensor::Allocate(backend, DType::kF32, {max_rows * qkv}));
-  ASSIGN_OR_RETURN(scratch.context, Tensor::Allocate(backend, DType::kF32,
-                                                     {max_rows * context}));
+                   Tensor::Allocate(backend, dtype, {max_rows * qkv}));
+  ASSIGN_OR_RETURN(scratch.context,
+                   Tensor::Allocate(backend, dtype, {max_rows * context}));
   return scratch;
 }
 
@@ -73,12 +74,10 @@ absl::Status Attention::Forward(const TensorView& x, const TensorView& residual,
                                 KvCache& cache, int64_t layer,
                                 AttentionScratch& scratch,
                                 Stream& stream) const {
-  const TensorView qkv = MakeView(
-      scratch.qkv.ptr<float>(), DType::kF32,
-      {x.dims[0], (heads_ + 2 * kv_heads_) * head_dim_}, stream.device());
+  const TensorView qkv =
+      scratch.qkv.AsRows(x.dims[0], (heads_ + 2 * kv_heads_) * head_dim_);
   const TensorView context =
-      MakeView(scratch.context.ptr<float>(), DType::kF32,
-               {x.dims[0], heads_ * head_dim_}, stream.device());
+      scratch.context.AsRows(x.dims[0], heads_ * head_dim_);
   RETURN_IF_ERROR(Linear(qkv_.Group(x, qkv), stream));
   if (rope_ != nullptr) {
     // Query and key heads lie side by side: one call rotates both.

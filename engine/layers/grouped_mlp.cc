@@ -39,27 +39,26 @@ absl::StatusOr<MlpScratch> MlpScratch::Create(DeviceBackend& backend,
     ffn = std::max(ffn, mlp.ffn_hidden_size);
     is_gated |= mlp.is_gated();
   }
+  const DType dtype = backend.activation_dtype();
   if (up > 0) {
     ASSIGN_OR_RETURN(scratch.up,
-                     Tensor::Allocate(backend, DType::kF32, {max_rows, up}));
+                     Tensor::Allocate(backend, dtype, {max_rows, up}));
   }
   if (is_gated) {
     ASSIGN_OR_RETURN(scratch.activated,
-                     Tensor::Allocate(backend, DType::kF32, {max_rows, ffn}));
+                     Tensor::Allocate(backend, dtype, {max_rows, ffn}));
   }
   return scratch;
 }
 
 void UseScratch(const MlpScratch& scratch, int64_t begin, int64_t end,
                 MlpJob& job) {
-  const auto rows = [begin, end](const Tensor& tensor, int64_t width) {
-    return MakeView(tensor.ptr<float>() + begin * width, DType::kF32,
-                    {end - begin, width}, tensor.view().device);
-  };
-  job.up = rows(scratch.up, job.weights->up.weight.out_features());
+  const int64_t rows = end - begin;
+  job.up =
+      scratch.up.AsRows(rows, job.weights->up.weight.out_features(), begin);
   if (!scratch.activated.view().empty()) {
-    job.activated =
-        rows(scratch.activated, job.weights->down.weight.in_features());
+    job.activated = scratch.activated.AsRows(
+        rows, job.weights->down.weight.in_features(), begin);
   }
 }
 

@@ -9,7 +9,6 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "engine/cache/kv_cache.h"
-#include "engine/loading/memory_budget.h"
 #include "engine/runtime/request_validation.h"
 #include "kernels/core/status_macros.h"
 
@@ -19,9 +18,10 @@ namespace {
 constexpr int kMaxThreads = 1024;
 
 // `num_sharers` ranks of a machine need as much each.
-absl::Status CheckMemory(absl::string_view what, double needed, int num_sharers,
+absl::Status CheckMemory(const DeviceBackend& backend, absl::string_view what,
+                         double needed, int num_sharers,
                          absl::string_view advice) {
-  const absl::StatusOr<int64_t> available = AvailableMemoryBytes();
+  const absl::StatusOr<int64_t> available = backend.AvailableBytes();
   if (!available.ok() ||
       needed * num_sharers <= static_cast<double>(*available)) {
     return absl::OkStatus();
@@ -81,7 +81,8 @@ absl::Status CheckOptionsForModel(const LoadEngineOptions& options,
 }
 
 absl::Status CheckWeightsFit(const ModelConfig& model, int64_t num_parameters,
-                             DType dtype, int num_sharers) {
+                             DType dtype, int num_sharers,
+                             const DeviceBackend& backend) {
   // Rotary angles are the one table whose size no file vouches for.
   double rotary = 0;
   std::vector<RopeConfig> counted;
@@ -94,7 +95,7 @@ absl::Status CheckWeightsFit(const ModelConfig& model, int64_t num_parameters,
               static_cast<double>(sizeof(float));
   }
   return CheckMemory(
-      absl::StrCat("the model as ", DTypeName(dtype)),
+      backend, absl::StrCat("the model as ", DTypeName(dtype)),
       static_cast<double>(num_parameters) * static_cast<double>(SizeOf(dtype)) +
           rotary,
       num_sharers, "serve a smaller one, or weights of fewer bits");
@@ -104,16 +105,17 @@ absl::StatusOr<int64_t> ChooseNumBlocks(const LoadEngineOptions& options,
                                         const ModelConfig& local,
                                         int num_sharers, int64_t step_bytes) {
   const EngineOptions& engine = options.engine;
+  const DeviceBackend& backend = *options.device.backend;
   const int64_t block_bytes = KvCache::BlockBytes(local, engine.block_size);
   if (engine.num_blocks > 0) {
-    RETURN_IF_ERROR(CheckMemory("a KV cache of num_blocks",
+    RETURN_IF_ERROR(CheckMemory(backend, "a KV cache of num_blocks",
                                 static_cast<double>(engine.num_blocks) *
                                     static_cast<double>(block_bytes),
                                 num_sharers, "ask for fewer"));
     return engine.num_blocks;
   }
   if (options.kv_cache_bytes > 0) {
-    RETURN_IF_ERROR(CheckMemory("a KV cache of kv_cache_bytes",
+    RETURN_IF_ERROR(CheckMemory(backend, "a KV cache of kv_cache_bytes",
                                 static_cast<double>(options.kv_cache_bytes),
                                 num_sharers,
                                 "ask for less, or leave the field out"));
@@ -124,7 +126,7 @@ absl::StatusOr<int64_t> ChooseNumBlocks(const LoadEngineOptions& options,
     }
     return options.kv_cache_bytes / block_bytes;
   }
-  ASSIGN_OR_RETURN(const int64_t all_available, AvailableMemoryBytes());
+  ASSIGN_OR_RETURN(const int64_t all_available, backend.AvailableBytes());
   const int64_t available = all_available / num_sharers;
   const int64_t affordable = static_cast<int64_t>(
       kAutomaticKvFraction * static_cast<double>(available - step_bytes) /

@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "engine/config/model_config.h"
 #include "engine/loading/load_engine_options.h"
+#include "kernels/core/device_backend.h"
 
 namespace moe {
 
@@ -22,9 +23,10 @@ absl::Status CheckOptionsForModel(const LoadEngineOptions& options,
                                   const ModelConfig& model);
 
 // kResourceExhausted if a rank's `num_parameters` and its tables do not fit
-// into one of `num_sharers` equal parts of the machine's memory.
+// into one of `num_sharers` equal parts of what `backend` has available.
 absl::Status CheckWeightsFit(const ModelConfig& model, int64_t num_parameters,
-                             DType dtype, int num_sharers);
+                             DType dtype, int num_sharers,
+                             const DeviceBackend& backend);
 
 // How many KV cache blocks this rank can have, to be called when the weights of
 // all `num_sharers` ranks of its machine are in place. `local`: the model with

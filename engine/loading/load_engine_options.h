@@ -4,7 +4,7 @@
 #include <string>
 
 #include "engine/checkpoint/checkpoint_options.h"
-#include "engine/loading/make_stream.h"
+#include "engine/loading/compute_device.h"
 #include "engine/parallel/parallel_options.h"
 #include "engine/runtime/engine.h"
 #include "kernels/core/dtype.h"
@@ -20,8 +20,7 @@ struct LoadEngineOptions {
   // one machine that may use the same ones have equal parts.
   int num_threads = 0;
   bool pin_threads = false;
-  // Of the device where the model computes.
-  StreamFactory make_stream = MakeCpuStream;
+  ComputeDevice device = CpuDevice();  // where the model computes
   // Memory of each rank for keys and values. It counts where engine.num_blocks
   // is 0; if both are 0: kAutomaticKvFraction of the memory that is available
   // once all weights are in place, in equal parts for the ranks of a machine,

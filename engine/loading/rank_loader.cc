@@ -16,7 +16,6 @@
 #include "engine/distributed/launched_process.h"
 #include "engine/distributed/rank_agreement.h"
 #include "engine/loading/load_checks.h"
-#include "engine/loading/memory_budget.h"
 #include "engine/loading/open_checkpoint.h"
 #include "engine/loading/rank_costs.h"
 #include "engine/loading/rank_memory.h"
@@ -174,7 +173,7 @@ absl::Status RankLoader::Open() {
                    OpenCheckpoint(options_.checkpoint_path, checkpoint));
   RETURN_IF_ERROR(ValidateModelConfig(checkpoint_->config()));
   own_.model = DescribeModel(checkpoint_->config());
-  own_.available_bytes = AvailableMemoryBytes().value_or(0);
+  own_.available_bytes = options_.device.backend->AvailableBytes().value_or(0);
   return absl::OkStatus();
 }
 
@@ -234,7 +233,13 @@ absl::Status RankLoader::StartThreads() {
                      threads.status().message()));
   }
   rank_.threads = *std::move(threads);
-  ASSIGN_OR_RETURN(rank_.stream, options_.make_stream(*rank_.threads));
+  ASSIGN_OR_RETURN(rank_.stream, options_.device.make_stream(*rank_.threads));
+  if (&rank_.stream->backend() != options_.device.backend) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "device.make_stream makes streams of ",
+        ToString(rank_.stream->device()), ", not of device.backend, which is ",
+        ToString(options_.device.backend->device())));
+  }
   own_.num_threads = num_threads;
   return absl::OkStatus();
 }
@@ -249,7 +254,7 @@ absl::Status RankLoader::PlanLayout() {
     local_ = model;
     rank_.vocab = {0, model.vocab_size};
     return CheckWeightsFit(model, CountParameters(model).total,
-                           options_.weight_dtype, 1);
+                           options_.weight_dtype, 1, *options_.device.backend);
   }
   ASSIGN_OR_RETURN(const FoundCosts found,
                    FindCosts(options_.parallel.costs, rank_.groups->loading(),
@@ -263,7 +268,8 @@ absl::Status RankLoader::PlanLayout() {
   ASSIGN_OR_RETURN(parallel_.shard,
                    RankShard::Of(model, plan_->layout, ranks_->rank()));
   RETURN_IF_ERROR(CheckWeightsFit(model, parallel_.shard.CountParameters(model),
-                                  options_.weight_dtype, num_sharers_));
+                                  options_.weight_dtype, num_sharers_,
+                                  *options_.device.backend));
   RETURN_IF_ERROR(
       rank_.groups->OpenLayout(plan_->layout, rank_.stream->backend()));
   parallel_.groups = rank_.groups->groups();

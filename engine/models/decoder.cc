@@ -34,10 +34,11 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
   DeviceBackend& backend = stream.backend();
   const bool on_host = backend.device() == Device{};
   const ModelConfig local = shard.LocalConfig(config);
+  const DType dtype = backend.activation_dtype();
   ASSIGN_OR_RETURN(decoder->hidden_,
-                   Tensor::Allocate(backend, DType::kF32, {max_rows, hidden}));
+                   Tensor::Allocate(backend, dtype, {max_rows, hidden}));
   ASSIGN_OR_RETURN(decoder->normed_,
-                   Tensor::Allocate(backend, DType::kF32, {max_rows, hidden}));
+                   Tensor::Allocate(backend, dtype, {max_rows, hidden}));
   ASSIGN_OR_RETURN(decoder->attention_scratch_,
                    AttentionScratch::Create(backend, local, max_rows));
   std::vector<MlpConfig> dense_mlps;
@@ -125,8 +126,7 @@ absl::Status Decoder::RunHead(const TensorView& logits) {
   if (!on_host) {
     RETURN_IF_ERROR(
         EnsureCapacity(rows * limits_.num_logits, stream_, logits_));
-    computed = MakeView(logits_.ptr<float>(), DType::kF32,
-                        {rows, limits_.num_logits}, stream_.device());
+    computed = logits_.AsRows(rows, limits_.num_logits);
   }
   RETURN_IF_ERROR(weights_.head.Forward(hidden_.view(), metadata_->logit_rows(),
                                         normed_.view(), computed, stream_));

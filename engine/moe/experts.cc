@@ -13,12 +13,6 @@ ExpertWeight Borrow(const LinearWeights& weights) {
   return {&weights.weight, weights.bias.view()};
 }
 
-// The first rows of a scratch tensor, as [slots, width].
-TensorView SlotRows(const Tensor& tensor, int64_t slots, int64_t width) {
-  return MakeView(tensor.ptr<float>(), DType::kF32, {slots, width},
-                  tensor.view().device);
-}
-
 absl::Span<const MlpJob> Jobs(const MlpJob* along) {
   return absl::MakeConstSpan(along, along == nullptr ? 0 : 1);
 }
@@ -52,7 +46,7 @@ absl::Status Experts::RunUps(const DispatchedTokens& tokens,
   args.x = tokens.x;
   args.row_of_slot = tokens.row_of_slot;
   args.expert_offsets = tokens.expert_offsets;
-  args.y = SlotRows(scratch.up, slots, up_features());
+  args.y = scratch.up.AsRows(slots, up_features());
   args.epilogue = EpilogueOf(activation);
   if (along != nullptr) {
     args.along = along->weights->up.Group(along->x, along->up);
@@ -61,7 +55,7 @@ absl::Status Experts::RunUps(const DispatchedTokens& tokens,
   RETURN_IF_ERROR(ExpertLinear(args, stream));
   if (activation != ActivationKind::kSwiGlu) return absl::OkStatus();
   RETURN_IF_ERROR(SiluAndMul(
-      {args.y, SlotRows(scratch.activated, slots, ffn_features())}, stream));
+      {args.y, scratch.activated.AsRows(slots, ffn_features())}, stream));
   if (along == nullptr) return absl::OkStatus();
   return SiluAndMul({along->up, along->activated}, stream);
 }

@@ -32,21 +32,16 @@ absl::StatusOr<GateScratch> GateScratch::Create(DeviceBackend& backend,
 }
 
 TensorView GateScratch::Logits(int64_t rows, int64_t experts) const {
-  return MakeView(logits_.view().data, DType::kF32, {rows, experts},
-                  logits_.view().device);
+  return logits_.AsRows(rows, experts);
 }
 
 GatingResult GateScratch::Result(int64_t rows, int64_t experts,
                                  int64_t top_k) const {
-  const auto by_row = [&](const Tensor& tensor, DType dtype) {
-    return MakeView(tensor.view().data, dtype, {rows, top_k},
-                    tensor.view().device);
-  };
-  return {.expert_ids = by_row(expert_ids_, DType::kI32),
-          .weights = by_row(weights_, DType::kF32),
+  return {.expert_ids = expert_ids_.AsRows(rows, top_k),
+          .weights = weights_.AsRows(rows, top_k),
           .expert_offsets = expert_offsets_.view().Rows(0, experts + 1),
           .row_of_slot = row_of_slot_.view().Rows(0, rows * top_k),
-          .slot_of = by_row(slot_of_, DType::kI32)};
+          .slot_of = slot_of_.AsRows(rows, top_k)};
 }
 
 Gate::Gate(const MoeConfig& config, WeightMatrix weight)

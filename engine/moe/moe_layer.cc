@@ -46,13 +46,14 @@ absl::StatusOr<MoeScratch> MoeScratch::Create(DeviceBackend& backend,
   ASSIGN_OR_RETURN(s.gate, GateScratch::Create(backend, config, max_rows));
   ASSIGN_OR_RETURN(s.expert_mlp,
                    MlpScratch::Create(backend, experts, max_slots));
+  const DType dtype = backend.activation_dtype();
   ASSIGN_OR_RETURN(s.expert_out,
-                   Tensor::Allocate(backend, DType::kF32, {max_slots, hidden}));
+                   Tensor::Allocate(backend, dtype, {max_slots, hidden}));
   if (!residuals.empty()) {
     ASSIGN_OR_RETURN(s.residual_mlp,
                      MlpScratch::Create(backend, residuals, max_rows));
-    ASSIGN_OR_RETURN(
-        s.mlp_out, Tensor::Allocate(backend, DType::kF32, {max_rows, hidden}));
+    ASSIGN_OR_RETURN(s.mlp_out,
+                     Tensor::Allocate(backend, dtype, {max_rows, hidden}));
     ASSIGN_OR_RETURN(s.coefficients,
                      Tensor::Allocate(backend, DType::kF32, {max_rows, 2}));
   }
@@ -157,9 +158,7 @@ absl::StatusOr<GatingResult> MoeLayer::Forward(
   const int64_t slots = tokens.num_slots();
   if (step.load != nullptr) step.load->computed_slots += slots;
   RETURN_IF_ERROR(scratch.ReserveSlots(slots, hidden, experts_, stream));
-  const TensorView expert_out =
-      MakeView(scratch.expert_out.ptr<float>(), DType::kF32, {slots, hidden},
-               stream.device());
+  const TensorView expert_out = scratch.expert_out.AsRows(slots, hidden);
   // The residual MLP rides on the experts' jobs where nothing else would fill
   // their time.
   const bool mlp_along = residual_mlp_.has_value() && !mlp_begun && rows > 0;

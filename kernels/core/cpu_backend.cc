@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "kernels/core/available_memory.h"
 
 namespace moe {
 namespace {
@@ -79,6 +80,10 @@ void CpuBackend::Free(void* data, size_t bytes, MemoryKind kind) {
   } else {
     std::free(data);
   }
+}
+
+absl::StatusOr<int64_t> CpuBackend::AvailableBytes() const {
+  return AvailableHostMemory();
 }
 
 CpuBackend& HostBackend() {

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "absl/status/statusor.h"
 #include "kernels/core/device.h"
 #include "kernels/core/device_backend.h"
+#include "kernels/core/dtype.h"
 
 namespace moe {
 
@@ -15,6 +17,10 @@ namespace moe {
 class CpuBackend : public DeviceBackend {
  public:
   Device device() const override { return {DeviceType::kCpu, 0}; }
+  DType activation_dtype() const override { return DType::kF32; }
+  // What the kernel calls available, or what the process's control group leaves
+  // if that is less.
+  absl::StatusOr<int64_t> AvailableBytes() const override;
   absl::StatusOr<DeviceMemory> Allocate(size_t bytes, MemoryKind kind) override;
 
  private:

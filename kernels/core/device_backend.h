@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/core/device.h"
+#include "kernels/core/dtype.h"
 
 namespace moe {
 
@@ -52,6 +53,12 @@ class DeviceBackend {
   virtual ~DeviceBackend() = default;
 
   virtual Device device() const = 0;
+
+  // Of what ops hand to each other: hidden states, the experts' results.
+  virtual DType activation_dtype() const = 0;
+
+  // Bytes that this process can still allocate. kInternal if nobody tells.
+  virtual absl::StatusOr<int64_t> AvailableBytes() const = 0;
 
   // `bytes` >= 1, aligned to 64 bytes. kResourceExhausted without memory.
   virtual absl::StatusOr<DeviceMemory> Allocate(size_t bytes,

@@ -139,6 +139,14 @@ absl::StatusOr<Tensor> Tensor::AllocatePinned(DeviceBackend& backend,
   return Allocate(backend, MemoryKind::kPinned, dtype, dims);
 }
 
+TensorView Tensor::AsRows(int64_t rows, int64_t width,
+                          int64_t first_row) const {
+  std::byte* const begin =
+      ptr<std::byte>() +
+      first_row * width * static_cast<int64_t>(SizeOf(view_.dtype));
+  return MakeView(begin, view_.dtype, {rows, width}, view_.device);
+}
+
 size_t Tensor::num_bytes() const {
   if (memory_.data() == nullptr) return 0;
   return static_cast<size_t>(view_.num_elements()) * SizeOf(view_.dtype);

@@ -82,6 +82,10 @@ class Tensor {
     return view_.ptr<T>();
   }
 
+  // The elements from first_row * width on as [rows, width]: memory for rows of
+  // several widths.
+  TensorView AsRows(int64_t rows, int64_t width, int64_t first_row = 0) const;
+
  private:
   static absl::StatusOr<Tensor> Allocate(DeviceBackend& backend,
                                          MemoryKind kind, DType dtype,

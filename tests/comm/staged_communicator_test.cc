@@ -8,7 +8,7 @@
 #include "kernels/core/thread_pool.h"
 #include "tests/support/device_tensors.h"
 #include "tests/support/ranks.h"
-#include "tests/support/test_stream.h"
+#include "tests/support/test_device.h"
 
 namespace moe {
 namespace {

@@ -40,6 +40,10 @@ absl::StatusOr<DeviceMemory> GuardedBackend::Allocate(size_t bytes,
   return DeviceMemory(this, data, bytes, kind);
 }
 
+absl::StatusOr<int64_t> GuardedBackend::AvailableBytes() const {
+  return HostBackend().AvailableBytes();
+}
+
 void GuardedBackend::Free(void* data, size_t, MemoryKind) {
   const absl::MutexLock lock(&mutex_);
   const auto found = blocks_.find(data);

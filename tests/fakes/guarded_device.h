@@ -29,6 +29,8 @@ class GuardedBackend : public DeviceBackend {
   ~GuardedBackend() override;
 
   Device device() const override { return device_; }
+  DType activation_dtype() const override { return DType::kF32; }
+  absl::StatusOr<int64_t> AvailableBytes() const override;
   // Each block of device memory has pages of its own and ends where they end:
   // what is behind it cannot be accessed even by ops.
   absl::StatusOr<DeviceMemory> Allocate(size_t bytes, MemoryKind kind) override;

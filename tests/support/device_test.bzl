@@ -1,9 +1,9 @@
 """Tests that run on the CPU and on the guarded device."""
 
-def device_test(name, srcs, deps, size = "medium", data = []):
+def device_test(name, srcs, deps, size = "medium", data = [], guarded_filter = None):
     """A cc_test, and a second one, <name>_guarded, on the guarded device.
 
-    Its sources take their stream from //tests/support:test_stream.
+    Its sources take their stream from //tests/support:test_device.
 
     Args:
       name: of the first test.
@@ -11,6 +11,8 @@ def device_test(name, srcs, deps, size = "medium", data = []):
       deps: as of cc_test, with gtest_main.
       size: of each test.
       data: as of cc_test.
+      guarded_filter: of GoogleTest, for the second test, which is slow. None:
+        it runs all cases too.
     """
     native.cc_library(
         name = name + "_cases",
@@ -24,6 +26,7 @@ def device_test(name, srcs, deps, size = "medium", data = []):
             name = name + suffix,
             size = size,
             data = data,
+            args = ["--gtest_filter=" + guarded_filter] if suffix and guarded_filter else [],
             env = {"MOE_TEST_DEVICE": device},
             deps = [":" + name + "_cases"],
         )

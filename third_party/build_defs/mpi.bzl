@@ -1,6 +1,6 @@
 """Tests that run on several MPI ranks."""
 
-def mpi_test(name, np, args = [], data = [], size = "small", tags = [], **kwargs):
+def mpi_test(name, np, args = [], data = [], env = {}, size = "small", tags = [], **kwargs):
     """A cc_test that mpirun starts on np local ranks.
 
     Args:
@@ -8,6 +8,7 @@ def mpi_test(name, np, args = [], data = [], size = "small", tags = [], **kwargs
       np: how many ranks.
       args: passed to every rank.
       data: as of cc_test.
+      env: of every rank.
       size: as of cc_test.
       tags: as of cc_test.
       **kwargs: passed on to the cc_binary (srcs, deps, copts, ...).
@@ -25,5 +26,6 @@ def mpi_test(name, np, args = [], data = [], size = "small", tags = [], **kwargs
         srcs = ["//third_party/build_defs:mpirun.sh"],
         args = [str(np), "$(rootpath :%s_rank)" % name] + args,
         data = [":%s_rank" % name],
+        env = env,
         tags = tags + ["cpu:2"],
     )

@@ -101,8 +101,7 @@ AllToAllRoute::Begun AllToAllRoute::BeginReturn(const TensorView& expert_out,
   RETURN_IF_ERROR(EnsureCapacity(received_rows_ * layer_.hidden, stream_,
                                  buffers().packed));
   const TensorView sent =
-      MakeView(buffers().packed.ptr<float>(), DType::kF32,
-               {received_rows_, layer_.hidden}, stream_.device());
+      buffers().packed.AsRows(received_rows_, layer_.hidden);
   if (received_rows_ > 0) {
     RETURN_IF_ERROR(ScatterRows(
         {expert_out, buffers().received_table.row_of_slot(), sent}, stream_));

@@ -125,8 +125,7 @@ absl::Status ExpertParallelDispatch::BeginCombine(
   Tensor& memory = layer_.buffers->results;
   RETURN_IF_ERROR(
       EnsureCapacity(source_.num_slots() * layer_.hidden, stream_, memory));
-  results_ = MakeView(memory.ptr<float>(), DType::kF32,
-                      {source_.num_slots(), layer_.hidden}, stream_.device());
+  results_ = memory.AsRows(source_.num_slots(), layer_.hidden);
   if (route_ == nullptr) return absl::OkStatus();
   if (layer_.groups.slice->size() > 1) {
     RETURN_IF_ERROR(layer_.groups.slice->AllReduce(expert_out, stream_));

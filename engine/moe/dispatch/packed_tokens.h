@@ -20,8 +20,7 @@ struct RowFormat {
 
   // The first `rows` packed rows in `memory` (f32): [rows, stride()].
   TensorView Packed(const Tensor& memory, int64_t rows) const {
-    return MakeView(memory.ptr<float>(), DType::kF32, {rows, stride()},
-                    memory.view().device);
+    return memory.AsRows(rows, stride());
   }
   // Their hidden values, [rows, hidden] f32 with gaps.
   TensorView Hidden(const TensorView& packed) const {

@@ -70,8 +70,7 @@ absl::StatusOr<std::unique_ptr<PendingOperation>> ReplicatedRoute::BeginReturn(
   const int64_t slots = expert_out.dims[0];
   RETURN_IF_ERROR(
       EnsureCapacity(slots * layer_.hidden, stream_, buffers().packed));
-  const TensorView packed = MakeView(buffers().packed.ptr<float>(), DType::kF32,
-                                     {slots, layer_.hidden}, stream_.device());
+  const TensorView packed = buffers().packed.AsRows(slots, layer_.hidden);
   RETURN_IF_ERROR(TransposeBlocks(expert_out, counts, num_experts, num_sources,
                                   packed, stream_));
 

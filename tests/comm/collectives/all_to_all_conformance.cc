@@ -18,7 +18,7 @@
 #include "kernels/core/tensor.h"
 #include "kernels/core/thread_pool.h"
 #include "tests/support/device_tensors.h"
-#include "tests/support/test_stream.h"
+#include "tests/support/test_device.h"
 
 namespace moe {
 

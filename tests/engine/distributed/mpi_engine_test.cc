@@ -16,7 +16,7 @@
 #include "engine/loading/engine_factory.h"
 #include "tests/engine/runtime/engine_fixture.h"
 #include "tests/support/golden.h"
-#include "tests/support/test_stream.h"
+#include "tests/support/test_device.h"
 
 namespace moe {
 namespace {
@@ -35,7 +35,7 @@ absl::Duration CpuTime() {
 
 LoadEngineOptions Options() {
   LoadEngineOptions options;
-  options.make_stream = TestStream();
+  options.device = TestDevice();
   options.checkpoint_path = GoldenDirectory("prmoe_head");
   options.weight_dtype = DType::kF32;
   options.num_threads = 1;

@@ -15,7 +15,7 @@
 #include "gtest/gtest.h"
 #include "tests/engine/runtime/engine_fixture.h"
 #include "tests/support/golden.h"
-#include "tests/support/test_stream.h"
+#include "tests/support/test_device.h"
 
 namespace moe {
 namespace {
@@ -25,7 +25,7 @@ using ::testing::HasSubstr;
 
 LoadEngineOptions GoldenOptions() {
   LoadEngineOptions options;
-  options.make_stream = TestStream();
+  options.device = TestDevice();
   options.checkpoint_path = GoldenDirectory("prmoe_head");
   options.weight_dtype = DType::kF32;
   options.num_threads = 1;

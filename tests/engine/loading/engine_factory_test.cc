@@ -6,14 +6,13 @@
 #include "absl/strings/str_cat.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/loading/load_checks.h"
-#include "engine/loading/memory_budget.h"
 #include "engine/parallel/exchange_kind.h"
 #include "engine/runtime/engine_log.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/fakes/recording_observer.h"
 #include "tests/support/golden.h"
-#include "tests/support/test_stream.h"
+#include "tests/support/test_device.h"
 
 namespace moe {
 namespace {
@@ -22,7 +21,7 @@ using ::testing::HasSubstr;
 
 LoadEngineOptions GoldenOptions() {
   LoadEngineOptions options;
-  options.make_stream = TestStream();
+  options.device = TestDevice();
   options.checkpoint_path = GoldenDirectory("prmoe_head");
   options.weight_dtype = DType::kF32;
   options.num_threads = 2;
@@ -150,7 +149,7 @@ TEST(EngineFactoryTest, AnAutomaticKvCacheLeavesMemoryForTheRowsOfAStep) {
   // A context that no memory holds shows what is affordable.
   ModelConfig endless = model;
   endless.max_positions = int64_t{1} << 40;
-  const absl::StatusOr<int64_t> available = AvailableMemoryBytes();
+  const absl::StatusOr<int64_t> available = HostBackend().AvailableBytes();
   ASSERT_TRUE(available.ok()) << available.status();
   const int64_t step_bytes = *available / 2;
   const auto all = ChooseNumBlocks(options, endless, 1, 0);
@@ -169,7 +168,7 @@ TEST(EngineFactoryTest, AnAutomaticKvCacheLeavesMemoryForTheRowsOfAStep) {
 }
 
 TEST(EngineFactoryTest, AKvCacheThatMemoryCannotHoldIsRefused) {
-  const absl::StatusOr<int64_t> available = AvailableMemoryBytes();
+  const absl::StatusOr<int64_t> available = HostBackend().AvailableBytes();
   ASSERT_TRUE(available.ok()) << available.status();
   // More than there is, but no more than the kernel would promise.
   LoadEngineOptions options = GoldenOptions();

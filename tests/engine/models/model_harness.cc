@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "engine/parallel/process_groups.h"
 #include "engine/parallel/rank_shard.h"
-#include "tests/support/test_stream.h"
+#include "tests/support/test_device.h"
 
 namespace moe {
 namespace {

@@ -13,7 +13,7 @@
 #include "gtest/gtest.h"
 #include "kernels/core/stream.h"
 #include "tests/support/ranks.h"
-#include "tests/support/test_stream.h"
+#include "tests/support/test_device.h"
 
 namespace moe {
 namespace {

@@ -9,7 +9,7 @@
 #include "gtest/gtest.h"
 #include "tests/fakes/random_checkpoint.h"
 #include "tests/support/ranks.h"
-#include "tests/support/test_stream.h"
+#include "tests/support/test_device.h"
 
 namespace moe {
 

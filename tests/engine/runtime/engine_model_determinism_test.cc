@@ -10,7 +10,7 @@
 #include "tests/engine/runtime/engine_fixture.h"
 #include "tests/support/device_variant.h"
 #include "tests/support/golden.h"
-#include "tests/support/test_stream.h"
+#include "tests/support/test_device.h"
 
 namespace moe {
 namespace {
@@ -27,7 +27,7 @@ std::vector<std::string> Fingerprints(const Setting& setting,
                                       DType weight_dtype, bool together,
                                       EngineLoad* load) {
   LoadEngineOptions options;
-  options.make_stream = TestStream();
+  options.device = TestDevice();
   options.checkpoint_path = GoldenDirectory("prmoe_head");
   options.weight_dtype = weight_dtype;
   options.num_threads = setting.num_threads;

@@ -15,6 +15,10 @@ namespace {
 class CountingBackend : public DeviceBackend {
  public:
   Device device() const override { return {DeviceType::kCuda, 3}; }
+  DType activation_dtype() const override { return DType::kBf16; }
+  absl::StatusOr<int64_t> AvailableBytes() const override {
+    return 1000 - static_cast<int64_t>(live_bytes);
+  }
   absl::StatusOr<DeviceMemory> Allocate(size_t bytes,
                                         MemoryKind kind) override {
     if (bytes > 1000) return absl::ResourceExhaustedError("full");

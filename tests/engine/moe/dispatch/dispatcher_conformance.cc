@@ -5,7 +5,7 @@
 #include "engine/moe/dispatch/slot_table.h"
 #include "engine/parallel/parallel_layout.h"
 #include "tests/support/device_tensors.h"
-#include "tests/support/test_stream.h"
+#include "tests/support/test_device.h"
 
 namespace moe {
 namespace {

@@ -1,4 +1,4 @@
-#include "engine/loading/memory_budget.h"
+#include "kernels/core/available_memory.h"
 
 #include <algorithm>
 #include <fstream>
@@ -71,7 +71,7 @@ std::optional<int64_t> ReadControlGroupLeft() {
 
 }  // namespace
 
-absl::StatusOr<int64_t> AvailableMemoryBytes() {
+absl::StatusOr<int64_t> AvailableHostMemory() {
   const std::optional<int64_t> system = ReadMemAvailable();
   const std::optional<int64_t> group = ReadControlGroupLeft();
   if (!system.has_value() && !group.has_value()) {

@@ -1,4 +1,4 @@
-#include "engine/loading/memory_budget.h"
+#include "kernels/core/available_memory.h"
 
 #include <unistd.h>
 
@@ -8,7 +8,7 @@ namespace moe {
 namespace {
 
 TEST(MemoryBudgetTest, IsSomeOfTheMachinesMemory) {
-  const absl::StatusOr<int64_t> available = AvailableMemoryBytes();
+  const absl::StatusOr<int64_t> available = AvailableHostMemory();
   ASSERT_TRUE(available.ok()) << available.status();
   EXPECT_GT(*available, 0);
   EXPECT_LE(*available, sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
