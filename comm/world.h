@@ -13,7 +13,7 @@
 namespace moe {
 
 // All ranks of a job, and what can be made of all of them: processes that a
-// launcher has started (comm/mpi_world.h), or threads of this process
+// launcher has started (comm/mpi/mpi_world.h), or threads of this process
 // (comm/thread_world.h). Groups and doorbell must be destroyed before it.
 // Thread-compatible, except where it says so.
 class World {

@@ -7,7 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "engine/moe/dispatch/expert_load.h"
+#include "engine/moe/expert_load.h"
 
 namespace moe {
 

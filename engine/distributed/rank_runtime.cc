@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "comm/mpi_world.h"
+#include "comm/mpi/mpi_world.h"
 #include "comm/thread_world.h"
 #include "engine/distributed/bootstrap.h"
 #include "engine/distributed/control_link_setup.h"

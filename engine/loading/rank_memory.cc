@@ -5,7 +5,7 @@
 #include "comm/point_to_point_communicator.h"
 #include "engine/distributed/logit_gather.h"
 #include "engine/distributed/worker.h"
-#include "engine/moe/dispatch/exchange_bound.h"
+#include "engine/moe/expert_parallel/exchange_bound.h"
 #include "engine/moe/moe_layer.h"
 #include "engine/runtime/step_sampler.h"
 

@@ -17,7 +17,7 @@
 #include "engine/models/model_options.h"
 #include "engine/models/routing_fetch.h"
 #include "engine/models/step_checks.h"
-#include "engine/moe/dispatch/moe_dispatchers.h"
+#include "engine/moe/expert_parallel/moe_dispatchers.h"
 #include "engine/moe/moe_layer.h"
 #include "engine/parallel/process_groups.h"
 #include "engine/parallel/rank_shard.h"

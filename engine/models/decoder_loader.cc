@@ -12,7 +12,7 @@
 #include "engine/models/checksum_exchange.h"
 #include "engine/models/decoder.h"
 #include "engine/models/weight_loader.h"
-#include "engine/moe/dispatch/moe_dispatchers.h"
+#include "engine/moe/expert_parallel/moe_dispatchers.h"
 #include "engine/parallel/process_groups.h"
 #include "kernels/core/status_macros.h"
 

@@ -7,7 +7,7 @@
 #include "engine/batch/batch.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/config/model_config.h"
-#include "engine/moe/dispatch/expert_load.h"
+#include "engine/moe/expert_load.h"
 #include "kernels/core/device_backend.h"
 #include "kernels/core/tensor.h"
 

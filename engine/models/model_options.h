@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "engine/moe/dispatch/exchange_options.h"
+#include "engine/moe/expert_parallel/exchange_options.h"
 #include "engine/parallel/rank_shard.h"
 #include "kernels/core/dtype.h"
 

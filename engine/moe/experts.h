@@ -6,7 +6,7 @@
 #include "absl/status/status.h"
 #include "engine/config/layer_config.h"
 #include "engine/layers/grouped_mlp.h"
-#include "engine/moe/dispatch/token_dispatcher.h"
+#include "engine/moe/token_dispatcher.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"
 #include "kernels/ops/expert_linear.h"

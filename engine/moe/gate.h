@@ -5,7 +5,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/config/model_config.h"
-#include "engine/moe/dispatch/token_dispatcher.h"
+#include "engine/moe/token_dispatcher.h"
 #include "kernels/core/device_backend.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"

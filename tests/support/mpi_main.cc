@@ -4,7 +4,7 @@
 
 #include <cstdio>
 
-#include "comm/mpi_runtime.h"
+#include "comm/mpi/mpi_runtime.h"
 
 int main(int argc, char** argv) {
   auto mpi = moe::MpiRuntime::Init(&argc, &argv);

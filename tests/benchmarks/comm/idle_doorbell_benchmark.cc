@@ -9,9 +9,9 @@
 
 #include "absl/time/clock.h"
 #include "comm/deadline.h"
-#include "comm/mpi_idle_doorbell.h"
-#include "comm/mpi_runtime.h"
-#include "comm/mpi_topology.h"
+#include "comm/mpi/mpi_idle_doorbell.h"
+#include "comm/mpi/mpi_runtime.h"
+#include "comm/mpi/mpi_topology.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {

@@ -8,7 +8,7 @@
 
 #include "comm/topology.h"
 #include "engine/checkpoint/checkpoint.h"
-#include "engine/moe/dispatch/expert_load.h"
+#include "engine/moe/expert_load.h"
 #include "engine/parallel/exchange_kind.h"
 
 namespace moe {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "engine/config/uniform_model_config.h"
-#include "engine/moe/dispatch/local_dispatcher.h"
+#include "engine/moe/local_dispatcher.h"
 #include "kernels/core/cpu_backend.h"
 #include "kernels/core/cpu_stream.h"
 #include "tests/kernels/ops/op_test.h"
