@@ -69,8 +69,8 @@ absl::Status Experts::RunDowns(const DispatchedTokens& tokens,
   const bool gated = activation == ActivationKind::kSwiGlu;
   ExpertLinearArgs args;
   args.experts = downs_;
-  args.x = SlotRows(gated ? scratch.activated : scratch.up, tokens.num_slots(),
-                    ffn_features());
+  args.x = (gated ? scratch.activated : scratch.up)
+               .AsRows(tokens.num_slots(), ffn_features());
   args.expert_offsets = tokens.expert_offsets;
   args.y = expert_out;
   if (along != nullptr) {
