@@ -149,7 +149,7 @@ TEST(EngineFactoryTest, AnAutomaticKvCacheLeavesMemoryForTheRowsOfAStep) {
   // A context that no memory holds shows what is affordable.
   ModelConfig endless = model;
   endless.max_positions = int64_t{1} << 40;
-  const absl::StatusOr<int64_t> available = HostBackend().AvailableBytes();
+  const absl::StatusOr<int64_t> available = TestBackend().AvailableBytes();
   ASSERT_TRUE(available.ok()) << available.status();
   const int64_t step_bytes = *available / 2;
   const auto all = ChooseNumBlocks(options, endless, 1, 0);
@@ -168,7 +168,7 @@ TEST(EngineFactoryTest, AnAutomaticKvCacheLeavesMemoryForTheRowsOfAStep) {
 }
 
 TEST(EngineFactoryTest, AKvCacheThatMemoryCannotHoldIsRefused) {
-  const absl::StatusOr<int64_t> available = HostBackend().AvailableBytes();
+  const absl::StatusOr<int64_t> available = TestBackend().AvailableBytes();
   ASSERT_TRUE(available.ok()) << available.status();
   // More than there is, but no more than the kernel would promise.
   LoadEngineOptions options = GoldenOptions();

@@ -55,17 +55,20 @@ TEST(RankMemoryTest, ExpertsOfOthersRowsTakeWhatTheBuffersGrowTo) {
   const int64_t own = 10, all = 40, stride = 32;    // of 24 numbers and an id
   int64_t elements = (all * 24 * 3 / 2 - own * 24)  // what experts give
                      + (all * 48 * 3 / 2 - own * 48);  // inside of them
-  elements += all * 24 * 3 / 2        // packed: results on their way back
-              + all * stride * 3 / 2  // arrived
+  elements += all * 24 * 3 / 2        // packed: results that return
+              + all * stride * 3 / 2  // received
               + own * 24 * 3 / 2;     // results of the rank's own rows
-  elements += 4 * all + own * 24;     // tables, and one copy of the results
-  elements += 3 * 100;                // logits
+  // Two tables of the received rows and the offsets of two, and one copy of the
+  // results.
+  elements += (2 * all + 2 * 3) * 3 / 2 + own * 24 * 3 / 2;
+  elements += 3 * 100;  // logits
   EXPECT_EQ(MaxStepBytes(model, shard, layers, Size(c)), elements * 4);
   // Twice the rows, but for logits and what is there before.
   StepSize twice = Size(c);
   twice.max_rows *= 2;
+  const int64_t offsets = 2 * 3 * 3 / 2;
   EXPECT_EQ(MaxStepBytes(model, shard, layers, twice),
-            (2 * (elements - 300) + 300) * 4);
+            (2 * (elements - 300 - offsets) + 300 + offsets) * 4);
   // Rank 0 has everybody's logits.
   StepSize driver = Size(c);
   driver.gathers_logits = true;
