@@ -6,8 +6,8 @@
 
 namespace moe {
 
-// A moment `timeout` from its making, on the steady clock: a change of the
-// system's time moves it not. Thread-safe once made.
+// A point in time, `timeout` after construction, on the steady clock: changes
+// of the system's time do not move it. Thread-safe once constructed.
 class Deadline {
  public:
   explicit Deadline(absl::Duration timeout)

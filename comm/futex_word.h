@@ -7,12 +7,13 @@
 
 namespace moe {
 
-// A counter in memory that several processes (or threads) share, on which they
-// sleep: the kernel wakes them, no core is spun. Constructed by one of them,
-// before any other uses it. All members: any thread, any process that maps it.
+// A counter in memory that several processes (or threads) share and on which
+// they sleep: the kernel wakes them, and none of them spins. Constructed by one
+// of them, before any other uses it. All members: any thread, any process that
+// maps it.
 class FutexWord {
  public:
-  // Adds one and wakes all who sleep.
+  // Adds one and wakes all sleepers.
   void Increment();
 
   uint32_t Load() const { return value_.load(std::memory_order_acquire); }

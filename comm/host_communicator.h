@@ -120,7 +120,7 @@ class HostCommunicator {
   // Returns OK when every rank has called it.
   virtual absl::Status Barrier() = 0;
 
-  // Gives this group up: operations of this rank, and of every peer that can
+  // Aborts this group: operations of this rank, and of every peer that can
   // still be reached, end with kAborted and this text. Does not wait for peers
   // longer than a second. Groups made by Split are not affected.
   virtual void Abort(const absl::Status& reason) = 0;

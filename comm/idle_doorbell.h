@@ -23,7 +23,7 @@ class IdleDoorbell {
   virtual absl::Status Ring() = 0;
 
   // Other ranks only. OK after a ring, kDeadlineExceeded, naming the rank,
-  // after `timeout` without one: then wait again, or give up.
+  // after `timeout` without one: the caller waits again, or stops.
   virtual absl::Status Wait(absl::Duration timeout) = 0;
 };
 

@@ -5,13 +5,13 @@
 
 namespace moe {
 
-// A communication under way, so that its caller can compute meanwhile.
+// A communication in flight, so that its caller can compute meanwhile.
 // Destroying it waits for the end. Thread-compatible, with its communicators.
 class PendingOperation {
  public:
   virtual ~PendingOperation() = default;
 
-  // Moves the operation on without blocking; true once it is done. Host
+  // Makes progress without blocking; true once it is done. Host
   // transports progress only inside calls: a long computation should poll now
   // and then.
   virtual absl::StatusOr<bool> Poll() = 0;

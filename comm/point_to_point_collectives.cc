@@ -21,7 +21,7 @@ absl::Status PointToPointCommunicator::AllGather(const void* send, size_t bytes,
   }
   std::vector<SendBuffer> sends;
   std::vector<ReceiveBuffer> receives;
-  // Starting with the next rank, or all would flood rank 0 first.
+  // From the next rank on, or all ranks would send to rank 0 first.
   for (int i = 1; i < size(); ++i) {
     const int to = (rank() + i) % size();
     const int from = (rank() + size() - i) % size();
@@ -123,7 +123,8 @@ absl::Status PointToPointCommunicator::Broadcast(void* data, size_t bytes,
   if (virtual_rank > 0) {
     receives.push_back({real(virtual_rank - bit), data, bytes});
   }
-  // What one rank receives first another sends second: one number for both.
+  // A message that one rank receives first, another sends second: both
+  // exchanges have the same number.
   const uint64_t sequence = next_sequence_++;
   ASSIGN_OR_RETURN(std::unique_ptr<PendingOperation> from_parent,
                    BeginNumbered({}, receives, "Broadcast", sequence));

@@ -171,7 +171,7 @@ void PointToPointCommunicator::Abort(const absl::Status& reason) {
                    reason.ToString(absl::StatusToStringMode::kWithNoExtraData));
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (!abort_reason_.ok()) return;  // once is enough
+    if (!abort_reason_.ok()) return;  // aborted already
     abort_reason_ = absl::AbortedError(text);
     if (status_.ok()) {
       status_ = absl::AbortedError(absl::StrCat(Describe(), ": ", text));
@@ -192,7 +192,8 @@ PointToPointCommunicator::Split(int color, int key, const std::string& name) {
   };
   const Choice mine = {color, key};
   std::vector<Choice> choices(size());
-  // Also the proof that every rank is here, after which nobody waits for long.
+  // It also shows that every rank has arrived, so that no rank waits for long
+  // in what follows.
   RETURN_IF_ERROR(AllGather(&mine, sizeof(mine), choices.data()));
   const uint64_t sequence = next_sequence_++;
   NewGroup group = {color, {}, name};

@@ -25,8 +25,8 @@ namespace moe {
 //   Barrier    ceil(log2 p) messages of one byte
 class PointToPointCommunicator : public HostCommunicator {
  public:
-  // Numbers of scratch memory that a sum of many numbers over `ranks` ranks
-  // takes: all numbers of both of two, or a part of those of each of more.
+  // Elements of scratch memory that an AllReduce of `count` large enough for
+  // two rounds needs: those of both of two ranks, or a segment of each of more.
   static int64_t MaxAllReduceScratch(int64_t count, int ranks) {
     if (ranks == 1) return 0;
     return ranks == 2 ? 2 * count : count + ranks;
@@ -45,21 +45,21 @@ class PointToPointCommunicator : public HostCommunicator {
       int color, int key, const std::string& name) final;
 
  protected:
-  // The messages of one exchange, on their way.
+  // The messages of one exchange, in flight.
   class Transfer {
    public:
     // Ends or cancels what is left; may block shortly.
     virtual ~Transfer() = default;
     // True once all messages have been sent and received.
     virtual absl::StatusOr<bool> Poll() = 0;
-    // Blocks until done, or until the deadline (false). kAborted if a peer gave
-    // up meanwhile.
+    // Blocks until done, or until the deadline (false). kAborted if a peer
+    // aborted meanwhile.
     virtual absl::StatusOr<bool> WaitUntil(const Deadline& deadline) = 0;
     // Ranks whose messages are not here, or have not been taken, ascending.
     virtual std::vector<int> PendingPeers() const = 0;
   };
 
-  // Of this rank in a group to be made.
+  // This rank's part of a group that Split makes.
   struct NewGroup {
     int color;
     std::vector<int> ranks;  // the members' ranks in this group, in order
@@ -85,8 +85,8 @@ class PointToPointCommunicator : public HostCommunicator {
   virtual absl::StatusOr<std::unique_ptr<HostCommunicator>> MakeGroup(
       const NewGroup* group, uint64_t sequence) = 0;
 
-  // OK, or why this group was given up by this rank (any thread). For
-  // transfers that block.
+  // OK, or why this rank aborted the group (any thread). For transfers that
+  // block.
   absl::Status abort_reason() const;
 
  private:

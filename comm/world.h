@@ -34,12 +34,12 @@ class World {
   virtual absl::StatusOr<std::unique_ptr<IdleDoorbell>> MakeDoorbell(
       const Topology& topology) = 0;
 
-  // kUnavailable if what started this rank, and would end the others and remove
-  // what they leave behind, is gone. Any thread.
+  // kUnavailable if the launcher, which ends the other ranks and removes their
+  // files, has died. Any thread.
   virtual absl::Status CheckLauncher() const = 0;
 
-  // Removes what the ranks share in the file system, for a job that has failed:
-  // nobody else may be left to do it. Any thread.
+  // Removes the files that the ranks share. For a job that has failed: there
+  // may be no other process left that would. Any thread.
   virtual void RemoveSharedFiles() = 0;
 
   // Ends the world after all ranks have arrived here. An error if a peer does

@@ -16,7 +16,7 @@ namespace moe {
 
 // The all-to-all of DeepSpeed-MoE for latency-bound exchanges, among p = N x G
 // ranks on N nodes of G: rows first go to the rank of this node that has the
-// destination's place, then to the destination's node. (G - 1) + (N - 1)
+// destination's local rank, then to the destination's node. (G - 1) + (N - 1)
 // messages a rank instead of p - 1; each row may move twice, the second time in
 // messages G times as large between nodes.
 
@@ -24,7 +24,7 @@ namespace moe {
 // node->rank(). Borrowed.
 struct HierarchicalGroups {
   Communicator* node = nullptr;   // [G] same node
-  Communicator* cross = nullptr;  // [N] same place in their nodes
+  Communicator* cross = nullptr;  // [N] same local rank
 };
 
 struct HierarchicalAllToAllVPlan {

@@ -38,7 +38,7 @@ absl::StatusOr<std::optional<ControlFrame>> ControlFrameReader::Next() {
   frame.type = static_cast<ControlFrameType>(type);
   frame.payload = buffer_.substr(begin_ + kHeaderBytes, length);
   begin_ += kHeaderBytes + length;
-  // All that is in front has been read, and most often there is no more.
+  // The bytes in front have been read; most often there are no others.
   buffer_.erase(0, begin_);
   begin_ = 0;
   return frame;

@@ -12,10 +12,10 @@ namespace moe {
 
 // What the control link sends: type, length, payload.
 enum class ControlFrameType : uint8_t {
-  kChallenge = 1,  // rank 0 to who has connected
+  kChallenge = 1,  // rank 0 to a new connection
   kHello = 2,      // the answer
-  kWelcome = 3,    // rank 0 to a rank that it has recognised
-  kHeartbeat = 4,  // payload: the rank's report; empty: none that is new
+  kWelcome = 3,    // rank 0 to a rank that it has authenticated
+  kHeartbeat = 4,  // payload: the rank's report; empty: nothing new
   kFailure = 5,    // payload: why the job fails
   kLeave = 6,      // the rank has finished
   kStarted = 7,    // rank 0 to all: the start is over

@@ -41,7 +41,7 @@ std::string IdentityBytes(const ControlIdentity& identity) {
   return bytes;
 }
 
-// What the one in `role` must be able to say.
+// What the peer in `role` must prove.
 uint64_t Proof(const ControlSecret& secret, absl::string_view role,
                const ControlNonce& challenge, const ControlNonce& hello,
                absl::string_view identity) {

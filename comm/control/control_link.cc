@@ -16,10 +16,11 @@
 namespace moe {
 namespace {
 
-// Read of one connection in one round, so that none holds up the others.
+// At most so much of one connection is read in one round, so that none delays
+// the others.
 constexpr size_t kMaxReadBytes = 256 << 10;
 constexpr size_t kMaxFailureText = 4096;
-// The end of a connection is seen at once; what else changes, so often.
+// The end of a connection is seen at once; the clocks are checked so often.
 constexpr int kClosedPollMillis = 50;
 
 using Clock = std::chrono::steady_clock;
@@ -67,7 +68,7 @@ void ControlLink::StartThread() {
 
 void ControlLink::Wake() {
   const uint64_t one = 1;
-  // Fails only if it is awake already.
+  // Fails only if the thread is awake already.
   [[maybe_unused]] const ssize_t n = write(wake_.get(), &one, sizeof(one));
 }
 
@@ -157,7 +158,7 @@ void ControlLink::AwaitClosed(absl::Duration timeout) {
       std::lock_guard lock(mutex_);
       Peer& peer = peers_[0];
       if (!peer.socket.valid() || peer.known.failed) return;
-      // The thread may be held up by the listener.
+      // The listener may be keeping the thread busy.
       Flush(peer);
       if (!peer.out.empty()) events |= POLLOUT;
       if (!socket.valid()) {
@@ -225,8 +226,8 @@ void ControlLink::Poll(std::unique_lock<std::mutex>& lock) {
   [[maybe_unused]] const ssize_t n = read(wake_.get(), &rings, sizeof(rings));
 }
 
-// This process may have been stopped, or its machine: what its peers sent
-// meanwhile is still to be read, and their clocks start anew.
+// This process or its machine may have been stopped: frames that peers sent
+// meanwhile are still unread, so their timeouts start again.
 void ControlLink::NoteLateness() {
   const TimePoint now = Clock::now();
   const auto late = now - last_round_ - Chrono(options_.heartbeat);
@@ -262,7 +263,7 @@ bool ControlLink::Take(Peer& peer, ControlFrame frame) {
       return true;
     case ControlFrameType::kFailure:
       if (failure_.ok()) {
-        peer.known.failed = options_.rank == 0;  // else rank 0 only tells of it
+        peer.known.failed = options_.rank == 0;  // else rank 0 only reports it
         RecordFailure(frame.payload);
       }
       return true;
@@ -297,7 +298,7 @@ void ControlLink::SendHeartbeats() {
     if (!status.ok()) RecordOwnFailure(status);
   }
   for (Peer& peer : peers_) {
-    // One that does not read gets no more.
+    // A peer that does not read gets no more frames.
     if (!peer.socket.valid() || !peer.out.empty()) continue;
     std::string report;
     if (options_.rank != 0 && options_.report) report = options_.report();
@@ -321,7 +322,7 @@ void ControlLink::CheckSilence() {
   }
 }
 
-// What is wrong with the connection shows when it is read.
+// A broken connection is found when it is read.
 void ControlLink::Flush(Peer& peer) {
   if (peer.socket.valid()) SendFrom(peer.socket, peer.out);
 }

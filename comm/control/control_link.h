@@ -78,7 +78,7 @@ class ControlLink {
   // Called once, on the link's thread, if the job fails, by Fail also.
   using FailureListener = std::function<void(const absl::Status& reason)>;
 
-  // Rank 0's end; the others come while it runs.
+  // Rank 0's end; the other ranks connect while it runs.
   static absl::StatusOr<std::unique_ptr<ControlLink>> Listen(
       const ControlLinkOptions& options, FailureListener listener);
   // Another rank's: tries all addresses again and again until one works or
@@ -86,7 +86,7 @@ class ControlLink {
   static absl::StatusOr<std::unique_ptr<ControlLink>> Connect(
       const ControlLinkOptions& options, const ControlLinkAddress& address,
       absl::Duration timeout, FailureListener listener);
-  // Closes the connections: peers take it for a failure unless Leave has been
+  // Closes the connections: peers treat it as a failure unless Leave was
   // called.
   ~ControlLink();
   ControlLink(const ControlLink&) = delete;
@@ -103,14 +103,14 @@ class ControlLink {
   // On rank 0 the others, in order; elsewhere rank 0.
   std::vector<ControlPeer> Peers() const;
 
-  // This rank gives up; later ones are ignored. Does not wait.
+  // This rank fails; later calls are ignored. Does not wait.
   void Fail(const absl::Status& reason);
-  // The same for a reason that all ranks have come to together, and that names
-  // who is to blame: it is told as it is.
+  // The same for a reason that all ranks have agreed on and that names the
+  // failed rank: it is sent as it is.
   void FailTogether(const absl::Status& reason);
 
-  // Rank 0 only: the job has started. Told to all ranks in order with failures,
-  // so that all that hear of a failure know alike which came first.
+  // Rank 0 only: the job has started. All ranks receive this and failures in
+  // the same order, so that they agree on which came first.
   void MarkReady();
   // Whether the start is over, or was so when the job failed.
   bool started() const;
@@ -119,12 +119,12 @@ class ControlLink {
 
   // Not on rank 0: after a failure, returns when rank 0 has closed its
   // connection, or after `timeout`; at once if it is rank 0 that has failed.
-  // For who hears of a failure and must not end before rank 0 has told others.
+  // For a rank that must not exit before rank 0 has notified the others.
   // May be called by the listener.
   void AwaitClosed(absl::Duration timeout);
 
-  // This rank has finished: its end is no failure from now on. Returns when the
-  // peers (on rank 0 all ranks, elsewhere rank 0) have finished too;
+  // This rank has finished: from now on its exit is no failure. Returns when
+  // the peers (on rank 0 all ranks, elsewhere rank 0) have finished too;
   // kDeadlineExceeded if they have not within `timeout`; or the failure.
   absl::Status Leave(absl::Duration timeout);
 
@@ -138,7 +138,7 @@ class ControlLink {
     std::string out;
     TimePoint heard;
   };
-  // Somebody who has connected to rank 0 and not said who it is.
+  // A connection to rank 0 that has not authenticated itself yet.
   struct PendingPeer {
     FileDescriptor socket;
     ControlNonce challenge;
@@ -159,11 +159,11 @@ class ControlLink {
   void Poll(std::unique_lock<std::mutex>& lock);
   void NoteLateness();
   void AcceptStrangers();
-  // False if the pending_peer is to be dropped, or is one no longer.
+  // False if the connection must be closed, or is no longer pending.
   bool ServePendingPeer(PendingPeer& pending_peer);
   void Authenticate(PendingPeer& pending_peer, absl::string_view hello);
   void Receive(Peer& peer);
-  // False if the peer does not keep to the protocol.
+  // False if the peer violates the protocol.
   bool Take(Peer& peer, ControlFrame frame);
   void MarkLost(Peer& peer, absl::string_view what);
   void SendHeartbeats();

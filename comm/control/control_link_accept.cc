@@ -1,4 +1,4 @@
-// How rank 0 of a control link takes in the others.
+// How rank 0 of a control link accepts the other ranks.
 #include <algorithm>
 #include <utility>
 
@@ -62,7 +62,7 @@ void ControlLink::AcceptStrangers() {
   while (true) {
     FileDescriptor socket = AcceptConnection(listener_socket_);
     if (!socket.valid()) return;
-    // The oldest has had its time.
+    // The oldest has had the most time to authenticate.
     if (pending_peers_.size() >= kMaxStrangers) {
       pending_peers_.erase(pending_peers_.begin());
     }
@@ -93,7 +93,8 @@ bool ControlLink::ServePendingPeer(PendingPeer& pending_peer) {
   return false;
 }
 
-void ControlLink::Authenticate(PendingPeer& pending_peer, absl::string_view hello) {
+void ControlLink::Authenticate(PendingPeer& pending_peer,
+                               absl::string_view hello) {
   const auto read = ReadHello(address_.secret, pending_peer.challenge, hello);
   if (!read.ok() || read->peer.rank < 1 || read->peer.rank >= options_.size) {
     return;
@@ -115,7 +116,7 @@ void ControlLink::Authenticate(PendingPeer& pending_peer, absl::string_view hell
                        peer.out);
   }
   Flush(peer);
-  // Those who still wait to be recognised go by their deadline.
+  // Connections that are not authenticated yet are closed at their deadline.
   if (NumMissing() == 0) listener_socket_.Close();
   changed_.notify_all();
 }

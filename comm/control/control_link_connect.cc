@@ -1,4 +1,4 @@
-// The way of a rank other than 0 to its control link.
+// How a rank other than 0 connects to the control link.
 #include <poll.h>
 
 #include <algorithm>

@@ -22,7 +22,7 @@ constexpr uint64_t kNumTags = 32000;
 
 class MpiCommunicator : public PointToPointCommunicator {
  public:
-  // Takes `comm` over.
+  // Takes ownership of `comm`.
   MpiCommunicator(MPI_Comm comm, std::string name, int rank,
                   std::vector<int> world_ranks,
                   const CommunicatorOptions& options)
@@ -74,7 +74,7 @@ class MpiCommunicator : public PointToPointCommunicator {
     MpiTransfer messages;
   };
 
-  // kAborted if this rank or a peer has given the group up.
+  // kAborted if this rank or a peer has aborted the group.
   absl::Status CheckAbort();
 
   MPI_Comm comm_;
@@ -117,7 +117,7 @@ void MpiCommunicator::SendAbort(const std::string& text) {
   for (int peer = 0; peer < size(); ++peer) {
     if (peer == rank()) continue;
     MPI_Request request = MPI_REQUEST_NULL;
-    // A peer that cannot be told will run into its timeout.
+    // A peer that cannot be notified runs into its timeout.
     if (MPI_Isend(kept->data(), length, MPI_CHAR, peer, kAbortTag, comm_,
                   &request) == MPI_SUCCESS) {
       requests.push_back(request);

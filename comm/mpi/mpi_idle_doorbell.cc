@@ -72,7 +72,7 @@ absl::Status MpiDoorbell::Open(MPI_Comm comm, const Topology& topology) {
   MPI_Comm_size(node, &node_size);
   const int expected =
       static_cast<int>(topology.ranks_on(topology.node_of(rank_)).size());
-  // All ranks must come to one answer, for what follows is collective.
+  // All ranks must get the same answer, for what follows is collective.
   const int32_t fits = node_size == expected;
   std::vector<int32_t> all_fit(world_.size());
   status = world_.AllGather(&fits, sizeof(fits), all_fit.data());
@@ -111,7 +111,7 @@ absl::Status MpiDoorbell::Ring() {
         absl::StrCat("IdleDoorbell: rank ", rank_, " may not ring"));
   }
   for (int leader : other_leaders_) {
-    // An empty message needs no buffer, and no one to wait for.
+    // An empty message needs no buffer and no wait.
     MPI_Request request = MPI_REQUEST_NULL;
     RETURN_IF_ERROR(MpiToStatus(
         MPI_Isend(nullptr, 0, MPI_BYTE, leader, kRingTag, rings_, &request),

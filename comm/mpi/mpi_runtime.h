@@ -42,12 +42,12 @@ class MpiRuntime {
       const CommunicatorOptions& options = {});
 
   // Ends MPI after all ranks have arrived here. If a peer does not within
-  // `timeout`, MPI is left as it is, for its own finalisation would wait for
+  // `timeout`, MPI is not finalised, since MPI_Finalize would wait for
   // ever, and the error says so: leave the process with _exit or AbortJob.
   absl::Status Finalize(absl::Duration timeout = absl::Seconds(10));
 
-  // Ends all processes of the job with `exit_code`, by the launcher's hand, and
-  // does not return.
+  // Has the launcher end all processes of the job with `exit_code`; does not
+  // return.
   [[noreturn]] static void AbortJob(int exit_code);
 
  private:
@@ -56,7 +56,7 @@ class MpiRuntime {
   int world_rank_ = 0;
   int world_size_ = 1;
   MpiVersions versions_;
-  bool owns_mpi_ = false;  // until it is finalised or given up
+  bool owns_mpi_ = false;  // until it is finalised or abandoned
 };
 
 }  // namespace moe

@@ -20,15 +20,15 @@ class MpiTransfer {
   MpiTransfer() = default;
   MpiTransfer(const MpiTransfer&) = delete;
   MpiTransfer& operator=(const MpiTransfer&) = delete;
-  // Cancels the receives that no message has reached; gives up on what neither
-  // ends nor can be cancelled within 100 ms.
+  // Cancels the receives that no message has reached, and waits for the rest
+  // for 100 ms at most.
   ~MpiTransfer();
 
   absl::Status Start(MPI_Comm comm, absl::Span<const SendBuffer> sends,
                      absl::Span<const ReceiveBuffer> receives, int tag);
 
-  // Moves MPI on; true once all is done. kInternal, naming the peer, if a
-  // message has another size than expected.
+  // Makes progress; true once all messages are done. kInternal, naming the
+  // peer, if a message has another size than expected.
   absl::StatusOr<bool> Test();
 
   std::vector<int> PendingPeers() const;

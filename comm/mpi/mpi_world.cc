@@ -26,7 +26,8 @@ class MpiWorld : public World {
 
   ~MpiWorld() override {
     communicator_.reset();
-    if (abandoned_) mpi_.release();  // NOLINT: its end would wait for peers
+    if (abandoned_)
+      mpi_.release();  // NOLINT: MPI_Finalize would wait for peers
   }
 
   HostCommunicator& communicator() override { return *communicator_; }

@@ -53,10 +53,10 @@ struct ResidualMlp {
 };
 
 // gate -> dispatch -> experts and residual MLP -> combine. On one rank experts
-// and residual MLP are one grouped job; where rows travel, the first half of
-// the residual MLP runs while they are on their way there, the second half and
-// its sum over the tensor ranks while the results return.
-// Not thread-safe, as its dispatcher isn't.
+// and residual MLP are one grouped job; with experts on several ranks, the
+// first half of the residual MLP runs while rows are sent, the second half and
+// its sum over the tensor ranks while the results return. Not thread-safe, as
+// its dispatcher is not.
 class MoeLayer {
  public:
   // The dispatcher is borrowed, and so is the group of the tensor ranks; null:

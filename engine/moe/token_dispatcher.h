@@ -23,7 +23,7 @@ struct GatingResult {
   TensorView slot_of;         // [rows, top_k] i32
 };
 
-// What a layer is told of the step it is part of.
+// What a layer must know of the step.
 struct MoeStep {
   // Rows of every data rank, equal on all ranks; empty where there is one data
   // rank. [data_degree]

@@ -33,8 +33,8 @@ constexpr int kWarmRows = 2;
 // With whom this rank exchanges. Always mutual: messages in one direction alone
 // wait for acknowledgements as those of no exchange of tokens do.
 struct LinkPeers {
-  std::vector<int> one;     // of them; or none
-  std::vector<int> places;  // of other nodes' ranks, those at this one's place
+  std::vector<int> one;              // of them; or none
+  std::vector<int> same_local_rank;  // on other nodes
   std::vector<int> all;
 };
 
@@ -78,13 +78,13 @@ absl::StatusOr<LinkCost> MeasureLinks(HostCommunicator& group,
     return static_cast<double>(ranks.size());
   };
   struct Numbers {
-    double peers, places;
-  } numbers = {count(peers.all), count(peers.places)};
+    double peers, same_local_rank;
+  } numbers = {count(peers.all), count(peers.same_local_rank)};
   std::vector<Numbers> of_ranks(group.size());
   RETURN_IF_ERROR(group.AllGather(&numbers, sizeof(numbers), of_ranks.data()));
   for (const Numbers& r : of_ranks) {
     numbers = {std::max(numbers.peers, r.peers),
-               std::max(numbers.places, r.places)};
+               std::max(numbers.same_local_rank, r.same_local_rank)};
   }
   if (numbers.peers == 0) return cost;
   if (repetitions < 1) {
@@ -101,7 +101,7 @@ absl::StatusOr<LinkCost> MeasureLinks(HostCommunicator& group,
   ASSIGN_OR_RETURN(mine.one, MedianSeconds(group, peers.one, 1, kSmallBytes,
                                            kSmallInARow, repetitions));
   ASSIGN_OR_RETURN(mine.large,
-                   MedianSeconds(group, peers.places, 1, kLargeBytes,
+                   MedianSeconds(group, peers.same_local_rank, 1, kLargeBytes,
                                  kLargeInARow, repetitions));
   std::vector<Seconds> ranks(group.size());
   RETURN_IF_ERROR(group.AllGather(&mine, sizeof(mine), ranks.data()));
@@ -117,13 +117,14 @@ absl::StatusOr<LinkCost> MeasureLinks(HostCommunicator& group,
   const double base = worst.one - per_message;
   cost.per_message = absl::Seconds(per_message);
   cost.base = absl::Seconds(base);
-  const double transfer = std::max(
-      worst.large - base - numbers.places * per_message, 0.01 * worst.large);
-  cost.bytes_per_second = numbers.places * kLargeBytes / transfer;
+  const double transfer =
+      std::max(worst.large - base - numbers.same_local_rank * per_message,
+               0.01 * worst.large);
+  cost.bytes_per_second = numbers.same_local_rank * kLargeBytes / transfer;
   return cost;
 }
 
-// Of places in a ring of so many.
+// Between two positions in a ring of `size`.
 int RingDistance(int a, int b, int size) {
   const int distance = std::abs(a - b);
   return std::min(distance, size - distance);
@@ -143,7 +144,7 @@ LinkPeers PeersInNode(const Topology& topology, int rank) {
       peers.all.push_back(r);
     }
   }
-  peers.places = peers.all;
+  peers.same_local_rank = peers.all;
   return peers;
 }
 
@@ -162,7 +163,7 @@ LinkPeers PeersElsewhere(const Topology& topology, int rank) {
     for (int r : topology.ranks_on(n)) {
       peers.all.push_back(r);
       if (topology.local_rank_of(r) != place) continue;
-      peers.places.push_back(r);
+      peers.same_local_rank.push_back(r);
       if (n == (node ^ 1)) peers.one.push_back(r);
     }
   }
@@ -183,7 +184,7 @@ absl::StatusOr<LinkCost> MeasureLinkCost(HostCommunicator& group,
   for (int r = 0; r < size; ++r) {
     if (r != rank) peers.all.push_back(r);
   }
-  peers.places = peers.all;
+  peers.same_local_rank = peers.all;
   return MeasureLinks(group, peers, repetitions);
 }
 

@@ -19,8 +19,8 @@ absl::StatusOr<LinkCost> MeasureLinkCost(HostCommunicator& group,
 // `topology`, links between nodes, and copying; the worst of the world. As in
 // exchanges of tokens, all ranks send at once: in the node 64 bytes to one rank
 // and to all, and 256 KiB to all; between nodes 64 bytes to one rank and to all
-// of other nodes, and 256 KiB to those at the same place in their nodes. "All"
-// are about 32: of more ranks or nodes those next to the own one. Where no two
+// of other nodes, and 256 KiB to those of the same local rank. "All" are
+// about 32: of more ranks or nodes, those next to the own one. Where no two
 // ranks share a node, or all do, both kinds of link cost what the other does.
 // The imbalance is 1. Collective; about two hundred exchanges.
 absl::StatusOr<ExchangeCosts> MeasureExchangeCosts(HostCommunicator& world,

@@ -108,7 +108,8 @@ ExchangePrediction PredictExchange(ExchangeKind kind,
                                    const ExchangeShape& shape,
                                    const ExchangeLoad& load) {
   const int p = shape.num_ranks(), nodes = shape.nodes.num_nodes;
-  const int places = shape.nodes.ranks_per_node, replicas = shape.replication;
+  const int local_ranks = shape.nodes.ranks_per_node,
+            replicas = shape.replication;
   const int groups = shape.num_groups();
   const double rows = static_cast<double>(load.tokens * load.top_k);
   const double tokens_bytes = static_cast<double>(load.tokens) * load.row_bytes;
@@ -128,12 +129,13 @@ ExchangePrediction PredictExchange(ExchangeKind kind,
   };
   switch (kind) {
     case ExchangeKind::kFlat:
-      there_and_back(places - 1, p - places, routed / p, rows / replicas);
+      there_and_back(local_ranks - 1, p - local_ranks, routed / p,
+                     rows / replicas);
       break;
     case ExchangeKind::kHierarchical: {
-      there_and_back(places - 1, 0, routed / places, rows);
+      there_and_back(local_ranks - 1, 0, routed / local_ranks, rows);
       // Rows of the whole node.
-      there_and_back(0, nodes - 1, routed / nodes, rows * places);
+      there_and_back(0, nodes - 1, routed / nodes, rows * local_ranks);
       // Two transforms each way, each reads and writes all rows.
       sum.time +=
           absl::Seconds(2 * 2 * 2 * routed / costs.copy_bytes_per_second);
@@ -151,7 +153,7 @@ ExchangePrediction PredictExchange(ExchangeKind kind,
             sum);
       }
       // Results go to the ranks that have their tokens.
-      Add(ExchangeCost(costs, places - 1, p - places,
+      Add(ExchangeCost(costs, local_ranks - 1, p - local_ranks,
                        result_bytes * costs.imbalance / p, rows),
           sum);
       return sum;

@@ -57,7 +57,7 @@ struct ExchangePrediction {
 //                 the node and between nodes work at the same time
 //   hierarchical  two exchanges, of G and of N ranks, and two transforms
 //   coordinated   flat among D ranks
-// and, for L > 1, an all-gather of m over the replicas after the way back. Row
+// and, for L > 1, an all-gather of m over the replicas after the return. Row
 // counts go ahead in messages of few bytes. Rows fall on ranks by chance: few
 // of them make fewer messages than there are peers.
 //   replicated    an all-gather of the tokens over the D groups (none if D is

@@ -8,8 +8,8 @@
 
 namespace moe {
 
-// Whether `world_size` ranks could be laid out as `options` ask, without any of
-// them: what PlanParallel would refuse at the start, memory aside.
+// Whether `options` fit `world_size` ranks, found out without them: what
+// PlanParallel would refuse at the start, memory aside.
 // `num_nodes`: machines that the ranks will be on, evenly; 0: any number.
 // kInvalidArgument with layer and numbers. Otherwise what the machines may
 // still be against, a sentence; empty: nothing. Pure; thread-safe.

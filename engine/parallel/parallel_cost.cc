@@ -6,7 +6,7 @@
 namespace moe {
 namespace {
 
-// That travel with each row: its expert, padded to a cache line.
+// Sent with each row: the id of its expert, padded to a cache line.
 constexpr int64_t kRowHeaderBytes = 64;
 
 double CeilDiv(double a, double b) { return std::ceil(a / b); }

@@ -49,7 +49,7 @@ struct PlanPrediction {
 // the memory of the slowest and fullest rank.
 struct ParallelCostPart {
   PlanPrediction prediction;
-  // Of a MoE layer: how tokens travel, and experts on the fullest rank.
+  // Of a MoE layer: the kind of exchange, and the most experts on a rank.
   ExchangeKind exchange = ExchangeKind::kFlat;
   int64_t local_experts = 0;
 };

@@ -37,10 +37,10 @@ struct MachineCosts {
   double read_bytes_per_second = 0;  // weights from memory
   double flops_per_second = 0;       // matrix products
 
-  // With what is configured put in the place of what was measured.
+  // These costs with the configured values instead of the measured ones.
   MachineCosts With(const CostOptions& configured) const;
-  // With so few digits that ToText() tells it all: times in whole nanoseconds,
-  // rates in three digits (and none of them 0).
+  // Rounded to what ToText() prints: times to whole nanoseconds, rates to three
+  // digits (and none of them to 0).
   MachineCosts Rounded() const;
   // As moe.config.Parallel has it, in text format on one line: "costs { in_node
   // { latency: '5us' ... } ... }". Read again, it gives equal costs if these

@@ -22,7 +22,7 @@ struct MoeLayerDegrees {
 
 // Where experts live for one (num_experts, ep, es) over the world. Ranks are
 // ordered rank = (expert_data_rank * ep + expert_rank) * es + slice_rank: the
-// slices of an expert, who reduce over each other, are neighbours; then come
+// slices of an expert, which reduce over each other, are neighbours; then come
 // the ranks that exchange tokens; copies are furthest apart.
 class ExpertPlacement {
  public:
@@ -50,8 +50,8 @@ class ExpertPlacement {
   }
 
   // World ranks of the groups that `rank` is in, each in group order.
-  std::vector<int> ExpertGroup(int rank) const;      // [ep] exchange tokens
-  std::vector<int> SliceGroup(int rank) const;       // [es] one expert's parts
+  std::vector<int> ExpertGroup(int rank) const;  // [ep] exchange tokens
+  std::vector<int> SliceGroup(int rank) const;   // [es] one expert's parts
 
  private:
   int num_experts_, expert_degree_, slice_degree_, expert_data_degree_;

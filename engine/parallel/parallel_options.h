@@ -18,7 +18,7 @@ struct MoeDegreesOption {
   int slice_degree = 0;   // es
 };
 
-// How a model is to be laid over the ranks, as configured. Plain data; must be
+// How to partition a model over the ranks, as configured. Plain data; must be
 // equal on all ranks. Zeros and empty values mean: chosen (PlanParallel) or
 // measured.
 struct ParallelOptions {

@@ -26,8 +26,8 @@ struct MoeLayerChoice {
   ParallelCostPart cost;
 };
 
-// MoE layers of the same configuration and fixed degrees: they are laid out
-// alike.
+// MoE layers of the same configuration and fixed degrees: they get the same
+// layout.
 struct MoeLayerKind {
   std::vector<int> layers;  // in the model, ascending
   int num_experts = 0;

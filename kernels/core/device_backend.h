@@ -57,7 +57,7 @@ class DeviceBackend {
   // Of what ops hand to each other: hidden states, the experts' results.
   virtual DType activation_dtype() const = 0;
 
-  // Bytes that this process can still allocate. kInternal if nobody tells.
+  // Bytes that this process can still allocate. kInternal if that is unknown.
   virtual absl::StatusOr<int64_t> AvailableBytes() const = 0;
 
   // `bytes` >= 1, aligned to 64 bytes. kResourceExhausted without memory.

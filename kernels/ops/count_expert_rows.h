@@ -7,7 +7,7 @@
 namespace moe {
 
 // counts[e] += expert_offsets[e + 1] - expert_offsets[e]: how many rows each
-// expert has had, kept on the device and fetched when somebody asks.
+// expert has had, counted on the device.
 struct CountExpertRowsArgs {
   TensorView expert_offsets;  // [experts + 1] i32
   TensorView counts;          // [experts] i64

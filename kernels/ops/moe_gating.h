@@ -12,8 +12,8 @@ namespace moe {
 //   weights[r, j] = p[e_j]; with `normalize`, divided by
 //   max(sum over j, 1.19e-7) (DeepSpeed's top-2 and top-k rule).
 // A row with no softmax (a NaN among its logits, or a largest one that is
-// infinite) gets the experts 0 .. top_k - 1 and NaN for weights: what it
-// becomes is its own affair, the other rows are as they would be without it.
+// infinite) gets the experts 0 .. top_k - 1 and NaN for weights. The other
+// rows are as they would be without it.
 struct MoeGatingArgs {
   TensorView logits;  // [rows, experts] f32
   bool normalize = false;

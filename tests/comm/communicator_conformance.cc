@@ -81,7 +81,7 @@ TEST_P(CommunicatorTest, BroadcastComesFromAnyRoot) {
 }
 
 // Rank s sends d + 2 s bytes to rank d, but nothing where s + d is divisible by
-// three; the size of a message tells who sent it.
+// three; the size of a message shows its sender.
 TEST_P(CommunicatorTest, ExchangeTakesUnevenAndEmptyMessages) {
   const auto bytes = [](int s, int d) {
     return (s + d) % 3 == 0 ? 0 : d + 2 * s;

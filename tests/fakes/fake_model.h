@@ -8,7 +8,8 @@
 #include "absl/status/status.h"
 #include "engine/config/index_range.h"
 #include "engine/models/model.h"
-#include "kernels/core/cpu_backend.h"
+#include "kernels/core/device_backend.h"
+#include "tests/support/test_device.h"
 
 namespace moe {
 
@@ -40,7 +41,7 @@ class FakeModel : public Model {
   ~FakeModel() override;
 
   const ModelConfig& config() const override { return config_; }
-  DeviceBackend& backend() const override { return HostBackend(); }
+  DeviceBackend& backend() const override { return backend_; }
   absl::Status Forward(const Batch& batch, KvCache& cache,
                        const TensorView& logits, RoutingTrace* trace) override;
   int64_t weight_bytes() const override { return 0; }
@@ -52,6 +53,7 @@ class FakeModel : public Model {
  private:
   absl::Status CheckBatch(const Batch& batch, const KvCache& cache) const;
 
+  DeviceBackend& backend_ = TestBackend();
   ModelConfig config_;
   Hooks hooks_;
   ExpertLoad expert_load_;

@@ -14,7 +14,7 @@
 #include "engine/runtime/engine_limits.h"
 #include "engine/runtime/threaded_engine.h"
 #include "gtest/gtest.h"
-#include "kernels/core/cpu_backend.h"
+#include "tests/support/test_device.h"
 
 namespace moe {
 namespace {
@@ -55,8 +55,8 @@ FakeRanks::FakeRanks(const Options& options)
   parts.ranks = ranks_[0];
   parts.threads = std::make_unique<ThreadPool>(1);
   absl::StatusOr<KvCache> cache =
-      KvCache::Create(HostBackend(), rank.model->config(), options.engine.num_blocks,
-                      options.engine.block_size);
+      KvCache::Create(rank.model->backend(), rank.model->config(),
+                      options.engine.num_blocks, options.engine.block_size);
   EXPECT_TRUE(cache.ok()) << cache.status();
   auto executor = DriverExecutor::Create(
       LinkOf(rank), rank.model.get(), *std::move(cache), rank.vocab,
@@ -87,8 +87,9 @@ void FakeRanks::Open(int r) {
   const auto layout =
       ParallelLayout::Create(options_.size, options_.tensor_degree, {});
   ASSERT_TRUE(layout.ok()) << layout.status();
-  auto groups = ProcessGroups::Create(
-      std::move(worlds_[r]), Topology::OneNode(options_.size), *layout);
+  auto groups = ProcessGroups::Create(std::move(worlds_[r]),
+                                      Topology::OneNode(options_.size), *layout,
+                                      TestBackend());
   ASSERT_TRUE(groups.ok()) << groups.status();
   rank.groups = *std::move(groups);
   FakeModel::Hooks hooks;
@@ -113,8 +114,8 @@ void FakeRanks::Follow(int r) {
   limits.vocab_size = config.vocab_size;
   limits.num_blocks = options_.engine.num_blocks;
   limits.block_size = options_.engine.block_size;
-  absl::StatusOr<KvCache> cache =
-      KvCache::Create(HostBackend(), config, limits.num_blocks, limits.block_size);
+  absl::StatusOr<KvCache> cache = KvCache::Create(
+      rank.model->backend(), config, limits.num_blocks, limits.block_size);
   ASSERT_TRUE(cache.ok()) << cache.status();
   absl::StatusOr<Worker> worker = Worker::Create(
       LinkOf(rank), limits, ModelRunner(rank.model.get(), &*cache, rank.vocab),

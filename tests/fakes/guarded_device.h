@@ -17,8 +17,8 @@
 namespace moe {
 
 // A device like a GPU, made of host memory: its memory cannot be accessed
-// except while its streams run ops, and these run nothing before somebody waits
-// for them.
+// except while its streams run ops, and streams run nothing before a caller
+// waits for them.
 //
 // Useful for: showing that code which must run on any device never touches
 // device memory (a crash), waits for what it reads (else it reads what was
@@ -60,7 +60,7 @@ class GuardedBackend : public DeviceBackend {
   int accesses_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-// Keeps all work in a queue, which whoever waits runs on its own thread, in
+// Keeps all work in a queue. A caller that waits runs it on its own thread, in
 // order. After an error nothing runs until Synchronize has returned it.
 class GuardedStream : public CpuStream {
  public:

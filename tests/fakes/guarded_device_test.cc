@@ -41,7 +41,7 @@ TEST_F(GuardedDeviceTest, RunsOpsAndCopiesInOrderWhenWaitedFor) {
   ASSERT_TRUE(stream_.Copy(y.view(), host_y.view()).ok());
   auto event = stream_.Record();
   ASSERT_TRUE(event.ok());
-  // Who does not wait does not have it.
+  // Without a wait the value is not there.
   EXPECT_EQ(host_y.ptr<float>()[1], 0.0f);
   ASSERT_TRUE((*event)->Wait().ok());
   EXPECT_EQ(host_y.ptr<float>()[0], 4.0f);

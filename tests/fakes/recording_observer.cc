@@ -71,7 +71,8 @@ void RecordingObserver::OnDone(const absl::Status& status,
 
 absl::Status RecordingObserver::WaitDone() {
   std::unique_lock<std::mutex> lock(mutex_);
-  if (!changed_.wait_until(lock, std::chrono::system_clock::now() + kWaitTimeout,
+  if (!changed_.wait_until(lock,
+                           std::chrono::system_clock::now() + kWaitTimeout,
                            [&] { return status_.has_value(); })) {
     return absl::DeadlineExceededError("OnDone did not come");
   }
@@ -80,9 +81,9 @@ absl::Status RecordingObserver::WaitDone() {
 
 bool RecordingObserver::WaitTokens(int64_t count) {
   std::unique_lock<std::mutex> lock(mutex_);
-  changed_.wait_until(lock, std::chrono::system_clock::now() + kWaitTimeout, [&] {
-    return num_tokens_ >= count || status_.has_value();
-  });
+  changed_.wait_until(
+      lock, std::chrono::system_clock::now() + kWaitTimeout,
+      [&] { return num_tokens_ >= count || status_.has_value(); });
   return num_tokens_ >= count;
 }
 

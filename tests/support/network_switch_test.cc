@@ -60,8 +60,8 @@ class NetworkSwitchTest : public testing::Test {
   // The mark of the next frame, '-' if there is none for `timeout`.
   char Receive(int host, absl::Duration timeout = absl::Seconds(10)) {
     pollfd ready = {hosts_[host], POLLIN, 0};
-    if (poll(&ready, 1,
-             static_cast<int>(absl::ToInt64Milliseconds(timeout))) != 1) {
+    if (poll(&ready, 1, static_cast<int>(absl::ToInt64Milliseconds(timeout))) !=
+        1) {
       return '-';
     }
     char frame[1 << 16];
@@ -131,7 +131,7 @@ TEST_F(NetworkSwitchTest, LimitsTheFramesOfASender) {
 
 TEST_F(NetworkSwitchTest, SendsToAllUntilItKnowsTheAddress) {
   Start(3, {});
-  Send(0, 1, 100, 'a');  // nobody has heard of host 1
+  Send(0, 1, 100, 'a');  // host 1 has not sent anything yet
   EXPECT_EQ(Receive(1), 'a');
   EXPECT_EQ(Receive(2), 'a');
   Send(1, 0, 100, 'b');  // host 0 has spoken

@@ -3,7 +3,7 @@
 //   virtual_network --nodes=4 --ranks_per_node=2 --latency=1ms --
 //       mpirun -np 8 PROGRAM...
 // Each host is a network namespace with a TAP device, joined by a switch in
-// this process (network_switch.h). Open MPI is told of the hosts by its
+// this process (network_switch.h). Open MPI learns the hosts from its
 // environment; this program is its remote shell too (--enter HOST COMMAND...).
 //
 // Needs root. Everything lives in new namespaces of networks, mounts and

@@ -13,9 +13,9 @@
 
 namespace moe {
 
-// The ranks tell each other how many rows will come, then rows travel, each
-// with its expert's id, are sorted by expert where they arrive, and the results
-// return the same way. A class for each kind of all-to-all.
+// The ranks exchange how many rows will come, then the rows, each with its
+// expert's id. The receiver sorts them by expert; the results return the same
+// way. A class for each kind of all-to-all.
 class AllToAllRoute : public ExchangeRoute {
  public:
   using ExchangeRoute::ExchangeRoute;

@@ -8,8 +8,8 @@
 
 namespace moe {
 
-// Among the ranks of equal place among their replicas, each of which sends the
-// rows for such ranks alone (coordinated_all_to_all_v.h).
+// Among the ranks of equal replica rank, each of which sends only the rows for
+// such ranks (coordinated_all_to_all_v.h).
 class CoordinatedRoute : public AllToAllRoute {
  public:
   using AllToAllRoute::AllToAllRoute;

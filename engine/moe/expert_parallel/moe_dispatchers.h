@@ -24,7 +24,7 @@ class MoeDispatchers {
 
   // For one of the ranks of `groups` (borrowed), whose i-th MoE layer is that
   // of `config`. kInvalidArgument if the costs are not positive, or if no layer
-  // admits the pinned kind though rows travel in some.
+  // admits the pinned kind though some exchange rows.
   static absl::StatusOr<MoeDispatchers> Create(const ModelConfig& config,
                                                ProcessGroups& groups,
                                                const ExchangeOptions& options);

@@ -11,7 +11,7 @@
 namespace moe {
 
 // Every rank gets the rows and expert ids of all: no counts are exchanged, and
-// results go straight to those who need them.
+// results go straight to the ranks that have the rows.
 class ReplicatedRoute : public ExchangeRoute {
  public:
   using ExchangeRoute::ExchangeRoute;

@@ -15,7 +15,7 @@ namespace moe {
 
 inline constexpr absl::Duration kWaitTimeout = absl::Seconds(20);
 
-// What a link's listener was told.
+// What a link's listener was called with.
 class Told {
  public:
   ControlLink::FailureListener Listener() {

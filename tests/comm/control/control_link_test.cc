@@ -55,8 +55,8 @@ struct Job {
     for (int r = 1; r < size; ++r) {
       ControlLinkOptions options = Options(r, size);
       options.report = [this, r] { return reports[r].Take(); };
-      auto link = ControlLink::Connect(options, links[0]->address(), kWaitTimeout,
-                                       told[r].Listener());
+      auto link = ControlLink::Connect(options, links[0]->address(),
+                                       kWaitTimeout, told[r].Listener());
       EXPECT_TRUE(link.ok()) << link.status();
       links.push_back(*std::move(link));
     }
@@ -253,7 +253,7 @@ TEST(ControlLinkTest, StrangersAreDroppedAndRanksStillCome) {
   EXPECT_TRUE(IsDropped(address.port, "GET / HTTP/1.1\r\n\r\n"));
   EXPECT_TRUE(IsDropped(address.port, std::string(1 << 20, '\0')));
   EXPECT_TRUE(IsDropped(address.port, std::string(1 << 20, '\xff')));
-  std::string heartbeat;  // of nobody
+  std::string heartbeat;  // of an unknown sender
   AppendControlFrame(ControlFrameType::kHeartbeat, "report", heartbeat);
   EXPECT_TRUE(IsDropped(address.port, heartbeat));
   std::string failure;
@@ -269,7 +269,7 @@ TEST(ControlLinkTest, StrangersAreDroppedAndRanksStillCome) {
   EXPECT_FALSE(
       ControlLink::Connect(Options(2, 3), address, absl::Milliseconds(50), {})
           .ok());
-  // Many who say nothing.
+  // Many connections that send nothing.
   std::vector<FileDescriptor> silent;
   for (int i = 0; i < 200; ++i) {
     auto socket = ConnectTo("127.0.0.1", address.port, Deadline(kWaitTimeout));

@@ -12,9 +12,8 @@
 #include "engine/config/parameter_count.h"
 #include "engine/models/load_model.h"
 #include "gtest/gtest.h"
-#include "kernels/core/cpu_backend.h"
-#include "kernels/core/cpu_stream.h"
 #include "tests/fakes/random_checkpoint.h"
+#include "tests/support/test_device.h"
 
 namespace moe {
 namespace {
@@ -23,14 +22,14 @@ class LoadModelTest : public testing::Test {
  protected:
   absl::StatusOr<std::unique_ptr<Model>> Load(const Checkpoint& checkpoint,
                                               ModelOptions options = {}) {
-    return LoadModel(checkpoint, options, stream_,
+    return LoadModel(checkpoint, options, *stream_,
                      [this](int64_t done, int64_t total) {
                        progress_.push_back({done, total});
                      });
   }
 
   ThreadPool pool_{2};
-  CpuStream stream_{pool_};
+  std::unique_ptr<Stream> stream_ = *TestStream()(pool_);
   std::vector<std::pair<int64_t, int64_t>> progress_;
 };
 
@@ -199,7 +198,7 @@ class ForwardTest : public LoadModelTest {
   }
 
   std::unique_ptr<Model> model_;
-  KvCache cache_ = *KvCache::Create(HostBackend(), SmallPrMoeConfig(), 8, 16);
+  KvCache cache_ = *KvCache::Create(TestBackend(), SmallPrMoeConfig(), 8, 16);
   std::vector<float> logits_ = std::vector<float>(2 * 101);
   Batch batch_;
 };

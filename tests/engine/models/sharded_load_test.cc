@@ -1,5 +1,5 @@
-// Loading on many ranks: each reads its share, whoever wrote the files, and
-// damage in any share is found.
+// Loading on many ranks: each reads its part, whatever wrote the files, and
+// damage in any part is found.
 
 #include <atomic>
 #include <cstring>
@@ -17,13 +17,13 @@
 #include "engine/parallel/process_groups.h"
 #include "engine/parallel/rank_shard.h"
 #include "gtest/gtest.h"
-#include "kernels/core/cpu_stream.h"
 #include "kernels/core/stream.h"
 #include "tests/engine/models/model_harness.h"
 #include "tests/engine/models/tensor_ranks.h"
 #include "tests/fakes/random_checkpoint.h"
 #include "tests/support/golden.h"
 #include "tests/support/temp_checkpoint.h"
+#include "tests/support/test_device.h"
 
 namespace moe {
 namespace {
@@ -123,10 +123,10 @@ TEST(ShardedLoadTest, DamageInAnyRanksShareIsFound) {
       RunRanks(
           config, TensorLayout(config, 2), [&](const ModelParallel& parallel) {
             ThreadPool pool(1);
-            CpuStream stream(pool);
+            const auto stream = *TestStream()(pool);
             const absl::Status status =
                 LoadModel(*OpenOrDie(damaged.path()), {.parallel = &parallel},
-                          stream, [](int64_t, int64_t) {})
+                          *stream, [](int64_t, int64_t) {})
                     .status();
             if (status.ok()) return;
             // Or the echo of the other rank's failure.
@@ -165,10 +165,10 @@ TEST(ShardedLoadTest, AValueThatIsNotFiniteInAnyRanksShareIsFound) {
     RunRanks(
         config, TensorLayout(config, 2), [&](const ModelParallel& parallel) {
           ThreadPool pool(1);
-          CpuStream stream(pool);
+          const auto stream = *TestStream()(pool);
           const absl::Status status =
               LoadModel(*OpenOrDie(damaged.path()), {.parallel = &parallel},
-                        stream, [](int64_t, int64_t) {})
+                        *stream, [](int64_t, int64_t) {})
                   .status();
           const std::string want = absl::StrCat(name, " in ", path, ": 1 of");
           if (absl::StrContains(status.message(), want)) ++failures;
@@ -207,9 +207,9 @@ TEST(ExpertSliceLoadTest, EachReadsItsSliceAndDamageInAnyIsFound) {
       const std::unique_ptr<Checkpoint> checkpoint = OpenOrDie(files.path());
       const int64_t opened = checkpoint->bytes_read();
       ThreadPool pool(1);
-      CpuStream stream(pool);
+      const auto stream = *TestStream()(pool);
       const absl::Status status =
-          LoadModel(*checkpoint, {.parallel = &parallel}, stream,
+          LoadModel(*checkpoint, {.parallel = &parallel}, *stream,
                     [](int64_t, int64_t) {})
               .status();
       if (!damaged) {
@@ -235,9 +235,9 @@ TEST(ShardedLoadTest, ARankThatFailsTellsTheOthersAtOnce) {
     ModelParallel parallel = groups;
     parallel.loading = &groups.groups->world();
     ThreadPool pool(1);
-    CpuStream stream(pool);
+    const auto stream = *TestStream()(pool);
     const absl::Status status = LoadModel(checkpoint, {.parallel = &parallel},
-                                          stream, [](int64_t, int64_t) {})
+                                          *stream, [](int64_t, int64_t) {})
                                     .status();
     EXPECT_EQ(status.code(), rank == 2 ? absl::StatusCode::kNotFound
                                        : absl::StatusCode::kAborted);

@@ -105,7 +105,7 @@ TEST(ProcessGroupsTest, AbortEndsEveryGroupAndNamesTheStep) {
   RunGroups(Topology::OneNode(4), *layout, [](ProcessGroups& groups) {
     groups.SetStep(9);
     if (groups.world().rank() == 2) {
-      // Nobody may give up while others still make their groups.
+      // No rank may abort while others still make their groups.
       char ready[4];
       std::vector<ReceiveBuffer> receives;
       for (int r : {0, 1, 3}) receives.push_back({r, &ready[r], 1});
