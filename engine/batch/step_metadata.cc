@@ -13,11 +13,11 @@ namespace {
 constexpr size_t kAlignment = 64;
 constexpr int64_t kBlocksPerRow = 16;
 
-// Deals out parts of one buffer, of which the host writes one copy and ops read
-// another at the same offsets.
+// Allocates tables from one buffer. The host writes a pinned copy; ops read the
+// device's copy at the same offsets.
 class Packer {
  public:
-  // How many bytes a table of `elements` takes.
+  // Bytes of a table of `elements`, with alignment.
   static size_t Bytes(DType dtype, int64_t elements) {
     const size_t bytes = static_cast<size_t>(elements) * SizeOf(dtype);
     return (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -26,7 +26,8 @@ class Packer {
   Packer(const TensorView& host, const TensorView& device)
       : host_(host.ptr<std::byte>()), device_(device) {}
 
-  // The next table: where the host writes it; `view` is where ops read it.
+  // Allocates the next table: returns the host's copy and sets `view` to the
+  // device's.
   template <typename T>
   T* Take(DType dtype, std::initializer_list<int64_t> dims, TensorView& view) {
     view = MakeView(device_.ptr<std::byte>() + offset_, dtype, dims,
@@ -78,7 +79,7 @@ absl::StatusOr<StepMetadata> StepMetadata::Create(DeviceBackend& backend,
 absl::Status StepMetadata::Reserve(size_t bytes, Stream& stream) {
   if (host_.num_bytes() >= bytes) return absl::OkStatus();
   const int64_t size = static_cast<int64_t>(bytes + bytes / 2);
-  // Ops of the step before may still read the old one.
+  // Ops of the previous step may still read the old buffer.
   RETURN_IF_ERROR(stream.Synchronize());
   host_ = Tensor();
   ASSIGN_OR_RETURN(host_,

@@ -9,15 +9,15 @@
 namespace moe {
 namespace {
 
-// A plan: the header, and if it has shares, for each of them
-//   number of sequences, and of each: zigzag(id - id of the one before),
-//     start_position, num_tokens * 2 + trace_routing, number of blocks,
-//     zigzag(block id - block id before) each
+// A plan: the header, then for each rank batch number of sequences, and for
+// each: zigzag(id - previous id), start_position, num_tokens * 2 +
+// trace_routing, number of blocks, for each block zigzag(block id - previous
+// block id)
 //   token ids
-//   number of logit rows, distance from the row before - 1 each
-// all in 7-bit groups, lowest first.
-constexpr uint32_t kMagic = 0x3153504d;  // "MPS1": form 1
-// Magic, checksum of what follows, kind, step id.
+// number of logit rows, for each row - previous row - 1 Numbers are varints:
+// 7-bit groups, lowest first.
+constexpr uint32_t kMagic = 0x3153504d;  // "MPS1": version 1
+// Magic, checksum of the rest, kind, step id.
 constexpr size_t kHeaderBytes = 4 + 4 + 1 + 8;
 constexpr size_t kMaxGroups = 10;  // of a 64-bit number
 
@@ -56,10 +56,10 @@ void Put(uint64_t value, std::vector<uint8_t>* bytes) {
   bytes->push_back(static_cast<uint8_t>(value));
 }
 
-void EncodeShare(const Batch& share, std::vector<uint8_t>* bytes) {
-  Put(share.sequences.size(), bytes);
+void EncodeBatch(const Batch& rank_batch, std::vector<uint8_t>* bytes) {
+  Put(rank_batch.sequences.size(), bytes);
   int64_t last_id = 0;
-  for (const SequenceSlice& slice : share.sequences) {
+  for (const SequenceSlice& slice : rank_batch.sequences) {
     Put(ZigZag(slice.sequence_id - last_id), bytes);
     last_id = slice.sequence_id;
     Put(static_cast<uint64_t>(slice.start_position), bytes);
@@ -72,18 +72,18 @@ void EncodeShare(const Batch& share, std::vector<uint8_t>* bytes) {
       last_block = block;
     }
   }
-  for (int32_t token : share.token_ids) {
+  for (int32_t token : rank_batch.token_ids) {
     Put(static_cast<uint64_t>(token), bytes);
   }
-  Put(share.logit_rows.size(), bytes);
+  Put(rank_batch.logit_rows.size(), bytes);
   int64_t last_row = -1;
-  for (int32_t row : share.logit_rows) {
+  for (int32_t row : rank_batch.logit_rows) {
     Put(static_cast<uint64_t>(row - last_row - 1), bytes);
     last_row = row;
   }
 }
 
-// Reads numbers until one is bad; then it only says so.
+// Reads numbers. After the first bad one every read fails.
 class Reader {
  public:
   explicit Reader(absl::Span<const uint8_t> bytes) : bytes_(bytes) {}
@@ -102,7 +102,7 @@ class Reader {
   absl::StatusOr<int64_t> NextFrom(int64_t base, const char* what,
                                    int64_t least, int64_t most) {
     ASSIGN_OR_RETURN(const uint64_t raw, Raw(what));
-    // Modulo 2^64: nonsense stays nonsense, without overflow.
+    // Modulo 2^64, so that damaged input cannot overflow.
     const int64_t value = static_cast<int64_t>(
         static_cast<uint64_t>(base) + static_cast<uint64_t>(UnZigZag(raw)));
     return Check(what, value, least, most);
@@ -125,7 +125,7 @@ class Reader {
     for (size_t i = 0; i < most; ++i) {
       value |= uint64_t{bytes_[i] & 0x7fu} << (7 * i);
       if ((bytes_[i] & 0x80) == 0) {
-        // One form a number: no empty last group, no bit beyond the 64th.
+        // The encoding is unique: no empty last group, no bit beyond the 64th.
         if ((i > 0 && bytes_[i] == 0) || (i == 9 && bytes_[i] > 1)) break;
         bytes_.remove_prefix(i + 1);
         return value;
@@ -172,15 +172,16 @@ absl::Status DecodeSlice(Reader* reader, const StepPlanLimits& limits,
   return absl::OkStatus();
 }
 
-absl::Status DecodeShare(Reader* reader, const StepPlanLimits& limits,
-                         Batch* share) {
+absl::Status DecodeBatch(Reader* reader, const StepPlanLimits& limits,
+                         Batch* rank_batch) {
   ASSIGN_OR_RETURN(const int64_t num_sequences,
                    reader->Next("number of sequences", 0, limits.max_rows));
   int64_t num_rows = 0;
   for (int64_t i = 0; i < num_sequences; ++i) {
     SequenceSlice slice;
     slice.first_row = static_cast<int32_t>(num_rows);
-    const int64_t last_id = i == 0 ? 0 : share->sequences.back().sequence_id;
+    const int64_t last_id =
+        i == 0 ? 0 : rank_batch->sequences.back().sequence_id;
     const absl::Status status = DecodeSlice(
         reader, limits, limits.max_rows - num_rows, last_id, &slice);
     if (!status.ok()) {
@@ -188,14 +189,14 @@ absl::Status DecodeShare(Reader* reader, const StepPlanLimits& limits,
                           absl::StrCat("sequence ", i, ": ", status.message()));
     }
     num_rows += slice.num_tokens;
-    share->sequences.push_back(std::move(slice));
+    rank_batch->sequences.push_back(std::move(slice));
   }
-  for (const SequenceSlice& slice : share->sequences) {
+  for (const SequenceSlice& slice : rank_batch->sequences) {
     for (int32_t i = 0; i < slice.num_tokens; ++i) {
       ASSIGN_OR_RETURN(const int64_t token,
                        reader->Next("token id", 0, limits.vocab_size - 1));
-      share->token_ids.push_back(static_cast<int32_t>(token));
-      share->positions.push_back(slice.start_position + i);
+      rank_batch->token_ids.push_back(static_cast<int32_t>(token));
+      rank_batch->positions.push_back(slice.start_position + i);
     }
   }
   ASSIGN_OR_RETURN(const int64_t num_logit_rows,
@@ -206,7 +207,7 @@ absl::Status DecodeShare(Reader* reader, const StepPlanLimits& limits,
         const int64_t skipped,
         reader->Next("distance of logit rows", 0, num_rows - 2 - row));
     row += skipped + 1;
-    share->logit_rows.push_back(static_cast<int32_t>(row));
+    rank_batch->logit_rows.push_back(static_cast<int32_t>(row));
   }
   return absl::OkStatus();
 }
@@ -217,7 +218,7 @@ size_t MaxPlanBytes(const StepPlanLimits& limits) {
   const int64_t blocks = std::min(
       limits.num_blocks,
       (limits.max_positions + limits.block_size - 1) / limits.block_size);
-  // Per row, at worst a sequence of its own, its token and its logits.
+  // At most one sequence, one token and one logit row for each row.
   const int64_t row_bytes = 10 + 5 + 6 + 5 + 5 * blocks + 5 + 5;
   return kHeaderBytes +
          static_cast<size_t>(limits.data_degree) *
@@ -227,7 +228,8 @@ size_t MaxPlanBytes(const StepPlanLimits& limits) {
 void EncodeStepPlan(const StepPlan& plan, std::vector<uint8_t>* bytes) {
   const size_t start = bytes->size();
   bytes->resize(start + kHeaderBytes);
-  for (const Batch& share : plan.shares) EncodeShare(share, bytes);
+  for (const Batch& rank_batch : plan.rank_batches)
+    EncodeBatch(rank_batch, bytes);
   uint8_t* const header = bytes->data() + start;
   PutFixed(kMagic, 4, header);
   header[8] = static_cast<uint8_t>(plan.kind);
@@ -260,18 +262,19 @@ absl::StatusOr<StepPlan> DecodeStepPlan(absl::Span<const uint8_t> bytes,
   plan.step_id = static_cast<int64_t>(GetFixed(bytes.data() + 9, 8));
   Reader reader(bytes.subspan(kHeaderBytes));
   if (plan.kind == StepPlan::Kind::kStep) {
-    plan.shares.resize(limits.data_degree);
+    plan.rank_batches.resize(limits.data_degree);
     std::vector<int32_t> rows;
     for (int32_t d = 0; d < limits.data_degree; ++d) {
-      Batch& share = plan.shares[d];
-      share.step_id = plan.step_id;
-      const absl::Status status = DecodeShare(&reader, limits, &share);
+      Batch& rank_batch = plan.rank_batches[d];
+      rank_batch.step_id = plan.step_id;
+      const absl::Status status = DecodeBatch(&reader, limits, &rank_batch);
       if (!status.ok()) {
         return bad("share of data rank ", d, ": ", status.message());
       }
-      rows.push_back(static_cast<int32_t>(share.num_rows()));
+      rows.push_back(static_cast<int32_t>(rank_batch.num_rows()));
     }
-    for (Batch& share : plan.shares) share.rows_on_data_ranks = rows;
+    for (Batch& rank_batch : plan.rank_batches)
+      rank_batch.rows_on_data_ranks = rows;
   }
   if (!reader.at_end()) return bad(reader.left(), " bytes after its end");
   return plan;

@@ -10,29 +10,29 @@
 
 namespace moe {
 
-// What every plan of an engine keeps to; equal on all ranks.
+// The limits of every plan of an engine; equal on all ranks.
 struct StepPlanLimits {
   int32_t data_degree = 1;
-  int64_t max_rows = 512;  // of a share
+  int64_t max_rows = 512;  // of a rank batch
   int64_t max_positions = 0;
   int64_t vocab_size = 0;
   int64_t num_blocks = 0;  // of each data rank's KV cache
   int64_t block_size = 16;
 };
 
-// No plan within the limits is larger.
+// The largest encoded size of a plan within the limits.
 size_t MaxPlanBytes(const StepPlanLimits& limits);
 
-// Appends the plan to `bytes`, as messages between ranks carry it: a version, a
-// checksum, and the plan's numbers in 7-bit groups, without those that follow
-// from others (positions, first rows, rows_on_data_ranks). A decoding sequence
-// takes a dozen bytes and one for each KV block. The plan must be within the
-// limits.
+// Appends the plan to `bytes` in the form of messages between ranks: a version,
+// a checksum, and the plan's numbers as varints, without those that can be
+// derived (positions, first rows, rows_on_data_ranks). A sequence in decode
+// takes about a dozen bytes and one for each KV block. The plan must be within
+// the limits.
 void EncodeStepPlan(const StepPlan& plan, std::vector<uint8_t>* bytes);
 
-// kInvalidArgument, naming share, sequence and numbers, for anything that
-// EncodeStepPlan would not make of a plan within the limits; then `bytes` may
-// be of any size and content.
+// kInvalidArgument, with data rank, sequence and numbers, for anything except
+// the result of EncodeStepPlan for a plan within the limits. Accepts `bytes` of
+// any size and content.
 absl::StatusOr<StepPlan> DecodeStepPlan(absl::Span<const uint8_t> bytes,
                                         const StepPlanLimits& limits);
 

@@ -10,7 +10,7 @@ BlockManager::BlockManager(int64_t num_blocks, int64_t block_size)
     : block_size_(block_size), reference_counts_(num_blocks, 0) {
   assert(num_blocks >= 1 && block_size >= 1);
   free_.reserve(num_blocks);
-  // Block 0 on top of the stack.
+  // Block 0 is on top of the stack.
   for (int64_t i = num_blocks - 1; i >= 0; --i) {
     free_.push_back(static_cast<int32_t>(i));
   }

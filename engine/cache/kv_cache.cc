@@ -36,8 +36,8 @@ absl::StatusOr<KvCache> KvCache::Create(DeviceBackend& backend,
         KvLayoutOf(backend.device(),
                    ShapeOf(layer.attention, num_blocks, block_size)));
     for (std::vector<Tensor>* tensors : {&cache.keys_, &cache.values_}) {
-      // Blocks are written before they are read, one after the other: most of a
-      // large cache may never be needed.
+      // Not zeroed: blocks are written before they are read, and pages of a
+      // large cache that is never filled are never touched.
       absl::StatusOr<Tensor> tensor = Tensor::AllocateUntouched(
           backend, layout.dtype,
           tensors == &cache.keys_ ? layout.key_dims : layout.value_dims);

@@ -10,12 +10,12 @@
 
 namespace moe {
 
-// Keys and values of all layers in blocks of `block_size` tokens. Which block
-// belongs to whom is BlockManager's affair. Not thread-safe.
+// The memory of the keys and values of all layers, in blocks of `block_size`
+// tokens. BlockManager assigns blocks to sequences. Not thread-safe.
 class KvCache {
  public:
-  // `config` has the key/value heads that this rank holds
-  // (RankShard::LocalConfig). kResourceExhausted if the memory is not there.
+  // `config` has this rank's key/value heads (RankShard::LocalConfig).
+  // kResourceExhausted if memory is short.
   static absl::StatusOr<KvCache> Create(DeviceBackend& backend,
                                         const ModelConfig& config,
                                         int64_t num_blocks, int64_t block_size);
@@ -26,7 +26,7 @@ class KvCache {
   int64_t num_blocks() const { return num_blocks_; }
   int64_t block_size() const { return block_size_; }
 
-  // [num_blocks, ...] each, as the device's kernels read them (KvLayout).
+  // [num_blocks, ...] each, in the layout of the device's kernels (KvLayout).
   const TensorView& keys(int64_t layer) const { return keys_[layer].view(); }
   const TensorView& values(int64_t layer) const {
     return values_[layer].view();

@@ -13,8 +13,8 @@ struct IndexRange {
   bool contains(int64_t i) const { return begin <= i && i < end; }
 };
 
-// Part `part` of [0, count) cut into `parts` contiguous ranges, the first
-// count % parts of which have one more.
+// Part `part` of [0, count) split into `parts` contiguous ranges; the first
+// count % parts of them have one more element.
 inline IndexRange PartitionRange(int64_t count, int64_t part, int64_t parts) {
   const int64_t each = count / parts, more = count % parts;
   const auto begin = [&](int64_t i) {

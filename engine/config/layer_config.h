@@ -35,8 +35,8 @@ struct NormConfig {
 // Rotary positions.
 struct RopeConfig {
   float theta = 10000.0f;
-  // Leading channels of a head that are rotated. If it is odd, one more is,
-  // with the angles of the odd number (as Megatron does).
+  // Number of leading channels of a head that are rotated. If it is odd, one
+  // more channel is, with the angles of the odd number (as in Megatron).
   int64_t rotary_dim = 0;
   // Megatron-DeepSpeed 2025 rotates with cos(cos t), sin(cos t): see
   // docs/checkpoints.md.
@@ -55,7 +55,7 @@ struct AttentionConfig {
 
   int64_t query_rows() const { return num_heads * head_dim; }
   int64_t kv_rows() const { return num_kv_heads * head_dim; }
-  // Of the fused matrix: queries, keys, values.
+  // Rows of the fused QKV matrix.
   int64_t qkv_rows() const { return query_rows() + 2 * kv_rows(); }
 
   bool operator==(const AttentionConfig&) const = default;
@@ -79,7 +79,7 @@ struct MoeConfig {
   int64_t top_k = 1;
   // Chosen probabilities are divided by their sum (top_k >= 2).
   bool normalize_top_k = true;
-  // Of each expert, and of the residual MLP if there is one.
+  // The shape of each expert, and of the residual MLP if there is one.
   MlpConfig mlp = {};
   ResidualMoeKind residual = ResidualMoeKind::kNone;
 
@@ -94,18 +94,18 @@ struct LayerConfig {
   AttentionConfig attention;
   NormConfig mlp_norm;
   std::variant<MlpConfig, MoeConfig> mlp;
-  // The residual branches from the normalised input instead of the raw one.
+  // The residual connection takes the normalised input instead of the raw one.
   bool residual_post_norm = false;
 
   bool is_moe() const { return std::holds_alternative<MoeConfig>(mlp); }
-  // Of a layer with experts.
+  // For a layer with experts.
   const MoeConfig& moe() const { return std::get<MoeConfig>(mlp); }
   MoeConfig& moe() { return std::get<MoeConfig>(mlp); }
   // The MLP of a dense layer; of a layer with experts, that of each of them.
   const MlpConfig& any_mlp() const {
     return is_moe() ? moe().mlp : std::get<MlpConfig>(mlp);
   }
-  // Whether it has a MLP that every row passes: a dense or a residual one.
+  // True if the layer has a MLP for every row: a dense or a residual one.
   bool has_shared_mlp() const { return !is_moe() || moe().has_residual_mlp(); }
 
   bool operator==(const LayerConfig&) const = default;

@@ -8,12 +8,12 @@
 
 namespace moe {
 
-// All that the decoder needs to know of a model's shape. A model family is a
-// way to fill this in. Plain data; thread-compatible.
+// The shape of a model, from which the decoder is assembled. Each model family
+// fills it in. Plain data; thread-compatible.
 struct ModelConfig {
-  std::string family;  // "gpt", "gpt_moe", "pr_moe": for people and logs
+  std::string family;  // "gpt", "gpt_moe", "pr_moe"; for logs and the API
 
-  int64_t vocab_size = 0;         // real entries; logits beyond are not served
+  int64_t vocab_size = 0;         // without padding
   int64_t padded_vocab_size = 0;  // rows of the embedding
   int64_t hidden_size = 0;
   int64_t max_positions = 0;  // longest context, prompt and answer together
@@ -31,9 +31,9 @@ struct ModelConfig {
   }
   std::vector<int64_t> experts_per_layer() const;  // [num_layers]
   bool has_experts() const;
-  // The most experts that a row visits in a layer; 1 without experts.
+  // The maximum over the layers; 1 without experts.
   int64_t max_top_k() const;
-  // Of the first layer that has one, else kNone.
+  // That of the first layer with one, else kNone.
   ResidualMoeKind residual_moe() const;
 
   bool operator==(const ModelConfig&) const = default;

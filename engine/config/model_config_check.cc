@@ -9,8 +9,8 @@
 namespace moe {
 namespace {
 
-// Far above any model, far below where products of two of them overflow. (What
-// has more factors is bounded by the number of parameters.)
+// Far above any model, and small enough that a product of two does not
+// overflow. (The number of parameters bounds longer products.)
 constexpr int64_t kMaxDimension = int64_t{1} << 28;
 constexpr int64_t kMaxLayers = 1 << 14;
 constexpr int64_t kMaxExperts = 1 << 16;

@@ -5,11 +5,11 @@
 
 namespace moe {
 
-// kInvalidArgument naming the field, if the numbers of a configuration do not
-// fit together or are beyond those of any model.
+// kInvalidArgument that names the field if the numbers of a configuration are
+// inconsistent or far larger than those of any model.
 absl::Status ValidateModelConfig(const ModelConfig& config);
 
-// Its check of the number of layers alone, before anything is made for each.
+// Checks the number of layers only, before memory is allocated for each layer.
 absl::Status ValidateNumLayers(int64_t num_layers);
 
 }  // namespace moe

@@ -7,14 +7,14 @@
 
 namespace moe {
 
-// For people, logs and the API: "gelu_tanh", "gelu_erf", "squared_relu",
+// Names for logs and the API: "gelu_tanh", "gelu_erf", "squared_relu",
 // "swiglu".
 const char* ActivationName(ActivationKind kind);
 
 // "none", "a", "b1", "b2".
 const char* ResidualMoeName(ResidualMoeKind kind);
 
-// A number of each layer: "16" where all have the same, else "16,16,8,8".
+// A number of each layer as text: "16" if all are equal, else "16,16,8,8".
 std::string PerLayerText(const ModelConfig& config,
                          absl::FunctionRef<int64_t(const LayerConfig&)> number);
 

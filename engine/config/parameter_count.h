@@ -6,7 +6,7 @@
 
 namespace moe {
 
-// Weights of the whole model, and of those that one token passes through.
+// Number of parameters of the model, and of those that one token uses.
 struct ParameterCount {
   int64_t total = 0;
   int64_t active = 0;
@@ -14,7 +14,7 @@ struct ParameterCount {
 // `config` must be valid.
 ParameterCount CountParameters(const ModelConfig& config);
 
-// The total, for sizes whose products may be beyond 64 bits.
+// The total as a double, for configurations whose total may overflow 64 bits.
 double EstimateParameters(const ModelConfig& config);
 
 }  // namespace moe

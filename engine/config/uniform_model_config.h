@@ -10,9 +10,9 @@
 
 namespace moe {
 
-// A model whose layers are alike but for the number of their experts: what
-// Megatron's arguments can say, one number for all layers. See LayerConfig for
-// what the fields mean. Plain data.
+// A model whose layers differ only in their number of experts, as Megatron's
+// arguments describe it: one value for all layers. LayerConfig explains the
+// fields. Plain data.
 struct UniformModelConfig {
   std::string family;
   int64_t vocab_size = 0;
@@ -38,14 +38,15 @@ struct UniformModelConfig {
   bool normalize_top_k = true;
   ResidualMoeKind residual_moe = ResidualMoeKind::kNone;
 
-  // What `config` has if its layers are alike; nullopt if they differ in more
-  // than their experts.
+  // The uniform form of `config`; nullopt if its layers differ in more than
+  // their number of experts.
   static std::optional<UniformModelConfig> Of(const ModelConfig& config);
 
-  // As ValidateModelConfig, and kInvalidArgument for what no layer could have.
+  // ValidateModelConfig, and kInvalidArgument for values that no layer can
+  // have.
   absl::Status Validate() const;
 
-  // Implicit: it is a model's configuration in another form.
+  // Implicit, since both describe the same model.
   operator ModelConfig() const;  // NOLINT(google-explicit-constructor)
 };
 

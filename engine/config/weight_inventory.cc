@@ -12,7 +12,8 @@ namespace {
 using Kind = WeightKind;
 using Partition = WeightPartition;
 
-// Collects weights of one layer (-1: of none), or of one expert of it.
+// Collects the weights of one layer (-1: outside the layers), or of one of its
+// experts.
 class WeightList {
  public:
   WeightList(std::vector<WeightSpec>& weights, int64_t layer,
@@ -40,7 +41,8 @@ class WeightList {
         Partition::kReplicated);
   }
 
-  // A product whose outputs are partitioned, and its bias with them.
+  // A linear layer that is partitioned by its outputs, like its bias
+  // (column-parallel).
   void AddRowLinear(absl::string_view name, int64_t out, int64_t in,
                     bool has_bias, Partition partition) {
     Add(absl::StrCat(name, ".weight"), {out, in}, Kind::kMatrix, partition);
@@ -48,7 +50,8 @@ class WeightList {
     Add(absl::StrCat(name, ".bias"), {out}, Kind::kVector, partition);
   }
 
-  // A product whose terms are partitioned: its bias is added once.
+  // A linear layer that is partitioned by its inputs; one rank adds the bias
+  // (row-parallel).
   void AddColumnLinear(absl::string_view name, int64_t out, int64_t in,
                        bool has_bias, Partition partition) {
     Add(absl::StrCat(name, ".weight"), {out, in}, Kind::kMatrix, partition);
@@ -94,7 +97,7 @@ LayerWeights WeightsOf(const LayerConfig& config, int64_t layer,
   if (moe.has_residual_mlp()) {
     gate.Add("moe.coefficient.weight", {2, hidden}, Kind::kF32Matrix,
              Partition::kReplicated);
-    // Files of variant A have none, even where they are to be read as B.
+    // Files of variant A have none, even if they are read as variant B.
     if (moe.residual != ResidualMoeKind::kA) {
       gate.Add("moe.coefficient.bias", {2}, Kind::kVector,
                Partition::kReplicated)
@@ -106,7 +109,7 @@ LayerWeights WeightsOf(const LayerConfig& config, int64_t layer,
   return weights;
 }
 
-// `weight`, which is expert 0's, as expert `expert` has it.
+// `weight` of expert 0, renamed for expert `expert`.
 WeightSpec OfExpert(WeightSpec weight, int64_t expert) {
   const std::string zero = ExpertPrefix(weight.layer, 0);
   weight.name = absl::StrCat(ExpertPrefix(weight.layer, expert),
@@ -115,7 +118,7 @@ WeightSpec OfExpert(WeightSpec weight, int64_t expert) {
   return weight;
 }
 
-// Takes "<prefix><number>." off the front of `name`.
+// Removes "<prefix><number>." from the start of `name`.
 bool ConsumeIndex(absl::string_view prefix, absl::string_view* name,
                   int64_t* index) {
   if (!absl::ConsumePrefix(name, prefix)) return false;

@@ -10,24 +10,24 @@
 
 namespace moe {
 
-// What a rank keeps a weight as.
+// The form in which a rank stores a weight.
 enum class WeightKind {
-  kMatrix,     // packed, in the type chosen for weights
+  kMatrix,     // packed, in the weight dtype
   kF32Matrix,  // packed, f32: gates and coefficients
-  kTable,      // rows that are looked up, in the type chosen for weights
+  kTable,      // looked up by row, in the weight dtype
   kVector,     // f32
 };
 
-// Which part of a weight each rank has: of the tensor ranks, or, for a weight
-// of an expert, of the slice ranks of that expert.
+// How a weight is partitioned over the tensor ranks, or, for a weight of an
+// expert, over the slice ranks of that expert.
 enum class WeightPartition {
   kReplicated,      // all of it
-  kVocabularyRows,  // rows of its vocabulary; the last rank has the padding too
+  kVocabularyRows,  // vocabulary rows; the last rank has the padding too
   kQkvRows,         // rows of its heads among the queries, keys and values
-  kHeadColumns,     // columns of its heads: a sum over ranks follows
+  kHeadColumns,     // columns of its heads; an all-reduce follows
   kFeatureRows,  // rows of its features inside a MLP; both halves of SwiGLU's
-  kFeatureColumns,  // columns of its features: a sum over ranks follows
-  kFirstRank,       // all on the first rank, as such a sum has its bias once
+  kFeatureColumns,  // columns of its features; an all-reduce follows
+  kFirstRank,       // all on the first rank: a bias before an all-reduce
 };
 
 // A weight of a model.
@@ -36,9 +36,9 @@ struct WeightSpec {
   std::vector<int64_t> dims;
   WeightKind kind = WeightKind::kMatrix;
   WeightPartition partition = WeightPartition::kReplicated;
-  int64_t layer = -1;   // -1: of no layer
-  int64_t expert = -1;  // -1: of no expert
-  // Files may lack it; then it is zero.
+  int64_t layer = -1;   // -1: none
+  int64_t expert = -1;  // -1: none
+  // Files may lack it; it is then zero.
   bool is_optional = false;
 
   int64_t num_elements() const;
@@ -49,35 +49,36 @@ struct LayerWeights {
   std::vector<WeightSpec> attention;  // and its norm
   std::vector<WeightSpec> mlp;        // its norm, and a dense or residual MLP
   std::vector<WeightSpec> gate;       // and the coefficients; first the gate
-  // Of expert 0; every expert has the same. Empty for a dense layer.
+  // Of expert 0; the other experts have the same weights. Empty for a dense
+  // layer.
   std::vector<WeightSpec> expert;
   int64_t num_experts = 0;
 };
 
-// Which weights a model has, their shapes, what they are kept as, and how they
-// are partitioned over ranks: the one place that knows. Counts, costs, shards,
-// readers and writers of checkpoints derive from it. Immutable.
+// Lists the weights of a model, their shapes, how they are stored, and how they
+// are partitioned over ranks. Counts, costs, shards, and readers and writers of
+// checkpoints derive from it. Immutable.
 class WeightInventory {
  public:
   explicit WeightInventory(const ModelConfig& config);
 
-  // Before the first layer (embeddings), and behind the last.
+  // Before the first layer (embeddings), and after the last.
   const std::vector<WeightSpec>& before_layers() const { return before_; }
   const std::vector<LayerWeights>& layers() const { return layers_; }
   const std::vector<WeightSpec>& after_layers() const { return after_; }
 
-  // The matrix that makes logits: "output.weight", or the embedding's if tied,
-  // of which a rank then has a packed copy too.
+  // The matrix of the output head: "output.weight", or the embedding's if tied,
+  // of which a rank then stores a packed copy too.
   const WeightSpec& output() const;
 
   // The weight of that name; nullopt if the model has none.
   std::optional<WeightSpec> Find(absl::string_view name) const;
 
-  // Every weight, with those of each expert, in order.
+  // All weights, including those of each expert, in order.
   std::vector<WeightSpec> All() const;
 
-  // Calls `visit` with each weight, an expert's for expert 0 alone, and with
-  // how many experts have it (1: it is no expert's).
+  // Calls `visit` with each weight and the number of experts that have it:
+  // expert weights only for expert 0; 1 for other weights.
   template <typename Visit>
   void ForEach(Visit visit) const {
     for (const WeightSpec& weight : before_) visit(weight, int64_t{1});

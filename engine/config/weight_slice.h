@@ -8,16 +8,16 @@
 
 namespace moe {
 
-// Part of a weight, in its canonical form (checkpoint.h): the rows of the
-// ranges, one range after the other, and of these the columns. The ranges must
-// not overlap. A vector has rows only.
+// Part of a weight in its canonical form (checkpoint.h): the rows of the
+// ranges, concatenated, and the columns in `columns`. The ranges must not
+// overlap. A vector has rows only.
 struct WeightSlice {
   std::vector<IndexRange> rows;       // empty: all
   std::optional<IndexRange> columns;  // absent: all
 
   bool whole() const { return rows.empty() && !columns.has_value(); }
 
-  // The shape of this part of a weight of `dims`.
+  // The shape of this slice of a weight of `dims`.
   std::vector<int64_t> Dims(std::vector<int64_t> dims) const {
     if (!rows.empty()) dims[0] = 0;
     for (const IndexRange& range : rows) dims[0] += range.size();

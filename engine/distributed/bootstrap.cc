@@ -10,13 +10,13 @@
 namespace moe {
 namespace {
 
-absl::StatusOr<std::vector<StartRecord>> ExchangeRecords(
-    HostCommunicator& all, const StartRecord& own) {
+absl::StatusOr<std::vector<BootstrapRecord>> ExchangeRecords(
+    HostCommunicator& all, const BootstrapRecord& own) {
   ASSIGN_OR_RETURN(const std::vector<std::string> gathered,
                    AllGatherBytes(all, own.Serialize()));
-  std::vector<StartRecord> ranks;
+  std::vector<BootstrapRecord> ranks;
   for (const std::string& bytes : gathered) {
-    ASSIGN_OR_RETURN(StartRecord record, StartRecord::Parse(bytes));
+    ASSIGN_OR_RETURN(BootstrapRecord record, BootstrapRecord::Parse(bytes));
     ranks.push_back(std::move(record));
   }
   return ranks;
@@ -25,22 +25,22 @@ absl::StatusOr<std::vector<StartRecord>> ExchangeRecords(
 }  // namespace
 
 absl::StatusOr<Topology> Bootstrap(World& world, const std::string& host,
-                                   const absl::StatusOr<BootstrapInfo>& facts) {
+                                   const absl::StatusOr<BootstrapInfo>& info) {
   HostCommunicator& all = world.communicator();
-  ASSIGN_OR_RETURN(const std::vector<StartRecord> ranks,
-                   ExchangeRecords(all, {host, facts}));
+  ASSIGN_OR_RETURN(const std::vector<BootstrapRecord> ranks,
+                   ExchangeRecords(all, {host, info}));
   ASSIGN_OR_RETURN(const Topology machines, world.DetectTopology());
   RETURN_IF_ERROR(ValidateBootstrap(ranks, machines));
-  if (!facts->node_shape.has_value()) return machines;
-  ASSIGN_OR_RETURN(const Topology pretended,
-                   Topology::FromShape(*facts->node_shape));
-  if (pretended.world_size() != all.size()) {
+  if (!info->node_shape.has_value()) return machines;
+  ASSIGN_OR_RETURN(const Topology configured,
+                   Topology::FromShape(*info->node_shape));
+  if (configured.world_size() != all.size()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("parallel.node_shape is ", facts->node_shape->num_nodes,
-                     "x", facts->node_shape->ranks_per_node,
+        absl::StrCat("parallel.node_shape is ", info->node_shape->num_nodes,
+                     "x", info->node_shape->ranks_per_node,
                      ", but this job has ", all.size(), " ranks"));
   }
-  return pretended;
+  return configured;
 }
 
 }  // namespace moe

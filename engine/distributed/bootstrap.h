@@ -9,12 +9,12 @@
 
 namespace moe {
 
-// The first words of the ranks of `world` to each other: compares what all of
-// them start with, of which `facts` are this rank's, or why it cannot start.
-// Returns the nodes that the job is to see: those there are, or what
-// BootstrapInfo::node_shape pretends. The first problem found comes back on every
-// rank, with the ranks' numbers and hosts. Collective.
+// Exchanges and compares what all ranks of `world` start with. `info` is this
+// rank's part, or the error that keeps it from starting. Returns the topology
+// that the job uses: that of the machines, or BootstrapInfo::node_shape if it
+// is set. On an error every rank returns the first problem found, with the
+// ranks' numbers and hosts. Collective.
 absl::StatusOr<Topology> Bootstrap(World& world, const std::string& host,
-                                   const absl::StatusOr<BootstrapInfo>& facts);
+                                   const absl::StatusOr<BootstrapInfo>& info);
 
 }  // namespace moe

@@ -12,19 +12,19 @@
 namespace moe {
 namespace {
 
-std::string Describe(absl::Span<const StartRecord> ranks, int rank) {
+std::string Describe(absl::Span<const BootstrapRecord> ranks, int rank) {
   return absl::StrCat("rank ", rank, " (host ", ranks[rank].host, ")");
 }
 
 // The ranks whose `get` differs from rank 0's, as "ranks 1, 3 (hosts b, c)";
 // "" if there are none.
 std::string DifferentRanks(
-    absl::Span<const StartRecord> ranks,
+    absl::Span<const BootstrapRecord> ranks,
     const std::function<std::string(const BootstrapInfo&)>& get) {
   std::vector<std::string> found;
-  const std::string expected = get(*ranks[0].facts);
+  const std::string expected = get(*ranks[0].info);
   for (size_t r = 1; r < ranks.size(); ++r) {
-    const std::string value = get(*ranks[r].facts);
+    const std::string value = get(*ranks[r].info);
     if (value != expected) {
       found.push_back(
           absl::StrCat(Describe(ranks, static_cast<int>(r)), ": ", value));
@@ -38,27 +38,28 @@ std::string DifferentRanks(
 }
 
 absl::Status CheckEqual(
-    absl::Span<const StartRecord> ranks, absl::string_view what,
+    absl::Span<const BootstrapRecord> ranks, absl::string_view what,
     absl::string_view advice,
     const std::function<std::string(const BootstrapInfo&)>& get) {
   const std::string different = DifferentRanks(ranks, get);
   if (different.empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(
       "the ranks have different ", what, ": ", Describe(ranks, 0), ": ",
-      get(*ranks[0].facts), ", but ", different, "; ", advice));
+      get(*ranks[0].info), ", but ", different, "; ", advice));
 }
 
-// Of those that have one: all ranks' if it is the same, else the first.
-absl::Status CheckProblems(absl::Span<const StartRecord> ranks) {
+// The error of the ranks: as it is if all have the same one, else the first
+// rank's, with its name.
+absl::Status CheckProblems(absl::Span<const BootstrapRecord> ranks) {
   int first = -1;
   bool same = true;
   for (size_t r = 0; r < ranks.size(); ++r) {
-    const absl::Status& problem = ranks[r].facts.status();
-    same = same && problem == ranks[0].facts.status();
+    const absl::Status& problem = ranks[r].info.status();
+    same = same && problem == ranks[0].info.status();
     if (!problem.ok() && first < 0) first = static_cast<int>(r);
   }
   if (first < 0) return absl::OkStatus();
-  const absl::Status& problem = ranks[first].facts.status();
+  const absl::Status& problem = ranks[first].info.status();
   return same ? problem
               : absl::Status(problem.code(),
                              absl::StrCat(Describe(ranks, first), ": ",
@@ -67,29 +68,30 @@ absl::Status CheckProblems(absl::Span<const StartRecord> ranks) {
 
 }  // namespace
 
-std::string StartRecord::Serialize() const {
-  // Lengths first: texts may hold anything.
+std::string BootstrapRecord::Serialize() const {
+  // Hexadecimal, since texts may contain commas.
   std::vector<std::string> fields = {host};
-  if (facts.ok()) {
-    const std::optional<NodeShape>& shape = facts->node_shape;
+  if (info.ok()) {
+    const std::optional<NodeShape>& shape = info->node_shape;
     fields.insert(
         fields.end(),
-        {facts->version, facts->build_id, facts->config_digest,
-         absl::StrCat(facts->expected_world_size),
-         absl::StrCat(facts->expected_nodes),
+        {info->version, info->build_id, info->config_digest,
+         absl::StrCat(info->expected_world_size),
+         absl::StrCat(info->expected_nodes),
          shape ? absl::StrCat(shape->num_nodes, "x", shape->ranks_per_node)
                : "",
-         absl::StrCat(absl::ToInt64Nanoseconds(facts->watchdog))});
+         absl::StrCat(absl::ToInt64Nanoseconds(info->watchdog))});
   } else {
-    fields.push_back(absl::StrCat(static_cast<int>(facts.status().code())));
-    fields.push_back(std::string(facts.status().message()));
+    fields.push_back(absl::StrCat(static_cast<int>(info.status().code())));
+    fields.push_back(std::string(info.status().message()));
   }
   return absl::StrJoin(fields, ",", [](std::string* out, const std::string& f) {
     absl::StrAppend(out, absl::BytesToHexString(f));
   });
 }
 
-absl::StatusOr<StartRecord> StartRecord::Parse(absl::string_view bytes) {
+absl::StatusOr<BootstrapRecord> BootstrapRecord::Parse(
+    absl::string_view bytes) {
   std::vector<std::string> fields;
   for (absl::string_view field : absl::StrSplit(bytes, ',')) {
     fields.push_back(absl::HexStringToBytes(field));
@@ -98,36 +100,36 @@ absl::StatusOr<StartRecord> StartRecord::Parse(absl::string_view bytes) {
       "a rank's start record cannot be read: do all run the same program?");
   int code = 0;
   if (fields.size() == 3 && absl::SimpleAtoi(fields[1], &code) && code != 0) {
-    return StartRecord{
+    return BootstrapRecord{
         fields[0],
         absl::Status(static_cast<absl::StatusCode>(code), fields[2])};
   }
-  BootstrapInfo facts;
+  BootstrapInfo info;
   int64_t watchdog = 0;
   if (fields.size() != 8 ||
-      !absl::SimpleAtoi(fields[4], &facts.expected_world_size) ||
-      !absl::SimpleAtoi(fields[5], &facts.expected_nodes) ||
+      !absl::SimpleAtoi(fields[4], &info.expected_world_size) ||
+      !absl::SimpleAtoi(fields[5], &info.expected_nodes) ||
       !absl::SimpleAtoi(fields[7], &watchdog)) {
     return damaged;
   }
-  facts.version = fields[1];
-  facts.build_id = fields[2];
-  facts.config_digest = fields[3];
-  facts.watchdog = absl::Nanoseconds(watchdog);
+  info.version = fields[1];
+  info.build_id = fields[2];
+  info.config_digest = fields[3];
+  info.watchdog = absl::Nanoseconds(watchdog);
   if (!fields[6].empty()) {
     const auto shape = ParseNodeShape(fields[6]);
     if (!shape.ok()) return damaged;
-    facts.node_shape = *shape;
+    info.node_shape = *shape;
   }
-  return StartRecord{fields[0], std::move(facts)};
+  return BootstrapRecord{fields[0], std::move(info)};
 }
 
-absl::Status ValidateBootstrap(absl::Span<const StartRecord> ranks,
-                        const Topology& topology) {
+absl::Status ValidateBootstrap(absl::Span<const BootstrapRecord> ranks,
+                               const Topology& topology) {
   if (const absl::Status status = CheckProblems(ranks); !status.ok()) {
     return status;
   }
-  // The program comes first: of another one, the rest means little.
+  // The program first: if it differs, the other differences follow from it.
   for (const absl::Status& status :
        {CheckEqual(ranks, "versions of the program",
                    "install the same on all hosts",
@@ -140,22 +142,21 @@ absl::Status ValidateBootstrap(absl::Span<const StartRecord> ranks,
                    [](const BootstrapInfo& f) { return f.config_digest; })}) {
     if (!status.ok()) return status;
   }
-  const BootstrapInfo& facts = *ranks[0].facts;
+  const BootstrapInfo& info = *ranks[0].info;
   const int size = static_cast<int>(ranks.size());
-  if (facts.expected_world_size != 0 && facts.expected_world_size != size) {
+  if (info.expected_world_size != 0 && info.expected_world_size != size) {
     return absl::FailedPreconditionError(
-        absl::StrCat("parallel.world_size is ", facts.expected_world_size,
+        absl::StrCat("parallel.world_size is ", info.expected_world_size,
                      ", but this job has ", size, " rank", size == 1 ? "" : "s",
-                     ": start it with mpirun -np ", facts.expected_world_size));
+                     ": start it with mpirun -np ", info.expected_world_size));
   }
-  if (facts.expected_nodes != 0 &&
-      facts.expected_nodes != topology.num_nodes()) {
+  if (info.expected_nodes != 0 && info.expected_nodes != topology.num_nodes()) {
     std::vector<std::string> hosts;
     for (int node = 0; node < topology.num_nodes(); ++node) {
       hosts.push_back(ranks[topology.ranks_on(node)[0]].host);
     }
     return absl::FailedPreconditionError(absl::StrCat(
-        "parallel.nodes is ", facts.expected_nodes, ", but the ranks run on ",
+        "parallel.nodes is ", info.expected_nodes, ", but the ranks run on ",
         topology.ToString(), " (host ", absl::StrJoin(hosts, ", "),
         "): give mpirun the hosts with --host or --hostfile"));
   }

@@ -19,26 +19,26 @@ struct BootstrapInfo {
   std::string config_digest;    // of the configuration (DigestOf())
   int expected_world_size = 0;  // parallel.world_size; 0: any
   int expected_nodes = 0;       // parallel.nodes; 0: any
-  // Pretend that consecutive ranks make such nodes.
+  // Treat consecutive ranks as nodes of this shape, whatever the machines are.
   std::optional<NodeShape> node_shape;
-  // A rank that is silent for longer has stopped.
+  // A rank whose heartbeat is older than this has failed.
   absl::Duration watchdog = absl::Seconds(10);
 };
 
-// What a rank tells the others: its host, and its facts or why it has none.
-struct StartRecord {
+// What a rank sends to all others: its host, and its BootstrapInfo or the error
+// that keeps it from starting.
+struct BootstrapRecord {
   std::string host;
-  absl::StatusOr<BootstrapInfo> facts;
+  absl::StatusOr<BootstrapInfo> info;
 
   std::string Serialize() const;
-  static absl::StatusOr<StartRecord> Parse(absl::string_view bytes);
+  static absl::StatusOr<BootstrapRecord> Parse(absl::string_view bytes);
 };
 
-// Compares the records of all ranks, of which element r is rank r's. The first
-// problem found, which is why the job cannot start: a rank's own, or
-// kFailedPrecondition naming the ranks, their hosts and what differs.
-// `topology`: as the machines are.
-absl::Status ValidateBootstrap(absl::Span<const StartRecord> ranks,
-                        const Topology& topology);
+// Compares the records of all ranks; element r is rank r's. Returns the first
+// problem found: a rank's own error, or kFailedPrecondition that names the
+// ranks, their hosts and what differs. `topology`: that of the machines.
+absl::Status ValidateBootstrap(absl::Span<const BootstrapRecord> ranks,
+                               const Topology& topology);
 
 }  // namespace moe

@@ -14,7 +14,7 @@
 namespace moe {
 namespace {
 
-// Looks for the note among those of one segment.
+// The build id among the notes of one segment, or "".
 std::string FindBuildId(absl::string_view notes) {
   while (notes.size() >= sizeof(ElfW(Nhdr))) {
     ElfW(Nhdr) header;

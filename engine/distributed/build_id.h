@@ -6,10 +6,10 @@
 
 namespace moe {
 
-// Names the binary that runs: its linker's build id, or a hash of the file.
+// Identifies the running binary: the linker's build id, or a hash of the file.
 std::string BuildId();
 
-// 16 hexadecimal digits: equal for equal texts, and else not, bad luck apart.
+// A 64-bit hash of `text` as 16 hexadecimal digits.
 std::string DigestOf(absl::string_view text);
 
 }  // namespace moe

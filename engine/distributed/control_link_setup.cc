@@ -26,7 +26,7 @@ std::string LoopbackId(const std::string& host) {
   return absl::StrCat(boot.empty() ? host : boot, " ", network);
 }
 
-// `status` of every rank: OK if all are, else the first that is not.
+// OK if `status` is OK on all ranks, else the first error by rank.
 absl::Status AgreeOn(HostCommunicator& world, const absl::Status& status) {
   ASSIGN_OR_RETURN(const std::vector<std::string> problems,
                    AllGatherBytes(world, status.ok() ? "" : status.message()));
@@ -62,8 +62,8 @@ absl::StatusOr<std::unique_ptr<ControlLink>> OpenControlLink(
   } else {
     ASSIGN_OR_RETURN(ControlLinkAddress address,
                      ControlLinkAddress::Parse(addresses[0]));
-    // The first is the loopback interface, where on another host somebody else
-    // may listen.
+    // Rank 0's first address is its loopback interface; on another host that
+    // address belongs to another process.
     if (ids[world.rank()] != ids[0]) {
       address.hosts.erase(address.hosts.begin());
     }

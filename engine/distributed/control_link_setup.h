@@ -9,10 +9,10 @@
 
 namespace moe {
 
-// A control link of the ranks of `world`, who learn its address through it.
-// Collective; OK when all ranks are connected, the same error everywhere
-// if not. `options`: rank and size are filled in, loopback_only if all ranks
-// are on one host.
+// Opens the control link of the ranks of `world`, over which they exchange its
+// address. Collective; OK when all ranks are connected, else the same error on
+// every rank. Fills in rank, size and loopback_only (all ranks on one host) of
+// `options`.
 absl::StatusOr<std::unique_ptr<ControlLink>> OpenControlLink(
     HostCommunicator& world, ControlLinkOptions options, absl::Duration timeout,
     ControlLink::FailureListener listener);

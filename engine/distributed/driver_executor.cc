@@ -34,10 +34,10 @@ int DriverExecutor::data_degree() const {
 absl::Status DriverExecutor::Execute(const StepPlan& plan,
                                      const TensorView& logits,
                                      StepTrace* trace) {
-  if (static_cast<int>(plan.shares.size()) != data_degree()) {
-    return absl::InternalError(absl::StrCat("a plan of ", plan.shares.size(),
-                                            " shares for ", data_degree(),
-                                            " data ranks"));
+  if (static_cast<int>(plan.rank_batches.size()) != data_degree()) {
+    return absl::InternalError(
+        absl::StrCat("a plan of ", plan.rank_batches.size(), " shares for ",
+                     data_degree(), " data ranks"));
   }
   RETURN_IF_ERROR(status());
   if (link_.on_step) link_.on_step(true, plan.step_id);
@@ -47,7 +47,8 @@ absl::Status DriverExecutor::Execute(const StepPlan& plan,
     return status;
   }
   const absl::Status failure = Fail(plan.step_id, status);
-  // Only now: letting go of what is under way waits for it in a sound group.
+  // After the abort: destroying a pending exchange waits for it in a group that
+  // has not failed.
   gather_.Drop();
   return failure;
 }
@@ -59,7 +60,7 @@ absl::Status DriverExecutor::TryExecute(const StepPlan& plan,
   link_.groups->SetStep(plan.step_id);
   RETURN_IF_ERROR(sender_.Send(plan));
   RETURN_IF_ERROR(gather_.Begin(plan, logits));
-  RETURN_IF_ERROR(runner_.Run(plan.shares[0], gather_.own_logits(),
+  RETURN_IF_ERROR(runner_.Run(plan.rank_batches[0], gather_.own_logits(),
                               trace == nullptr ? nullptr : &trace->sequences));
   return gather_.Finish(trace);
 }
@@ -73,7 +74,7 @@ absl::Status DriverExecutor::KeepAlive() {
 }
 
 void DriverExecutor::Shutdown() {
-  if (!status().ok()) return;  // then they have been told already
+  if (!status().ok()) return;  // the workers end with the failure
   StepPlan plan;
   plan.kind = StepPlan::Kind::kShutdown;
   const absl::Status sent = sender_.Send(plan);
@@ -83,7 +84,7 @@ void DriverExecutor::Shutdown() {
 void DriverExecutor::Abort(const absl::Status& reason) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (!failure_.ok()) return;  // the others have been told already
+    if (!failure_.ok()) return;  // the groups are aborted already
     failure_ = reason;
   }
   if (link_.fail_job) link_.fail_job(reason);
@@ -103,7 +104,8 @@ absl::Status DriverExecutor::status() const {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!failure_.ok()) return failure_;
   }
-  // It knows best; the group knows at once.
+  // The job's status names the rank that failed; the group may only have the
+  // resulting abort.
   if (link_.job_status) RETURN_IF_ERROR(link_.job_status());
   return link_.plans->status();
 }

@@ -18,13 +18,14 @@
 
 namespace moe {
 
-// Rank 0 of many: has every rank compute its share of each step, itself
-// included, and gathers the logits. The others run a Worker.
+// The executor of rank 0 in a job of several ranks: sends each plan to all
+// ranks, computes rank 0's batch and gathers the logits. The other ranks run a
+// Worker.
 class DriverExecutor : public StepExecutor {
  public:
-  // `model` and what `link` borrows must outlive it. `vocab`: whose logits the
-  // model computes. `max_logit_rows` bounds the rows of all shares together.
-  // kResourceExhausted if memory is short.
+  // `model` and what `link` borrows must outlive it. `vocab`: the vocabulary
+  // entries whose logits the model computes. `max_logit_rows` bounds the logit
+  // rows of all rank batches together. kResourceExhausted if memory is short.
   static absl::StatusOr<std::unique_ptr<DriverExecutor>> Create(
       const StepLink& link, Model* model, KvCache cache, IndexRange vocab,
       int64_t max_logit_rows);
@@ -46,7 +47,7 @@ class DriverExecutor : public StepExecutor {
 
   absl::Status TryExecute(const StepPlan& plan, const TensorView& logits,
                           StepTrace* trace);
-  // Gives all groups up, unless that has been done.
+  // Aborts all groups, and keeps the first failure.
   absl::Status Fail(int64_t step_id, const absl::Status& error);
 
   const StepLink link_;

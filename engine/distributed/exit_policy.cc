@@ -27,7 +27,7 @@ int ExitPolicy::failure_exit_status() const {
 bool ExitPolicy::ExitTogether() {
   ControlLink* const link = link_;
   if (link == nullptr) return false;
-  // Rank 0 leaves last of all who wait for it.
+  // Rank 0 closes its end last; the others wait for that.
   if (!link->Leave(kNotifyTimeout).ok()) return false;
   link->AwaitClosed(kNotifyTimeout);
   return true;

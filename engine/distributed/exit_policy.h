@@ -11,46 +11,46 @@
 
 namespace moe {
 
-// How and when a rank's process ends because of a failure. Ranks end with equal
-// statuses and leave rank 0 the time to tell clients: mpirun kills all others
-// soon after the first process has ended. Thread-safe.
+// Decides how and when a rank's process exits after a failure. All ranks exit
+// with the same status, and the others wait for rank 0 to notify its clients:
+// mpirun kills all processes soon after the first one has exited. Thread-safe.
 class ExitPolicy {
  public:
-  // What processes end with when a rank fails: before MarkReady, and after.
+  // Exit statuses when a rank fails: before MarkReady, and after.
   static constexpr int kExitStartFailed = 1;
   static constexpr int kExitRankFailed = 3;
-  // After a failure, the process may take so long to end.
+  // Longest time from a failure to the exit of the process.
   static constexpr absl::Duration kExitTimeout = absl::Seconds(5);
-  // What rank 0 may take to tell clients of a failure, and ranks at their end
-  // wait for each other.
+  // Longest time for rank 0 to notify clients of a failure, and for ranks to
+  // wait for each other before they exit.
   static constexpr absl::Duration kNotifyTimeout = absl::Milliseconds(1500);
 
-  // Null: a failure does not end the process, because the ranks are threads
-  // that it outlives.
+  // A null `watchdog`: a failure does not end the process, because its ranks
+  // are threads.
   explicit ExitPolicy(std::unique_ptr<ExitWatchdog> watchdog)
       : watchdog_(std::move(watchdog)) {}
 
   bool ends_process() const { return watchdog_ != nullptr; }
 
-  // The link to the other ranks, borrowed; null: this rank is alone, or the
-  // link is gone.
+  // The link to the other ranks, borrowed; null: the job has one rank, or the
+  // link is destroyed.
   void SetLink(ControlLink* link) { link_ = link; }
 
-  // Rank 0: all is loaded and clients are served; the other ranks are told.
-  // What fails from now on is a rank in service, not the start.
+  // Rank 0 calls this once it serves clients; the link notifies the other
+  // ranks. Later failures count as failures in service, not of the start.
   void MarkReady();
-  // A failure is known: the process ends within kExitTimeout.
+  // Called at the first failure: the process exits within kExitTimeout.
   void OnFailure();
-  // What the process is to end with because of the failure, or, as long as
-  // there is none, of one that came now: equal on all ranks.
+  // The exit status for the failure, or for one that happens now if there is
+  // none yet. Equal on all ranks.
   int failure_exit_status() const;
 
-  // All ranks have agreed on the reason to end: true if they have all come here
-  // within kNotifyTimeout, so that none need be told. False for a rank alone.
+  // For ranks that have agreed on the reason to exit: true if all of them call
+  // this within kNotifyTimeout, so that none must be notified. False if there
+  // is one rank.
   bool ExitTogether();
-  // Another rank than 0 that is to end because of a failure in service: returns
-  // when rank 0 has ended, or after kNotifyTimeout; at once if it is rank 0
-  // that has failed.
+  // For ranks other than 0, after a failure in service: waits until rank 0 has
+  // exited, for at most kNotifyTimeout; returns at once if rank 0 has failed.
   void WaitForRank0Exit();
 
  private:
@@ -58,7 +58,7 @@ class ExitPolicy {
   std::atomic<ControlLink*> link_ = nullptr;
 
   mutable std::mutex mutex_;
-  // Of a rank alone; else the link knows. Guarded by mutex_.
+  // Used if there is no link, which has this state too. Guarded by mutex_.
   bool ready_ = false;
   bool failed_ = false;  // guarded by mutex_
 };

@@ -13,9 +13,9 @@ namespace moe {
 ExitWatchdog::ExitWatchdog() : thread_([this] { Run(); }) {}
 
 ExitWatchdog::ExitWatchdog(absl::Duration timeout, int exit_status,
-                           std::function<void()> last_words)
+                           std::function<void()> on_expiry)
     : ExitWatchdog() {
-  Arm(timeout, exit_status, std::move(last_words));
+  Arm(timeout, exit_status, std::move(on_expiry));
 }
 
 ExitWatchdog::~ExitWatchdog() {
@@ -28,34 +28,34 @@ ExitWatchdog::~ExitWatchdog() {
 }
 
 void ExitWatchdog::Arm(absl::Duration timeout, int exit_status,
-                       std::function<void()> last_words) {
+                       std::function<void()> on_expiry) {
   const Clock::time_point deadline =
       Clock::now() + std::chrono::duration_cast<Clock::duration>(
                          absl::ToChronoNanoseconds(timeout));
   std::lock_guard lock(mutex_);
-  if (order_.has_value() && order_->deadline <= deadline) return;
-  order_ = {deadline, exit_status, std::move(last_words)};
+  if (pending_exit_.has_value() && pending_exit_->deadline <= deadline) return;
+  pending_exit_ = {deadline, exit_status, std::move(on_expiry)};
   changed_.notify_all();
 }
 
 void ExitWatchdog::Run() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return done_ || order_.has_value(); });
-  // The deadline may come nearer meanwhile.
-  while (!done_ && Clock::now() < order_->deadline) {
-    const Clock::time_point deadline = order_->deadline;
+  changed_.wait(lock, [this] { return done_ || pending_exit_.has_value(); });
+  // Arm may set an earlier deadline meanwhile.
+  while (!done_ && Clock::now() < pending_exit_->deadline) {
+    const Clock::time_point deadline = pending_exit_->deadline;
     changed_.wait_until(lock, deadline);
   }
   if (done_) return;
-  const Order order = *std::move(order_);
+  const PendingExit pending_exit = *std::move(pending_exit_);
   lock.unlock();
-  if (order.last_words) order.last_words();
-  _exit(order.exit_status);
+  if (pending_exit.on_expiry) pending_exit.on_expiry();
+  _exit(pending_exit.exit_status);
 }
 
-std::function<void()> TellOnStderr(std::string why) {
+std::function<void()> WriteToStderr(std::string why) {
   return [line = absl::StrCat("moe: ", why.substr(0, 1000), "\n")] {
-    // A pipe that is ready takes PIPE_BUF bytes.
+    // A pipe that poll reports writable takes PIPE_BUF bytes without blocking.
     static_assert(PIPE_BUF >= 1100);
     pollfd errors = {STDERR_FILENO, POLLOUT, 0};
     if (poll(&errors, 1, 0) != 1) return;

@@ -12,47 +12,47 @@
 
 namespace moe {
 
-// Ends the process by _exit if it is still there when a time is over, whatever
-// hangs: destructors do not run then. Its thread exists from the beginning,
-// because a process that hangs may be short of threads. Thread-safe.
+// Ends the process with _exit if it still runs after a timeout, whatever hangs;
+// destructors do not run then. The constructor starts the thread, since a
+// process in trouble may fail to start one. Thread-safe.
 class ExitWatchdog {
  public:
-  // Ends nothing before Arm.
+  // Not armed.
   ExitWatchdog();
   // Armed from the start.
   ExitWatchdog(absl::Duration timeout, int exit_status,
-               std::function<void()> last_words);
+               std::function<void()> on_expiry);
   // Disarms it.
   ~ExitWatchdog();
   ExitWatchdog(const ExitWatchdog&) = delete;
   ExitWatchdog& operator=(const ExitWatchdog&) = delete;
 
-  // Ends the process with `exit_status` when `timeout` is over, after
-  // `last_words` (may be empty), which must not wait for anything that may
-  // hang. Of several calls the one that ends the process first counts.
+  // Ends the process with `exit_status` after `timeout`. Calls `on_expiry` (may
+  // be empty) before, which must not block. Of several calls the one with the
+  // earliest deadline counts.
   void Arm(absl::Duration timeout, int exit_status,
-           std::function<void()> last_words = {});
+           std::function<void()> on_expiry = {});
 
  private:
   using Clock = std::chrono::steady_clock;
 
-  struct Order {
+  struct PendingExit {
     Clock::time_point deadline;
     int exit_status = 0;
-    std::function<void()> last_words;
+    std::function<void()> on_expiry;
   };
 
   void Run();
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::optional<Order> order_;  // guarded by mutex_
-  bool done_ = false;           // guarded by mutex_
+  std::optional<PendingExit> pending_exit_;  // guarded by mutex_
+  bool done_ = false;                        // guarded by mutex_
   std::thread thread_;
 };
 
-// Last words: `why` as a line on standard error. Whoever reads the errors may
-// have stopped: then there is nobody to tell, and the line is left out.
-std::function<void()> TellOnStderr(std::string why);
+// A function that writes `why` as a line to standard error. It drops the line
+// if the write could block.
+std::function<void()> WriteToStderr(std::string why);
 
 }  // namespace moe

@@ -63,7 +63,7 @@ void FailureBroadcast::CallListeners() {
   for (const auto& entry : entries) {
     try {
       threads.emplace_back([&entry, &failure] { entry->Call(failure); });
-    } catch (const std::system_error&) {  // no more threads: one by one
+    } catch (const std::system_error&) {  // out of threads: call it here
       entry->Call(failure);
     }
   }

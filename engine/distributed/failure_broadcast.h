@@ -9,8 +9,8 @@
 
 namespace moe {
 
-// The first failure of a job, as one rank knows it, and who wants to hear of
-// it. Later failures are ignored. Knows nothing of other ranks. Thread-safe.
+// The first failure of a job as seen by one rank, and its listeners. Ignores
+// later failures. Does not communicate with other ranks. Thread-safe.
 class FailureBroadcast {
  public:
   using Listener = std::function<void(const absl::Status& reason)>;
@@ -20,18 +20,18 @@ class FailureBroadcast {
     virtual ~Subscription() = default;
   };
 
-  // Calls `listener` with the reason once: when CallListeners does, on a thread
-  // of its own; at once, on this one, if there is a failure already. It must
-  // not destroy the subscription. After the subscription's end it is not
-  // called, nor running.
+  // Calls `listener` once with the reason: from CallListeners, on a separate
+  // thread; or at once, on the caller's thread, if there is a failure already.
+  // The listener must not destroy the subscription. It neither runs nor is
+  // called after the subscription is destroyed.
   [[nodiscard]] std::unique_ptr<Subscription> Subscribe(Listener listener);
 
   // False if there is a failure already.
   bool Record(const absl::Status& reason);
 
-  // After Record has returned true, once: returns when all listeners have. None
-  // waits for another: to give up groups whose ranks are dead takes MPI
-  // seconds, while clients wait for a word.
+  // Call it once, after Record has returned true; it returns when all listeners
+  // have returned. Listeners run in parallel: MPI takes seconds to abort groups
+  // with dead ranks, and clients must be notified meanwhile.
   void CallListeners();
 
   // OK, or the failure.

@@ -4,10 +4,10 @@
 
 namespace moe {
 
-// Of the machine, as it calls itself.
+// The machine's host name.
 std::string HostName();
 
-// Whether a launcher (mpirun, or another that speaks PMI) has started this
+// True if a launcher (mpirun, or another that uses PMI) has started this
 // process as one of several.
 bool LaunchedByMpi();
 

@@ -12,8 +12,8 @@ namespace {
 
 constexpr char kOperation[] = "gathering logits";
 
-// Who has no logits sends this instead: rank 0 runs ahead of nobody, and hears
-// of an abort from anybody.
+// A rank without logits sends this instead: rank 0 waits for every rank in each
+// step, and so receives the abort of any rank.
 constexpr size_t kDoneBytes = 8;
 
 std::vector<int> MoeLayers(const ModelConfig& model) {
@@ -24,10 +24,10 @@ std::vector<int> MoeLayers(const ModelConfig& model) {
   return layers;
 }
 
-// Of one share.
-int64_t TracedRows(const Batch& share) {
+// Rows of the slices with trace_routing.
+int64_t TracedRows(const Batch& rank_batch) {
   int64_t rows = 0;
-  for (const SequenceSlice& slice : share.sequences) {
+  for (const SequenceSlice& slice : rank_batch.sequences) {
     if (slice.trace_routing) rows += slice.num_tokens;
   }
   return rows;
@@ -64,13 +64,14 @@ absl::Status LogitGather::Begin(const StepPlan& plan,
                      " rows of logits; there is room for ", slices_.dim(0)));
   }
   done_.resize(link_.plans->size() * kDoneBytes);
-  routing_.reserve(plan.shares.size());  // their memory is being filled
+  routing_.reserve(
+      plan.rank_batches.size());  // receives point into the elements
   std::vector<ReceiveBuffer> receives;
-  // Without slices they are received where they belong.
+  // Without slices, logits are received in place.
   float* next = sliced ? slices_.ptr<float>() : logits.ptr<float>();
-  for (size_t d = 0; d < plan.shares.size(); ++d) {
-    const Batch& share = plan.shares[d];
-    const int64_t rows = static_cast<int64_t>(share.logit_rows.size());
+  for (size_t d = 0; d < plan.rank_batches.size(); ++d) {
+    const Batch& rank_batch = plan.rank_batches[d];
+    const int64_t rows = static_cast<int64_t>(rank_batch.logit_rows.size());
     for (int t = 0; t < tensor_degree; ++t) {
       const int peer = static_cast<int>(d) * tensor_degree + t;
       const int64_t width =
@@ -84,7 +85,7 @@ absl::Status LogitGather::Begin(const StepPlan& plan,
             {peer, done_.data() + peer * kDoneBytes, kDoneBytes});
       }
       next += rows * width;
-      const int64_t traced = t == 0 && peer != 0 ? TracedRows(share) : 0;
+      const int64_t traced = t == 0 && peer != 0 ? TracedRows(rank_batch) : 0;
       if (traced == 0 || moe_layers_.empty()) continue;
       std::vector<int32_t>& words = routing_.emplace_back();
       int64_t per_row = 0;
@@ -98,11 +99,11 @@ absl::Status LogitGather::Begin(const StepPlan& plan,
   return absl::OkStatus();
 }
 
-void LogitGather::PlaceSlices() {
+void LogitGather::InterleaveSlices() {
   const float* slice = slices_.ptr<float>();
   int64_t first_row = 0;
-  for (const Batch& share : plan_->shares) {
-    const int64_t rows = static_cast<int64_t>(share.logit_rows.size());
+  for (const Batch& rank_batch : plan_->rank_batches) {
+    const int64_t rows = static_cast<int64_t>(rank_batch.logit_rows.size());
     for (int t = 0; t < link_.tensor_degree; ++t) {
       const IndexRange range =
           RankShard::VocabRange(model_, t, link_.tensor_degree);
@@ -121,15 +122,15 @@ absl::Status LogitGather::Finish(StepTrace* trace) {
   const absl::Status status = pending_->Wait();
   if (!status.ok()) return status;
   pending_.reset();
-  if (link_.tensor_degree > 1) PlaceSlices();
+  if (link_.tensor_degree > 1) InterleaveSlices();
   if (trace == nullptr) return absl::OkStatus();
   size_t next = 0;
-  for (size_t d = 1; d < plan_->shares.size(); ++d) {
-    const Batch& share = plan_->shares[d];
-    if (TracedRows(share) == 0) continue;
+  for (size_t d = 1; d < plan_->rank_batches.size(); ++d) {
+    const Batch& rank_batch = plan_->rank_batches[d];
+    if (TracedRows(rank_batch) == 0) continue;
     const int32_t* word =
         moe_layers_.empty() ? nullptr : routing_[next++].data();
-    for (const SequenceSlice& slice : share.sequences) {
+    for (const SequenceSlice& slice : rank_batch.sequences) {
       if (!slice.trace_routing) continue;
       SequenceRouting& routing = trace->sequences.emplace_back();
       routing.sequence_id = slice.sequence_id;

@@ -16,21 +16,21 @@
 
 namespace moe {
 
-// Brings the results of a step to rank 0: from each rank its slice of the
-// vocabulary of its share's logits, in one message; and, where it is asked for,
-// from the first tensor rank of each data rank the routing, in another.
-// Thread-compatible.
+// Gathers the results of a step on rank 0. Each rank sends the logits of its
+// batch for its slice of the vocabulary in one message. If the batch requests
+// the routing, the first tensor rank of the data rank sends it in a second
+// message. Thread-compatible.
 class LogitGather {
  public:
-  // On rank 0, of which `max_logit_rows` bounds the rows of all shares. The
-  // slices lie in pinned memory of `backend`, the model's. kResourceExhausted
-  // if memory is short. What `link` borrows must outlive it.
+  // On rank 0. `max_logit_rows` bounds the logit rows of all rank batches
+  // together. The slices are in pinned memory of `backend`, the model's.
+  // kResourceExhausted if memory is short. What `link` borrows must outlive it.
   static absl::StatusOr<LogitGather> Create(const StepLink& link,
                                             DeviceBackend& backend,
                                             const ModelConfig& model,
                                             int64_t max_logit_rows);
 
-  // Of the slices that are put side by side.
+  // Memory of the received slices, which Finish interleaves.
   static int64_t MaxBytes(const ModelConfig& model, int tensor_degree,
                           int64_t max_logit_rows) {
     return tensor_degree == 1 ? 0
@@ -38,29 +38,30 @@ class LogitGather {
                                     static_cast<int64_t>(sizeof(float));
   }
 
-  // Posts the receives of all other ranks' results. Both plan and logits
+  // Posts the receives of all other ranks' results. `plan` and `logits`
   // [plan.num_logit_rows(), vocab] f32 must live until Finish.
   absl::Status Begin(const StepPlan& plan, const TensorView& logits);
 
-  // Where this rank's own logits are to be computed. [rows of share 0, slice of
-  // tensor rank 0]
+  // Where the model writes this rank's logits. [logit rows of rank batch 0,
+  // slice of tensor rank 0]
   TensorView own_logits() const { return own_; }
 
-  // Waits for the results and puts all in place. `trace` holds the routing of
-  // share 0 already; may be null if no slice asks for it.
+  // Waits for the results and writes all logits. `trace` holds the routing of
+  // rank batch 0 already; may be null if no slice requests it.
   absl::Status Finish(StepTrace* trace);
-  // Lets go of what Begin has posted; give the groups up first.
+  // Drops the receives that Begin has posted; abort the groups before.
   void Drop() { pending_.reset(); }
 
-  // A worker's part: sends its logits [rows of its share, its slice] and the
-  // routing (empty unless it is tensor rank 0 and the share asks for it).
+  // Called by a worker: sends its logits [logit rows of its batch, its slice]
+  // and the routing (empty unless it is tensor rank 0 and the batch requests
+  // it).
   static absl::Status Send(const StepLink& link, const ModelConfig& model,
                            const TensorView& logits,
                            const std::vector<SequenceRouting>& routing);
 
  private:
   LogitGather() = default;
-  void PlaceSlices();
+  void InterleaveSlices();
 
   StepLink link_;
   ModelConfig model_;
@@ -69,9 +70,9 @@ class LogitGather {
   const StepPlan* plan_ = nullptr;
   TensorView logits_;
   TensorView own_;
-  // Of the other data ranks that are asked for it, in their order.
+  // Of the other data ranks whose batch requests it, in their order.
   std::vector<std::vector<int32_t>> routing_;
-  std::vector<char> done_;  // received from who has no logits
+  std::vector<char> done_;  // received from ranks without logits
   std::unique_ptr<PendingOperation> pending_;
 };
 

@@ -14,13 +14,13 @@
 
 namespace moe {
 
-// How plans get from rank 0 to all others. A plan travels whole in a first
-// message of kFirstMessageBytes to each; what does not fit follows in one
-// broadcast. Rank 0 rings the doorbell unless it knows that everybody is
-// looking: the last plan was sent less than poll_time ago. Thread-compatible.
+// Sends plans from rank 0 to all workers. A first message of kFirstMessageBytes
+// to each worker carries the plan; one broadcast carries the rest of a longer
+// one. Rank 0 rings the doorbell unless all workers still poll, because it sent
+// the last plan less than poll_time ago. Thread-compatible.
 
-// What shared-memory transports carry without asking the receiver (Open MPI: 4
-// KiB with its own header).
+// Fits the eager limit of shared-memory transports (Open MPI: 4 KiB with its
+// own header).
 inline constexpr size_t kFirstMessageBytes = 4000;
 
 class PlanSender {
@@ -34,29 +34,29 @@ class PlanSender {
   StepLink link_;
   std::vector<uint8_t> bytes_;
   uint32_t rings_ = 0;
-  Deadline looked_for_;  // until then, the others look for a plan
+  Deadline polled_until_;  // until then, the workers poll
 };
 
 class PlanReceiver {
  public:
   PlanReceiver(const StepLink& link, const StepPlanLimits& limits);
 
-  // Waits for the next plan: first looks for it, yielding the core, for
-  // poll_time, then sleeps on the doorbell. kDeadlineExceeded after
-  // idle_timeout without one. After an error, all groups have been given up.
+  // Waits for the next plan: polls for poll_time, yielding the core, then
+  // sleeps on the doorbell. kDeadlineExceeded after idle_timeout without a
+  // plan. On an error it has aborted all groups.
   absl::StatusOr<StepPlan> Receive();
 
  private:
-  absl::Status AwaitFirst(PendingOperation* first);
-  // Whether the message has come, looking for it for `time`.
-  absl::StatusOr<bool> Look(PendingOperation* first, absl::Duration time);
+  absl::Status WaitForFirst(PendingOperation* first);
+  // Polls for `time`; true if the message has arrived.
+  absl::StatusOr<bool> PollFor(PendingOperation* first, absl::Duration time);
   absl::StatusOr<StepPlan> ReceiveRest();
 
   StepLink link_;
   StepPlanLimits limits_;
   std::vector<uint8_t> bytes_;
-  uint32_t rings_due_ = 0;
-  uint32_t rings_answered_ = 0;
+  uint32_t rings_sent_ = 0;
+  uint32_t rings_consumed_ = 0;
 };
 
 }  // namespace moe

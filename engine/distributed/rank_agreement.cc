@@ -46,7 +46,7 @@ class Reader {
     return text;
   }
 
-  bool good_to_the_end() const { return good_ && bytes_.empty(); }
+  bool fully_parsed() const { return good_ && bytes_.empty(); }
 
  private:
   int64_t Bad() {
@@ -98,7 +98,7 @@ absl::StatusOr<RankReport> RankReport::Parse(absl::string_view bytes) {
     *number = reader.Number();
   }
   report.load_seconds = std::bit_cast<double>(reader.Number());
-  if (!reader.good_to_the_end()) {
+  if (!reader.fully_parsed()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "a rank's report of ", bytes.size(), " bytes makes no sense"));
   }
@@ -113,7 +113,7 @@ absl::StatusOr<std::vector<RankReport>> ExchangeReports(HostCommunicator& all,
   int failed = -1;
   for (const std::string& bytes : gathered) {
     ASSIGN_OR_RETURN(RankReport report, RankReport::Parse(bytes));
-    // kAborted is the echo of another rank's failure.
+    // kAborted is the consequence of another rank's failure.
     if (!report.status.ok() &&
         (failed < 0 || (absl::IsAborted(reports[failed].status) &&
                         !absl::IsAborted(report.status)))) {

@@ -36,7 +36,8 @@ absl::Status RankGroups::OpenLayout(const ParallelLayout& layout,
     RETURN_IF_ERROR(failure_);
     world = std::move(world_);
   }
-  // An abort meanwhile misses these groups; their timeout ends the wait.
+  // An abort during this call does not reach these groups; their timeout bounds
+  // the wait.
   ASSIGN_OR_RETURN(std::unique_ptr<ProcessGroups> groups,
                    ProcessGroups::Create(std::move(world), ranks_.topology(),
                                          layout, backend));
@@ -46,7 +47,7 @@ absl::Status RankGroups::OpenLayout(const ParallelLayout& layout,
   return failure_;
 }
 
-void RankGroups::EndLoading() {
+void RankGroups::ReleaseLoadingGroups() {
   const std::lock_guard<std::mutex> lock(mutex_);
   loading_.reset();
   start_.reset();
@@ -60,7 +61,7 @@ StepLink RankGroups::MakeStepLink(int tensor_degree, const std::string& host) {
   link.tensor_degree = tensor_degree;
   link.host = host;
   link.always_ring = ranks_.topology().num_nodes() > 1;
-  // A rank that has done its share may wait for all of the slowest one's.
+  // A rank that has finished a step waits for the slowest rank.
   link.idle_timeout = std::max(link.idle_timeout, 2 * step_timeout_);
   link.job_status = [ranks = &ranks_] { return ranks->status(); };
   link.fail_job = [ranks = &ranks_](const absl::Status& reason) {
@@ -78,7 +79,7 @@ void RankGroups::Abort(const absl::Status& reason) {
   if (groups_ != nullptr) groups_->Abort(reason);
 }
 
-absl::Status RankGroups::Explain(const absl::Status& error) const {
+absl::Status RankGroups::FindRootCause(const absl::Status& error) const {
   const Deadline deadline(absl::Milliseconds(300));
   while (!deadline.Passed()) {
     RETURN_IF_ERROR(ranks_.status());

@@ -17,8 +17,8 @@
 
 namespace moe {
 
-// The groups that one rank's engine communicates in, owned; all of them are
-// given up when the job fails. Thread-compatible, except Abort.
+// Owns the groups in which one rank's engine communicates, and aborts all of
+// them when the job fails. Thread-compatible, except Abort.
 class RankGroups {
  public:
   // Collective. `ranks` is borrowed and must outlive it.
@@ -27,17 +27,17 @@ class RankGroups {
 
   RankRuntime& ranks() { return ranks_; }
 
-  // Of all ranks. For what is agreed on while loading, with start_timeout.
+  // All ranks, with start_timeout: for the agreements while loading.
   HostCommunicator& start() { return *start_; }
-  // For the loading of weights, which gives it up if it fails.
+  // For loading weights; a rank that fails to load aborts it.
   HostCommunicator& loading() { return *loading_; }
   // Null before OpenLayout.
   ProcessGroups* groups() { return groups_.get(); }
 
   // Makes the groups of a layout. Collective.
   absl::Status OpenLayout(const ParallelLayout& layout, DeviceBackend& backend);
-  // The start group has done its work, and `loading`.
-  void EndLoading();
+  // Destroys the start and loading groups.
+  void ReleaseLoadingGroups();
 
   // The link for the steps, borrowed from this; `on_step` is left to the
   // caller.
@@ -46,9 +46,9 @@ class RankGroups {
   // Any thread.
   void Abort(const absl::Status& reason);
 
-  // What a failed collective means: the job's own word if it says one soon,
+  // The cause of a failed collective: the job's failure if it is reported soon,
   // else `error`.
-  absl::Status Explain(const absl::Status& error) const;
+  absl::Status FindRootCause(const absl::Status& error) const;
 
  private:
   explicit RankGroups(RankRuntime* ranks) : ranks_(*ranks) {}
@@ -57,13 +57,14 @@ class RankGroups {
   absl::Duration step_timeout_;
   std::mutex mutex_;
   absl::Status failure_;  // guarded by mutex_; what Abort was called with
-  // Made and destroyed under mutex_ (Abort reads them), used without.
+  // Created and destroyed under mutex_ (Abort reads them), used without it.
   std::unique_ptr<HostCommunicator> start_;
   std::unique_ptr<HostCommunicator> loading_;
   std::unique_ptr<HostCommunicator> plans_;
-  std::unique_ptr<HostCommunicator> world_;  // until it is groups_'
+  std::unique_ptr<HostCommunicator>
+      world_;  // until OpenLayout moves it to groups_
   std::unique_ptr<ProcessGroups> groups_;
-  // Last, so that it ends first.
+  // Last, so that it is destroyed first.
   std::unique_ptr<RankRuntime::Subscription> subscription_;
 };
 

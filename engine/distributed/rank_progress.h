@@ -19,17 +19,17 @@ enum class RankState : int32_t {
   kFailed = 4,
 };
 
-// What a rank tells of itself. A value.
+// What a rank reports about itself. A value.
 struct RankProgress {
   RankState state = RankState::kStarting;
   int64_t last_step = -1;         // id of the last finished step; -1: none
-  absl::Duration exchange_wait;   // in waits for peers, since the start
-  absl::Duration last_step_wait;  // the same, of the last step
-  int64_t weight_bytes = 0;       // of this rank's share
-  int64_t kv_cache_bytes = 0;     // the same
-  int32_t num_threads = 0;        // that compute
+  absl::Duration exchange_wait;   // spent waiting for peers, since the start
+  absl::Duration last_step_wait;  // the same, in the last step
+  int64_t weight_bytes = 0;       // of this rank
+  int64_t kv_cache_bytes = 0;     // of this rank
+  int32_t num_threads = 0;        // compute threads
   std::string isa;                // "AVX2", ...
-  std::optional<ExpertLoad> expert_load;  // unset: as told before
+  std::optional<ExpertLoad> expert_load;  // unset: unchanged
 
   // For messages between ranks of one program.
   std::string Serialize() const;

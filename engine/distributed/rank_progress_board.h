@@ -12,23 +12,23 @@
 
 namespace moe {
 
-// What is known of a rank.
+// The last report of a rank, with its identity.
 struct RankStatus {
   int rank = 0;
   std::string host;
   int64_t pid = 0;
   RankProgress progress;
-  absl::Duration heartbeat_age;  // since it was last heard of; 0 for the caller
+  absl::Duration heartbeat_age;  // 0 for the caller's rank
 };
 
-// What the ranks do, as one of them sees it: itself, and the heartbeats of the
-// others. Thread-safe.
+// The progress of all ranks as seen by one of them: its own, and the reports in
+// the heartbeats of the others. Thread-safe.
 class RankProgressBoard {
  public:
   RankProgressBoard(int rank, std::string host);
 
-  // What this rank does. Without an expert load, the load stays as reported
-  // before. Cheap enough for every step.
+  // Sets this rank's progress. Without an expert load it keeps the last one.
+  // Cheap enough for every step.
   void Report(RankProgress progress);
 
   // The report that the next heartbeat carries to rank 0; "" if nothing was

@@ -36,18 +36,18 @@ RankRuntime::~RankRuntime() {
 
 absl::StatusOr<std::unique_ptr<RankRuntime>> RankRuntime::Init(
     int* argc, char*** argv, absl::Duration connect_timeout) {
-  std::unique_ptr<ExitWatchdog> starting;
+  std::unique_ptr<ExitWatchdog> start_watchdog;
   std::unique_ptr<World> world;
   if (LaunchedByMpi()) {
-    starting = std::make_unique<ExitWatchdog>(
+    start_watchdog = std::make_unique<ExitWatchdog>(
         connect_timeout, ExitPolicy::kExitStartFailed,
-        TellOnStderr(absl::StrCat(
+        WriteToStderr(absl::StrCat(
             "the ranks of this job have not found each other within ",
             absl::FormatDuration(connect_timeout),
             " (parallel.connect_timeout): is one of the processes stopped, or "
             "a host out of reach?")));
     CommunicatorOptions options;
-    // The watchdog ends what hangs at the start.
+    // The watchdog bounds the start.
     options.timeout = 2 * connect_timeout;
     ASSIGN_OR_RETURN(world, JoinMpiWorld(argc, argv, options));
   } else {
@@ -56,7 +56,7 @@ absl::StatusOr<std::unique_ptr<RankRuntime>> RankRuntime::Init(
   // Not make_unique: the constructor is private.
   std::unique_ptr<RankRuntime> runtime(new RankRuntime(
       std::move(world), std::make_unique<ExitWatchdog>(), connect_timeout));
-  runtime->starting_ = std::move(starting);
+  runtime->start_watchdog_ = std::move(start_watchdog);
   return runtime;
 }
 
@@ -68,27 +68,27 @@ RankRuntime::MakeThreads(int size, const Topology& topology,
     ranks.push_back(std::unique_ptr<RankRuntime>(
         new RankRuntime(std::move(world), nullptr, absl::Minutes(1))));
   }
-  BootstrapInfo facts;
-  facts.watchdog = absl::Minutes(1);
+  BootstrapInfo info;
+  info.watchdog = absl::Minutes(1);
   std::vector<absl::Status> statuses(size);
   std::vector<std::thread> threads;
   for (int r = 0; r < size; ++r) {
-    threads.emplace_back([&, r] { statuses[r] = ranks[r]->Start(facts); });
+    threads.emplace_back([&, r] { statuses[r] = ranks[r]->Start(info); });
   }
   for (std::thread& thread : threads) thread.join();
   for (const absl::Status& status : statuses) RETURN_IF_ERROR(status);
   return ranks;
 }
 
-absl::Status RankRuntime::Start(const absl::StatusOr<BootstrapInfo>& facts) {
-  const absl::Status status = Connect(facts);
-  starting_.reset();
+absl::Status RankRuntime::Start(const absl::StatusOr<BootstrapInfo>& info) {
+  const absl::Status status = Connect(info);
+  start_watchdog_.reset();
   return status;
 }
 
-absl::Status RankRuntime::Connect(const absl::StatusOr<BootstrapInfo>& facts) {
-  ASSIGN_OR_RETURN(topology_, Bootstrap(*world_, host_, facts));
-  if (size_ > 1) RETURN_IF_ERROR(OpenLink(facts->watchdog));
+absl::Status RankRuntime::Connect(const absl::StatusOr<BootstrapInfo>& info) {
+  ASSIGN_OR_RETURN(topology_, Bootstrap(*world_, host_, info));
+  if (size_ > 1) RETURN_IF_ERROR(OpenLink(info->watchdog));
   ASSIGN_OR_RETURN(doorbell_, world_->MakeDoorbell(topology_));
   return absl::OkStatus();
 }
@@ -125,7 +125,7 @@ void RankRuntime::Fail(const absl::Status& reason) {
 }
 
 absl::Status RankRuntime::status() const {
-  // The link knows first.
+  // The link receives failures first.
   return link_ != nullptr ? link_->status() : failure_.status();
 }
 
@@ -142,14 +142,15 @@ std::vector<RankStatus> RankRuntime::Ranks() const {
 
 absl::Status RankRuntime::Finish(absl::Duration timeout) {
   if (link_ != nullptr) RETURN_IF_ERROR(link_->Leave(timeout));
-  // From here on the end of a peer is no failure, and MPI may wait for it.
-  std::optional<ExitWatchdog> parting;
+  // From here on the end of a peer is no failure, and MPI may wait for one.
+  std::optional<ExitWatchdog> exit_watchdog;
   if (exit_policy_.ends_process()) {
     const absl::Duration longest = timeout + ExitPolicy::kExitTimeout;
-    parting.emplace(longest, ExitPolicy::kExitRankFailed,
-                    TellOnStderr(absl::StrCat("rank ", rank_, " has waited ",
-                                              absl::FormatDuration(longest),
-                                              " for the others to end MPI")));
+    exit_watchdog.emplace(
+        longest, ExitPolicy::kExitRankFailed,
+        WriteToStderr(absl::StrCat("rank ", rank_, " has waited ",
+                                   absl::FormatDuration(longest),
+                                   " for the others to end MPI")));
   }
   doorbell_.reset();
   return world_->Finalize(timeout);

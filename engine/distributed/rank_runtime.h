@@ -19,30 +19,28 @@
 
 namespace moe {
 
-// The ranks of this job, as engine and server see them: a World, and beside it
-// a control link (comm/control/control_link.h) by which they learn within
-// milliseconds that one has died, which MPI cannot tell. One per process
-// (MakeThreads is for tests), made first in main, destroyed last. Puts the
-// parts together that do the work: Bootstrap, FailureBroadcast, ExitPolicy,
-// RankProgressBoard.
+// The interface of engine and server to the ranks of this job: a World, and a
+// control link (comm/control/control_link.h) that detects within milliseconds
+// that a rank has died, which MPI does not report. One per process (MakeThreads
+// is for tests), created first in main, destroyed last. Combines Bootstrap,
+// FailureBroadcast, ExitPolicy and RankProgressBoard.
 //
-// Any failure is final: the first one is told to all ranks, the listeners are
-// called (let them abort the groups that they have made), and the process ends
-// within ExitPolicy::kExitTimeout, whatever hangs.
+// Any failure is final: the first one is sent to all ranks, the listeners are
+// called (each aborts the groups that it owns), and the process exits within
+// ExitPolicy::kExitTimeout, whatever hangs.
 //
-// Thread-safe where it says so; the rest belongs to one thread.
+// Thread-safe where it says so; one thread calls the rest.
 class RankRuntime {
  public:
   // Collective over the processes that mpirun started. A process that it did
-  // not start is a world of one, and MPI is left alone. If the ranks have not
-  // found each other (Start has not returned) within `connect_timeout`, the
-  // process ends with _exit(1) and a word on standard error: MPI's own start
-  // waits for ever for a peer that does not come.
+  // not start is a world of one and does not initialize MPI. If Start has not
+  // returned within `connect_timeout`, the process writes a message to standard
+  // error and calls _exit(1): MPI_Init has no timeout for a missing peer.
   static absl::StatusOr<std::unique_ptr<RankRuntime>> Init(
       int* argc, char*** argv,
       absl::Duration connect_timeout = absl::Minutes(1));
-  // `size` ranks that are threads of this process; element r is for rank r.
-  // They have started, and never end the process. For tests.
+  // `size` ranks that are threads of this process; element r is rank r. Start
+  // has been called, and failures do not end the process. For tests.
   static absl::StatusOr<std::vector<std::unique_ptr<RankRuntime>>> MakeThreads(
       int size, const Topology& topology,
       const CommunicatorOptions& options = {});
@@ -53,65 +51,66 @@ class RankRuntime {
   int rank() const { return rank_; }
   int size() const { return size_; }
 
-  // Collective, once, before all that follows. Compares the facts of all ranks
-  // (Bootstrap) and connects them; an error instead of facts is why this rank
-  // cannot go on. The same error on every rank.
-  absl::Status Start(const absl::StatusOr<BootstrapInfo>& facts);
+  // Collective; call it once, before the functions below. Compares the
+  // BootstrapInfo of all ranks (Bootstrap) and connects them. `info` may be an
+  // error, with which this rank cannot start. Returns the same error on every
+  // rank.
+  absl::Status Start(const absl::StatusOr<BootstrapInfo>& info);
 
   const Topology& topology() const { return topology_; }
   IdleDoorbell& doorbell() { return *doorbell_; }
-  // A new group of all ranks, to be destroyed before the runtime. Collective.
-  // (Ranks that are threads have the options given to MakeThreads.)
+  // A new group of all ranks; destroy it before the runtime. Collective. (Ranks
+  // that are threads use the options of MakeThreads.)
   absl::StatusOr<std::unique_ptr<HostCommunicator>> MakeGroup(
       const std::string& name, const CommunicatorOptions& options = {}) {
     return world_->MakeGroup(name, options);
   }
 
-  // As FailureBroadcast::Subscribe: the reason is kUnavailable and names rank
-  // and host of any rank that fails. Thread-safe.
+  // See FailureBroadcast::Subscribe. The reason is kUnavailable and names the
+  // rank that failed and its host. Thread-safe.
   using Subscription = FailureBroadcast::Subscription;
   [[nodiscard]] std::unique_ptr<Subscription> OnFailure(
       FailureBroadcast::Listener listener) {
     return failure_.Subscribe(std::move(listener));
   }
-  // This rank fails: tells all ranks why. Idempotent; thread-safe; does not
-  // wait. A failure that is only the echo of another rank's is better not
-  // reported: look at status() first. What all ranks have agreed on (IsAgreed)
-  // is told as it is; anything else with this rank's name.
+  // Reports to all ranks that this rank has failed. Idempotent; thread-safe;
+  // does not wait. Check status() first, so that a consequence of another
+  // rank's failure is not reported. An agreed error (IsAgreed) is sent
+  // unchanged; any other gets this rank's name.
   void Fail(const absl::Status& reason);
-  // OK, or why the job fails. Thread-safe.
+  // OK, or the failure of the job. Thread-safe.
   absl::Status status() const;
 
-  // As ExitPolicy has them. Thread-safe.
+  // See ExitPolicy. Thread-safe.
   void MarkReady() { exit_policy_.MarkReady(); }
   int failure_exit_status() const { return exit_policy_.failure_exit_status(); }
   void WaitForRank0Exit() { exit_policy_.WaitForRank0Exit(); }
-  // For who ends because of `reason`, before Fail: true if all ranks have
-  // agreed on it (IsAgreed) and have come here, too, so that each has said why
-  // and none need be told. Collective if they have agreed, bounded by
-  // ExitPolicy::kNotifyTimeout. What follows can only be the process's end.
+  // Call it before Fail when `reason` ends this rank: true if all ranks have
+  // agreed on `reason` (IsAgreed) and call this too, so that each has logged it
+  // and none must be notified. Collective if they have agreed, bounded by
+  // ExitPolicy::kNotifyTimeout. The process must exit afterwards.
   bool ExitTogether(const absl::Status& reason);
 
-  // It goes to rank 0 with the next heartbeat. Thread-safe.
+  // The next heartbeat carries it to rank 0. Thread-safe.
   void ReportProgress(RankProgress progress) {
     progress_.Report(std::move(progress));
   }
   // All ranks on rank 0; elsewhere this rank alone. Thread-safe.
   std::vector<RankStatus> Ranks() const;
 
-  // Collective: the ranks part in order, after which a peer's end is no
-  // failure. Bounded by `timeout`. Groups, doorbell users and subscriptions
-  // must be gone before.
+  // Collective orderly shutdown: afterwards the end of a peer is no failure.
+  // Bounded by `timeout`. Destroy groups, doorbell users and subscriptions
+  // before.
   absl::Status Finish(absl::Duration timeout = absl::Seconds(10));
 
  private:
   RankRuntime(std::unique_ptr<World> world,
               std::unique_ptr<ExitWatchdog> watchdog,
               absl::Duration connect_timeout);
-  // Start, without the watchdog over it.
-  absl::Status Connect(const absl::StatusOr<BootstrapInfo>& facts);
+  // Start without its watchdog.
+  absl::Status Connect(const absl::StatusOr<BootstrapInfo>& info);
   absl::Status OpenLink(absl::Duration watchdog);
-  // The failure is known: tells all who listen, and sees to the end.
+  // Handles the first failure: calls the listeners, and arms the exit watchdog.
   void OnJobFailure(const absl::Status& reason);
 
   const std::string host_;
@@ -122,9 +121,9 @@ class RankRuntime {
   FailureBroadcast failure_;
   ExitPolicy exit_policy_;
   RankProgressBoard progress_;
-  std::unique_ptr<ExitWatchdog> starting_;  // until Start has returned
+  std::unique_ptr<ExitWatchdog> start_watchdog_;  // until Start has returned
   Topology topology_ = Topology::OneNode(1);
-  std::unique_ptr<ControlLink> link_;  // null: this rank is alone
+  std::unique_ptr<ControlLink> link_;  // null: one rank
   std::unique_ptr<IdleDoorbell> doorbell_;
 };
 

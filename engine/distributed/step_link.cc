@@ -9,7 +9,7 @@
 namespace moe {
 namespace {
 
-// The job's own word comes within milliseconds of a rank's end.
+// The control link reports a dead rank within milliseconds.
 constexpr absl::Duration kWaitTimeout = absl::Milliseconds(300);
 
 bool AnyGroupFailed(const StepLink& link) {
@@ -43,9 +43,10 @@ absl::Status AbortStep(const StepLink& link, int64_t step_id,
                      step_id < 0 ? "" : absl::StrCat(" in step ", step_id),
                      ": ", error.message()));
   }
-  // Before the groups, to give up which may take MPI seconds.
+  // Before the groups, since MPI may take seconds to abort them.
   if (link.fail_job) link.fail_job(reason);
-  // The plans first: rank 0 waits there, and quotes the first that it hears.
+  // The plans first: rank 0 waits in this group, and reports the first abort
+  // that it receives.
   link.plans->Abort(reason);
   link.groups->Abort(reason);
   return reason;

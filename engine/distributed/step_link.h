@@ -12,43 +12,44 @@
 
 namespace moe {
 
-// One rank's way to the others, for the steps: borrowed, but for the functions.
+// What a rank needs to communicate with the others in steps. Borrows everything
+// except the functions.
 struct StepLink {
-  // Of all ranks, in the order of the world, used for plans and logits alone.
+  // All ranks, in the order of the world; used for plans and logits only.
   HostCommunicator* plans = nullptr;
   IdleDoorbell* doorbell = nullptr;
-  // What the model communicates in.
+  // The groups of the model.
   ProcessGroups* groups = nullptr;
   int tensor_degree = 1;  // rank = data_rank * tensor_degree + tensor_rank
   std::string host;       // of this rank, for messages
-  // A ring follows every plan: for ranks on several nodes, where a message is
-  // seen later than it was sent.
+  // Ring for every plan: for ranks on several nodes, where messages are
+  // delayed.
   bool always_ring = false;
 
-  // After a step, workers look for the next plan for so long before they
-  // sleep. Equal on all ranks.
+  // How long workers poll for the next plan after a step before they sleep.
+  // Equal on all ranks.
   absl::Duration poll_time = absl::Milliseconds(2);
-  // A worker without a word from rank 0 for so long gives up; rank 0 speaks
-  // four times as often. Equal on all ranks.
+  // A worker fails after this long without a message from rank 0, which sends
+  // keep-alives four times as often. Equal on all ranks.
   absl::Duration idle_timeout = absl::Seconds(60);
 
-  // Why the job fails, from who knows it first (RankRuntime::status), or OK.
-  // Any thread. May be empty.
+  // RankRuntime::status: OK, or the failure of the job. Any thread. May be
+  // empty.
   std::function<absl::Status()> job_status;
 
-  // Has the job fail for a reason of this rank's steps, if nothing else has
-  // made it fail; does not wait. Any thread. May be empty.
+  // Reports a failure of this rank's steps to the job, unless the job has
+  // failed already; does not wait. Any thread. May be empty.
   std::function<void(const absl::Status& reason)> fail_job;
 
   // Called before (in_step) and after each step of this rank. May be empty.
   std::function<void(bool in_step, int64_t step_id)> on_step;
 };
 
-// Gives all groups up because of `error` in `step_id` (-1: between steps), so
-// that no peer waits for this rank, has the job fail, and returns the reason
-// that others are to hear: what the job says, if it says something soon (a
-// group that fails is most often the echo of a rank that died), else `error`,
-// with this rank's number and host if it arose here.
+// Aborts all groups because of `error` in `step_id` (-1: between steps), so
+// that no peer waits for this rank, and fails the job. Returns the reason that
+// it sends: the job's failure if one is reported soon (a group usually fails
+// because another rank died), else `error`, with this rank's number and host if
+// it started here.
 absl::Status AbortStep(const StepLink& link, int64_t step_id,
                        const absl::Status& error);
 

@@ -42,8 +42,8 @@ absl::Status Worker::Step(const StepPlan& plan) {
   link_.plans->set_step(plan.step_id);
   link_.groups->SetStep(plan.step_id);
   const int rank = link_.plans->rank();
-  const Batch& share = plan.shares[rank / link_.tensor_degree];
-  const int64_t rows = static_cast<int64_t>(share.logit_rows.size());
+  const Batch& rank_batch = plan.rank_batches[rank / link_.tensor_degree];
+  const int64_t rows = static_cast<int64_t>(rank_batch.logit_rows.size());
   if (rows > logits_.dim(0)) {
     return absl::InternalError(absl::StrCat("its share wants ", rows,
                                             " rows of logits; there is room "
@@ -53,7 +53,7 @@ absl::Status Worker::Step(const StepPlan& plan) {
   const TensorView logits = logits_.view().Rows(0, rows);
   std::vector<SequenceRouting> routing;
   const bool routes = rank % link_.tensor_degree == 0;
-  RETURN_IF_ERROR(runner_.Run(share, logits, routes ? &routing : nullptr));
+  RETURN_IF_ERROR(runner_.Run(rank_batch, logits, routes ? &routing : nullptr));
   return LogitGather::Send(link_, runner_.model().config(), logits, routing);
 }
 

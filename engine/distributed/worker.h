@@ -12,25 +12,25 @@
 
 namespace moe {
 
-// A rank that computes its share of the steps that rank 0 plans. It keeps
-// nothing from step to step but the KV cache. Thread-compatible.
+// Runs on every rank except 0: computes the rank's batch of each plan that rank
+// 0 sends. Has no state between steps except the KV cache. Thread-compatible.
 class Worker {
  public:
   // What `link` and `runner` borrow must outlive it. `max_logit_rows` bounds
-  // the rows of a share. kResourceExhausted if memory is short.
+  // the logit rows of a rank batch. kResourceExhausted if memory is short.
   static absl::StatusOr<Worker> Create(const StepLink& link,
                                        const StepPlanLimits& limits,
                                        const ModelRunner& runner,
                                        int64_t max_logit_rows);
 
-  // Of the logits.
+  // Memory of the logits.
   static int64_t MaxBytes(int64_t vocab_size, int64_t max_logit_rows) {
     return max_logit_rows * vocab_size * static_cast<int64_t>(sizeof(float));
   }
 
-  // Follows until rank 0 says that it is over: OK. Any failure, here or of a
-  // peer, ends it, after all groups have been given up, so that the peers end
-  // too; the error names the rank that failed. Every wait is bounded.
+  // Runs steps until rank 0 sends kShutdown: OK. On any failure, of this rank
+  // or a peer, it aborts all groups, so that the peers end too, and returns an
+  // error that names the rank that failed. Every wait is bounded.
   absl::Status Run();
 
  private:

@@ -80,7 +80,7 @@ absl::Status Attention::Forward(const TensorView& x, const TensorView& residual,
       scratch.context.AsRows(x.dims[0], heads_ * head_dim_);
   RETURN_IF_ERROR(Linear(qkv_.Group(x, qkv), stream));
   if (rope_ != nullptr) {
-    // Query and key heads lie side by side: one call rotates both.
+    // Query and key heads are adjacent, so one call rotates both.
     RETURN_IF_ERROR(
         Rope({Heads(qkv, 0, heads_ + kv_heads_, head_dim_), step.positions(),
               rope_->cos.view(), rope_->sin.view()},

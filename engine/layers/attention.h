@@ -14,17 +14,19 @@
 
 namespace moe {
 
-// Sizes are of this rank's heads: configurations are RankShard::LocalConfig.
+// Sizes are those of this rank's heads: configurations come from
+// RankShard::LocalConfig.
 struct AttentionScratch {
   static absl::StatusOr<AttentionScratch> Create(DeviceBackend& backend,
                                                  const ModelConfig& config,
                                                  int64_t max_rows);
-  // Of the widest layer.
+  // Sized for the widest layer.
   Tensor qkv;      // [max_rows * (heads + 2 kv_heads) * head_dim]
   Tensor context;  // [max_rows * heads * head_dim]
 };
 
-// Rotation angles of all positions, shared by the layers that rotate alike.
+// Rotation angles of all positions, shared by the layers with the same
+// RopeConfig.
 struct RopeTables {
   static absl::StatusOr<RopeTables> Create(const RopeConfig& config,
                                            int64_t max_positions,
@@ -36,17 +38,17 @@ struct RopeTables {
 // Causal self-attention over the paged cache:
 //   q, k, v = split(x Wqkv^T + b);  rotate q and k;  append k and v;
 //   y = residual + attention(q, cache) Wout^T + b.
-// Immutable, so thread-safe (the scratch and the cache are the caller's).
+// Immutable, so thread-safe (the caller owns scratch and cache).
 class Attention {
  public:
   // qkv [(heads + 2 kv_heads) * head_dim, hidden], out [hidden, heads *
-  // head_dim]. `rope` is borrowed, null where nothing is rotated.
+  // head_dim]. Borrows `rope`; null: no rotation.
   Attention(const AttentionConfig& config, LinearWeights qkv, LinearWeights out,
             const RopeTables* rope);
 
-  // x, residual, y [rows, hidden] f32; y may alias residual, not x. Where heads
-  // are cut over ranks, y is this rank's part of the sum: only one of them has
-  // the bias and gives a residual, which the others leave empty.
+  // x, residual, y [rows, hidden] f32; y may alias residual, not x. If heads
+  // are partitioned over ranks, y is this rank's term of the all-reduce: only
+  // one rank has the bias and passes a residual; the others pass an empty one.
   absl::Status Forward(const TensorView& x, const TensorView& residual,
                        const TensorView& y, const StepMetadata& step,
                        KvCache& cache, int64_t layer, AttentionScratch& scratch,

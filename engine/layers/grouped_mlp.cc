@@ -9,7 +9,7 @@
 namespace moe {
 namespace {
 
-// Without heap memory up to the experts that a small decode step touches.
+// Inline capacity for the experts of a small decode step.
 using Groups = absl::InlinedVector<LinearGroup, 16>;
 
 }  // namespace

@@ -22,7 +22,7 @@ struct MlpWeights {
 
 // Activations between up and down, sized once for the largest step.
 struct MlpScratch {
-  // For the widest of `mlps`, which have the features of this rank; empty if
+  // Sized for the widest of `mlps`, which have this rank's features; empty if
   // there are none.
   static absl::StatusOr<MlpScratch> Create(DeviceBackend& backend,
                                            absl::Span<const MlpConfig> mlps,
@@ -41,22 +41,22 @@ struct MlpJob {
   TensorView activated;  // scratch [rows, ffn] with SwiGLU
 };
 
-// Gives `job`, whose weights are set, rows [begin, end) of `scratch`; the
-// weights may be narrower than what the scratch was made for.
+// Assigns rows [begin, end) of `scratch` to `job`, whose weights are set; they
+// may be narrower than the scratch.
 void UseScratch(const MlpScratch& scratch, int64_t begin, int64_t end,
                 MlpJob& job);
 
-// What the product `up` of a MLP ends in.
+// The epilogue of the product `up` of a MLP.
 Epilogue EpilogueOf(ActivationKind activation);
 
 // Runs all jobs as two grouped products, so that the weights of many small
-// experts are read as one stream. A row's result does not depend on the jobs
-// beside it.
+// experts are read as one stream. A row's result does not depend on the other
+// jobs.
 absl::Status RunMlps(absl::Span<const MlpJob> jobs, ActivationKind activation,
                      Stream& stream);
 
-// Its two halves, for those who have something to do between them: up and
-// activation, then down.
+// The two halves of RunGroupedMlp, for callers that overlap them with
+// communication: up and activation, then down.
 absl::Status RunMlpUps(absl::Span<const MlpJob> jobs, ActivationKind activation,
                        Stream& stream);
 absl::Status RunMlpDowns(absl::Span<const MlpJob> jobs,

@@ -11,7 +11,7 @@ struct LinearWeights {
   WeightMatrix weight;  // [out, in]
   Tensor bias;          // [out] f32, or empty
 
-  // A group of GroupedLinear that applies them to all rows of x.
+  // A group of GroupedLinear that applies the weights to all rows of x.
   LinearGroup Group(const TensorView& x, const TensorView& y) const {
     LinearGroup group;
     group.weight = &weight;

@@ -18,7 +18,7 @@ class Norm {
         weight_(std::move(weight)),
         bias_(std::move(bias)) {}
 
-  // y = norm(x), row by row; x and y [rows, hidden] f32, y may alias x.
+  // y = norm(x) by row; x and y [rows, hidden] f32, y may alias x.
   absl::Status Forward(const TensorView& x, const TensorView& y,
                        Stream& stream) const;
 

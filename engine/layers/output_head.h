@@ -10,17 +10,18 @@
 
 namespace moe {
 
-// The last norm and the projection to logits, for the rows that are asked for
-// only. Immutable, so thread-safe.
+// The final norm and the projection to logits, for the requested rows only.
+// Immutable, so thread-safe.
 class OutputHead {
  public:
-  // weight [vocab, hidden]: of the entries of the vocabulary that this rank
-  // computes, without the rows that pad it.
+  // weight [vocab, hidden]: this rank's entries of the vocabulary, without
+  // padding.
   OutputHead(Norm norm, LinearWeights weight)
       : norm_(std::move(norm)), weight_(std::move(weight)) {}
 
   // logits[i, :] = norm(hidden[rows[i], :]) W^T. rows [rows] i32, hidden [any,
-  // hidden], logits [rows, vocab], scratch [>= rows, hidden] f32 and apart.
+  // hidden], logits [rows, vocab], scratch [>= rows, hidden] f32, no alias of
+  // the others.
   absl::Status Forward(const TensorView& hidden, const TensorView& rows,
                        const TensorView& scratch, const TensorView& logits,
                        Stream& stream) const;

@@ -31,7 +31,7 @@ void LogLayout(const EngineInfo& info) {
                   {"tensor_degree", info.tensor_degree},
                   {"data_degree", info.data_degree},
                   {"expert_x_slice_degrees", absl::StrJoin(layers, ",")}});
-  // To be pasted into `parallel` of a configuration.
+  // `parallel` has the form of that section of a configuration.
   LogEngineEvent(EngineLogLevel::kInfo, "layout_costs",
                  {{"parallel", info.costs},
                   {"measured", info.costs_measured},
@@ -52,7 +52,7 @@ void LogLayout(const EngineInfo& info) {
   }
 }
 
-// On every rank: each compares a share of the copies in the files.
+// On every rank, since each compares a part of the copies in the files.
 void LogCheckpointWarnings(const EngineInfo& info) {
   for (const std::string& warning : info.checkpoint_warnings) {
     LogEngineEvent(EngineLogLevel::kWarning, "checkpoint",
@@ -140,7 +140,7 @@ absl::StatusOr<LoadedEngine> LoadAndMakeEngine(const LoadEngineOptions& options,
   LoadedEngine loaded;
   absl::StatusOr<std::unique_ptr<Engine>> engine = MakeEngine(&rank, ranks);
   if (!engine.ok()) {
-    // The others are waiting for plans already.
+    // The workers wait for plans already.
     if (rank.groups != nullptr) ranks->Fail(engine.status());
     return engine.status();
   }
@@ -167,8 +167,8 @@ absl::StatusOr<LoadedEngine> LoadEngine(const LoadEngineOptions& options,
   return LoadAndMakeEngine(options, &ranks, progress);
 }
 
-absl::Status FollowRank(const LoadEngineOptions& options, RankRuntime& ranks,
-                        const LoadProgress& progress) {
+absl::Status RunWorker(const LoadEngineOptions& options, RankRuntime& ranks,
+                       const LoadProgress& progress) {
   if (ranks.rank() == 0) {
     return absl::FailedPreconditionError("rank 0 cannot follow itself");
   }
@@ -176,10 +176,9 @@ absl::Status FollowRank(const LoadEngineOptions& options, RankRuntime& ranks,
   LogCheckpointWarnings(rank.info);
   absl::StatusOr<Worker> worker =
       Worker::Create(WithReports(rank.link, &ranks, rank), PlanLimits(rank),
-                       ModelRunner(rank.model.get(), &*rank.cache, rank.vocab),
-                       MaxLogitRows(rank.engine));
-  const absl::Status status =
-      worker.ok() ? worker->Run() : worker.status();
+                     ModelRunner(rank.model.get(), &*rank.cache, rank.vocab),
+                     MaxLogitRows(rank.engine));
+  const absl::Status status = worker.ok() ? worker->Run() : worker.status();
   if (status.ok()) return status;
   if (ranks.status().ok()) ranks.Fail(status);
   return status;

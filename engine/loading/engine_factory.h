@@ -18,24 +18,24 @@ struct LoadedEngine {
   EngineInfo info;
 };
 
-// Opens the checkpoint, packs its weights, makes the KV cache and starts the
-// engine. The errors of OpenCheckpoint and LoadModel; kInvalidArgument naming
-// an option; kResourceExhausted where memory is short.
+// Opens the checkpoint, packs its weights, creates the KV cache and starts the
+// engine. Returns the errors of OpenCheckpoint and LoadModel; kInvalidArgument
+// that names an option; kResourceExhausted if memory is short.
 absl::StatusOr<LoadedEngine> LoadEngine(const LoadEngineOptions& options,
                                         const LoadProgress& progress = {});
 
-// Rank 0 of `ranks`, which has been started: the same, of a model that is laid
-// over all ranks; the others must be in FollowRank with equal options. If any
-// rank fails, all get its error, which names it. The engine must be destroyed
-// before the runtime; then the other ranks are told to end.
+// The same on rank 0 of `ranks`, after RankRuntime::Start, for a model that is
+// partitioned over all ranks; the other ranks must call RunWorker with equal
+// options. If any rank fails, all return its error, which names it. Destroy the
+// engine before the runtime; its destructor ends the workers.
 absl::StatusOr<LoadedEngine> LoadEngine(const LoadEngineOptions& options,
                                         RankRuntime& ranks,
                                         const LoadProgress& progress = {});
 
-// The other ranks: loads this rank's part of the model and computes its share
-// of the steps until rank 0's engine is destroyed: OK. Otherwise why the job
-// has come to an end; every wait is bounded.
-absl::Status FollowRank(const LoadEngineOptions& options, RankRuntime& ranks,
-                        const LoadProgress& progress = {});
+// The same on the other ranks: loads this rank's part of the model and computes
+// its part of each step. Returns OK when rank 0's engine is destroyed, else the
+// failure that ended the job. Every wait is bounded.
+absl::Status RunWorker(const LoadEngineOptions& options, RankRuntime& ranks,
+                       const LoadProgress& progress = {});
 
 }  // namespace moe

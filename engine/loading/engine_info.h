@@ -17,7 +17,7 @@ struct RankInfo {
   std::string host;
   int64_t read_bytes = 0;  // of the checkpoint
   int64_t weight_bytes = 0;
-  int64_t step_bytes = 0;  // as EngineInfo has it
+  int64_t step_bytes = 0;  // as in EngineInfo
   int num_threads = 0;
   absl::Duration load_time;
 };
@@ -31,22 +31,24 @@ struct EngineInfo {
   int64_t num_blocks = 0;
   int64_t block_size = 0;
   bool kv_cache_automatic = false;
-  // What the rows of a step may take beside them, however they choose experts;
-  // kept free of an automatic cache.
+  // Upper bound of the memory that a step needs besides, however its rows
+  // choose experts. An automatic cache leaves it free.
   int64_t step_bytes = 0;
   DType weight_dtype = DType::kBf16;
   int num_threads = 0;
-  std::string isa;  // "AVX2", "AVX3", ...: what the matrix kernels chose
+  std::string isa;  // "AVX2", "AVX3", ...: of the matrix kernels
   std::string checkpoint_description;
   std::vector<std::string> checkpoint_warnings;
   absl::Duration load_time;
-  // The layout over the ranks; weights, cache and threads are of this rank.
+  // The layout over the ranks. (Weights, cache and threads above are those of
+  // this rank.)
   int tensor_degree = 1;
   int data_degree = 1;
   std::vector<MoeLayerDegrees> moe_layers;  // in order
   std::vector<std::string> layout_reasons;  // for operators, a sentence each
-  // What the layout was chosen by, of several ranks: MachineCosts::ToText(),
-  // what of it was measured, and in which time.
+  // With several ranks, the costs by which the layout was chosen
+  // (MachineCosts::ToText()), which of them were measured, and how long that
+  // took.
   std::string costs;
   std::string costs_measured;
   absl::Duration costs_time;

@@ -17,19 +17,19 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 
-// `num_sharers` ranks of a machine need as much each.
+// Each of `ranks_on_host` ranks of this machine needs as much.
 absl::Status CheckMemory(const DeviceBackend& backend, absl::string_view what,
-                         double needed, int num_sharers,
+                         double needed, int ranks_on_host,
                          absl::string_view advice) {
   const absl::StatusOr<int64_t> available = backend.AvailableBytes();
   if (!available.ok() ||
-      needed * num_sharers <= static_cast<double>(*available)) {
+      needed * ranks_on_host <= static_cast<double>(*available)) {
     return absl::OkStatus();
   }
   return absl::ResourceExhaustedError(absl::StrFormat(
       "%s needs %.0f bytes of memory%s, %d are available: %s", what, needed,
-      num_sharers > 1
-          ? absl::StrCat(" on each of ", num_sharers, " ranks of a machine")
+      ranks_on_host > 1
+          ? absl::StrCat(" on each of ", ranks_on_host, " ranks of a machine")
           : "",
       *available, advice));
 }
@@ -52,8 +52,8 @@ absl::Status CheckLoadOptions(const LoadEngineOptions& options) {
         absl::StrCat("num_blocks is ", options.engine.num_blocks,
                      "; it must be at least 0 (0: by kv_cache_bytes)"));
   }
-  // The rest is checked with the model at hand; the number of blocks is not
-  // known yet.
+  // CheckOptionsForModel checks the rest; the number of blocks is not known
+  // yet.
   EngineOptions engine = options.engine;
   engine.num_blocks = std::max<int64_t>(engine.num_blocks, 1);
   engine.eos_token_ids.clear();
@@ -66,7 +66,7 @@ absl::Status CheckOptionsForModel(const LoadEngineOptions& options,
   EngineOptions engine = options.engine;
   engine.num_blocks = std::max<int64_t>(engine.num_blocks, 1);
   RETURN_IF_ERROR(ValidateEngineOptions(engine, model));
-  // The least that a rank can hold of a block.
+  // A rank has at least one key/value head.
   ModelConfig least = model;
   for (LayerConfig& layer : least.layers) layer.attention.num_kv_heads = 1;
   const int64_t block_bytes = KvCache::BlockBytes(least, engine.block_size);
@@ -81,9 +81,9 @@ absl::Status CheckOptionsForModel(const LoadEngineOptions& options,
 }
 
 absl::Status CheckWeightsFit(const ModelConfig& model, int64_t num_parameters,
-                             DType dtype, int num_sharers,
+                             DType dtype, int ranks_on_host,
                              const DeviceBackend& backend) {
-  // Rotary angles are the one table whose size no file vouches for.
+  // Rotary tables are not in the files, so only this check bounds their size.
   double rotary = 0;
   std::vector<RopeConfig> counted;
   for (const LayerConfig& layer : model.layers) {
@@ -98,12 +98,12 @@ absl::Status CheckWeightsFit(const ModelConfig& model, int64_t num_parameters,
       backend, absl::StrCat("the model as ", DTypeName(dtype)),
       static_cast<double>(num_parameters) * static_cast<double>(SizeOf(dtype)) +
           rotary,
-      num_sharers, "serve a smaller one, or weights of fewer bits");
+      ranks_on_host, "serve a smaller one, or weights of fewer bits");
 }
 
 absl::StatusOr<int64_t> ChooseNumBlocks(const LoadEngineOptions& options,
                                         const ModelConfig& local,
-                                        int num_sharers, int64_t step_bytes) {
+                                        int ranks_on_host, int64_t step_bytes) {
   const EngineOptions& engine = options.engine;
   const DeviceBackend& backend = *options.device.backend;
   const int64_t block_bytes = KvCache::BlockBytes(local, engine.block_size);
@@ -111,13 +111,13 @@ absl::StatusOr<int64_t> ChooseNumBlocks(const LoadEngineOptions& options,
     RETURN_IF_ERROR(CheckMemory(backend, "a KV cache of num_blocks",
                                 static_cast<double>(engine.num_blocks) *
                                     static_cast<double>(block_bytes),
-                                num_sharers, "ask for fewer"));
+                                ranks_on_host, "ask for fewer"));
     return engine.num_blocks;
   }
   if (options.kv_cache_bytes > 0) {
     RETURN_IF_ERROR(CheckMemory(backend, "a KV cache of kv_cache_bytes",
                                 static_cast<double>(options.kv_cache_bytes),
-                                num_sharers,
+                                ranks_on_host,
                                 "ask for less, or leave the field out"));
     if (options.kv_cache_bytes < block_bytes) {
       return absl::InvalidArgumentError(
@@ -127,7 +127,7 @@ absl::StatusOr<int64_t> ChooseNumBlocks(const LoadEngineOptions& options,
     return options.kv_cache_bytes / block_bytes;
   }
   ASSIGN_OR_RETURN(const int64_t all_available, backend.AvailableBytes());
-  const int64_t available = all_available / num_sharers;
+  const int64_t available = all_available / ranks_on_host;
   const int64_t affordable = static_cast<int64_t>(
       kAutomaticKvFraction * static_cast<double>(available - step_bytes) /
       static_cast<double>(block_bytes));

@@ -10,30 +10,31 @@
 
 namespace moe {
 
-// Whether what is to be loaded is sound, and fits the memory. The kernel
-// promises more memory than there is and kills who uses it: what cannot fit is
-// refused before. Where nobody tells how much there is, only trying shows it.
+// Check the options of loading, and that the model fits the memory. The kernel
+// overcommits memory and kills a process that uses too much, so what cannot fit
+// is refused before it is allocated. If the size of the memory is unknown,
+// these checks pass.
 
-// kInvalidArgument naming an option.
+// kInvalidArgument that names an option.
 absl::Status CheckLoadOptions(const LoadEngineOptions& options);
 
-// The same of options with the model at hand: ids of tokens that it has not, a
-// KV cache of less than a block, however the model may be laid over ranks.
+// The same, against the model: token ids outside its vocabulary, or a KV cache
+// smaller than one block, however the model is partitioned.
 absl::Status CheckOptionsForModel(const LoadEngineOptions& options,
                                   const ModelConfig& model);
 
-// kResourceExhausted if a rank's `num_parameters` and its tables do not fit
-// into one of `num_sharers` equal parts of what `backend` has available.
+// kResourceExhausted if `num_parameters` and the tables of one rank do not fit
+// into 1 / `ranks_on_host` of what `backend` has available.
 absl::Status CheckWeightsFit(const ModelConfig& model, int64_t num_parameters,
-                             DType dtype, int num_sharers,
+                             DType dtype, int ranks_on_host,
                              const DeviceBackend& backend);
 
-// How many KV cache blocks this rank can have, to be called when the weights of
-// all `num_sharers` ranks of its machine are in place. `local`: the model with
-// this rank's key/value heads. Where the options set no size, `step_bytes` are
-// left to the rows of a step (MaxStepBytes).
+// The number of KV cache blocks of this rank. Call it when all `ranks_on_host`
+// ranks of the machine have loaded their weights. `local`: the model with this
+// rank's key/value heads. If the options set no size, it leaves `step_bytes`
+// (MaxStepBytes) free.
 absl::StatusOr<int64_t> ChooseNumBlocks(const LoadEngineOptions& options,
                                         const ModelConfig& local,
-                                        int num_sharers, int64_t step_bytes);
+                                        int ranks_on_host, int64_t step_bytes);
 
 }  // namespace moe

@@ -11,24 +11,23 @@
 
 namespace moe {
 
-// What an engine is loaded from, and how. Of many ranks, equal on all of them.
+// The checkpoint of an engine and how to load it. Equal on all ranks.
 struct LoadEngineOptions {
   std::string checkpoint_path;
   CheckpointOptions checkpoint;
   DType weight_dtype = DType::kBf16;  // kBf16, kF16 or kF32
-  // Of each rank; 0: one per CPU that the process may use, of which ranks of
-  // one machine that may use the same ones have equal parts.
+  // Compute threads of each rank. 0: one for each CPU that the process may use;
+  // ranks of a machine that may use the same CPUs get equal parts of them.
   int num_threads = 0;
   bool pin_threads = false;
   ComputeDevice device = CpuDevice();  // where the model computes
-  // Memory of each rank for keys and values. It counts where engine.num_blocks
-  // is 0; if both are 0: kAutomaticKvFraction of the memory that is available
-  // once all weights are in place, in equal parts for the ranks of a machine,
-  // less what the rows of a step may take there (MaxStepBytes), and not more
-  // than max_running_sequences full contexts.
+  // KV cache of each rank, if engine.num_blocks is 0. If both are 0:
+  // kAutomaticKvFraction of the memory that is available after loading, divided
+  // equally among the ranks of a machine, less MaxStepBytes, and at most
+  // max_running_sequences full contexts.
   int64_t kv_cache_bytes = 0;
   EngineOptions engine;
-  // How the model is laid over the ranks, if there are several.
+  // How the model is partitioned over several ranks.
   ParallelOptions parallel;
 };
 

@@ -5,7 +5,7 @@
 
 namespace moe {
 
-// Called while weights are packed, on the thread that loads.
+// Called on the loading thread while it packs weights.
 using LoadProgress =
     std::function<void(int64_t done_bytes, int64_t total_bytes)>;
 

@@ -10,7 +10,7 @@ namespace moe {
 
 absl::StatusOr<std::unique_ptr<Checkpoint>> OpenCheckpoint(
     const std::string& path, const CheckpointOptions& options) {
-  // The formats that are known: so far one.
+  // The list of supported formats.
   ASSIGN_OR_RETURN(DeepSpeedContents contents,
                    LoadDeepSpeedDirectory(path, options));
   return std::make_unique<DeepSpeedCheckpoint>(std::move(contents));

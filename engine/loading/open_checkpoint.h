@@ -9,9 +9,9 @@
 
 namespace moe {
 
-// Opens a DeepSpeed directory (with `latest`) or one of its tag directories.
-// Nothing in the files is executed. kNotFound / kDataLoss / kInvalidArgument
-// name the file and what is wrong with it.
+// Opens a DeepSpeed directory (with a file `latest`) or one of its tag
+// directories. Nothing in the files is executed. kNotFound / kDataLoss /
+// kInvalidArgument name the file and what is wrong with it.
 absl::StatusOr<std::unique_ptr<Checkpoint>> OpenCheckpoint(
     const std::string& path, const CheckpointOptions& options = {});
 

@@ -30,8 +30,8 @@ void ProgressReporter::OnStep(bool in_step, int64_t step_id) {
   }
 }
 
-// The load is copied each time (some microseconds, however large the model), so
-// that the last step before a pause is counted, too.
+// Copies the load after every step (a few microseconds for any model size), so
+// that the report includes the last step before a pause.
 void ProgressReporter::ReportWithLoad() {
   RankProgress progress = progress_;
   progress.expert_load = model_.expert_load();

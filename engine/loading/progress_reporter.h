@@ -9,10 +9,11 @@
 
 namespace moe {
 
-// Tells the runtime what this rank does, step by step. Thread-compatible.
+// Reports this rank's progress to the runtime before and after each step.
+// Thread-compatible.
 class ProgressReporter {
  public:
-  // `ranks` is borrowed, and so are the model and the groups of `rank`.
+  // Borrows `ranks`, and the model and groups of `rank`.
   ProgressReporter(RankRuntime* ranks, const LoadedRank& rank);
 
   // Before (in_step) and after each step.
@@ -24,7 +25,7 @@ class ProgressReporter {
 
   RankRuntime& ranks_;
   const Model& model_;
-  ProcessGroups* groups_;  // null: alone
+  ProcessGroups* groups_;  // null: one rank
   RankProgress progress_;  // without expert_load
 };
 

@@ -13,15 +13,16 @@
 namespace moe {
 namespace {
 
-// The least of all ranks' rates, which each measures at the same time.
+// The smallest rate of all ranks, which measure it at the same time.
 template <typename Measure>
-absl::StatusOr<double> LeastRate(HostCommunicator& all, Measure measure) {
+absl::StatusOr<double> MinRate(HostCommunicator& all, Measure measure) {
   RETURN_IF_ERROR(all.Barrier());
   const absl::StatusOr<double> own = measure();
-  // The others wait: who has no rate says so, and gives its reason after.
-  const double told = own.value_or(0);
+  // The other ranks wait in the all-gather: a rank that fails sends 0 before it
+  // returns its error.
+  const double own_rate = own.value_or(0);
   std::vector<double> rates(all.size());
-  RETURN_IF_ERROR(all.AllGather(&told, sizeof(told), rates.data()));
+  RETURN_IF_ERROR(all.AllGather(&own_rate, sizeof(own_rate), rates.data()));
   RETURN_IF_ERROR(own.status());
   const double least = *std::min_element(rates.begin(), rates.end());
   if (least > 0) return least;
@@ -30,10 +31,11 @@ absl::StatusOr<double> LeastRate(HostCommunicator& all, Measure measure) {
 
 }  // namespace
 
-absl::StatusOr<FoundCosts> FindCosts(const CostOptions& configured,
-                                     HostCommunicator& all,
-                                     const Topology& topology, DType dtype,
-                                     ThreadPool& threads, Stream& stream) {
+absl::StatusOr<ResolvedCosts> ResolveCosts(const CostOptions& configured,
+                                           HostCommunicator& all,
+                                           const Topology& topology,
+                                           DType dtype, ThreadPool& threads,
+                                           Stream& stream) {
   const Deadline clock(absl::InfiniteDuration());
   MachineCosts costs;
   std::vector<std::string> measured;
@@ -48,16 +50,16 @@ absl::StatusOr<FoundCosts> FindCosts(const CostOptions& configured,
   }
   if (!configured.read_bytes_per_second.has_value()) {
     ASSIGN_OR_RETURN(costs.read_bytes_per_second,
-                     LeastRate(all, [&] { return MeasureReadRate(threads); }));
+                     MinRate(all, [&] { return MeasureReadRate(threads); }));
     measured.push_back("reading");
   }
   if (!configured.flops_per_second.has_value()) {
-    ASSIGN_OR_RETURN(costs.flops_per_second, LeastRate(all, [&] {
+    ASSIGN_OR_RETURN(costs.flops_per_second, MinRate(all, [&] {
                        return MeasureMultiplyAddRate(dtype, stream);
                      }));
     measured.push_back("computing");
   }
-  FoundCosts found;
+  ResolvedCosts found;
   found.costs = costs.Rounded().With(configured);
   found.measured = measured.empty() ? "none" : absl::StrJoin(measured, ", ");
   found.time = clock.Elapsed();

@@ -13,20 +13,22 @@
 
 namespace moe {
 
-// What the machines can do, and how it came to be known; for the log.
-struct FoundCosts {
+// The costs of the machines and their origin, for the log.
+struct ResolvedCosts {
   MachineCosts costs;    // Rounded, unless configured
   std::string measured;  // "links, copying, reading, computing", or "none"
-  absl::Duration time;   // that measuring took
+  absl::Duration time;   // of measuring
 };
 
-// Takes what is configured and measures the rest: links and copying
-// (MeasureExchangeCosts), what each rank reads from memory on `threads` and
-// computes with weights of `dtype` on `stream`, all at once; of the worst rank.
-// Collective over `all`, which must agree on `configured`; equal on all ranks.
-absl::StatusOr<FoundCosts> FindCosts(const CostOptions& configured,
-                                     HostCommunicator& all,
-                                     const Topology& topology, DType dtype,
-                                     ThreadPool& threads, Stream& stream);
+// Takes the configured costs and measures the others: links and copying
+// (MeasureExchangeCosts), and the rates at which ranks read memory on `threads`
+// and compute with weights of `dtype` on `stream` while all ranks do so.
+// Returns the rates of the slowest rank. Collective over `all`, on which
+// `configured` must be equal; the result is equal on all ranks.
+absl::StatusOr<ResolvedCosts> ResolveCosts(const CostOptions& configured,
+                                           HostCommunicator& all,
+                                           const Topology& topology,
+                                           DType dtype, ThreadPool& threads,
+                                           Stream& stream);
 
 }  // namespace moe

@@ -31,7 +31,7 @@
 namespace moe {
 namespace {
 
-// What must be equal for ranks to have the same model before them.
+// A description of the model that is equal on ranks with the same checkpoint.
 std::string DescribeModel(const ModelConfig& model) {
   const auto per_layer = [&](auto number) {
     return PerLayerText(model, number);
@@ -50,8 +50,8 @@ std::string DescribeModel(const ModelConfig& model) {
       model.max_top_k());
 }
 
-// One rank on its way from options to LoadedRank. Each stage fails alone; what
-// all agree on is exchanged between them.
+// Builds a LoadedRank in stages. A stage may fail on one rank; the ranks
+// exchange their results after a stage.
 class RankLoader {
  public:
   RankLoader(const LoadEngineOptions& options, RankRuntime* ranks,
@@ -65,22 +65,23 @@ class RankLoader {
 
   absl::Status OpenGroups();
   absl::Status Open();          // the checkpoint
-  absl::Status CompareRanks();  // the other ranks: what they have and share
+  absl::Status CompareRanks();  // checkpoint, memory, CPUs
   absl::Status StartThreads();
-  absl::Status PlanLayout();   // the model over the ranks; collective
-  absl::Status LoadWeights();  // weights; collective
-  absl::Status SizeKvCache();  // its size
-  // Tells all ranks how this one's stage went; an error if any failed.
+  absl::Status PlanLayout();   // collective
+  absl::Status LoadWeights();  // collective
+  absl::Status SizeKvCache();
+  // Exchanges the status of a stage with all ranks; returns an error if it
+  // failed on any rank.
   absl::Status Agree(const absl::Status& status);
 
   const LoadEngineOptions& options_;
-  RankRuntime* const ranks_;  // null: alone
+  RankRuntime* const ranks_;  // null: one rank
   const LoadProgress& progress_;
 
   LoadedRank rank_;
   RankReport own_;
-  std::vector<RankReport> reports_;  // of all ranks, at the last agreement
-  int num_sharers_ = 1;              // ranks of this machine
+  std::vector<RankReport> reports_;  // of all ranks, of the last Agree
+  int ranks_on_host_ = 1;            // ranks of this machine
   CpuShare cpu_share_;
   RankResources resources_;  // of all ranks
   std::unique_ptr<Checkpoint> checkpoint_;
@@ -93,14 +94,15 @@ absl::StatusOr<LoadedRank> RankLoader::Load() {
   const absl::Time start = absl::Now();
   RETURN_IF_ERROR(OpenGroups());
   RETURN_IF_ERROR(Agree(Open()));
-  // In here ranks wait for each other: who fails must say so at once.
-  absl::Status packed = CompareRanks();
-  if (packed.ok()) packed = StartThreads();
-  if (packed.ok()) packed = PlanLayout();
-  if (packed.ok()) packed = LoadWeights();
-  if (!packed.ok() && !alone()) rank_.groups->loading().Abort(packed);
+  // Ranks wait for each other in these stages, so a rank that fails aborts the
+  // group at once.
+  absl::Status loaded = CompareRanks();
+  if (loaded.ok()) loaded = StartThreads();
+  if (loaded.ok()) loaded = PlanLayout();
+  if (loaded.ok()) loaded = LoadWeights();
+  if (!loaded.ok() && !alone()) rank_.groups->loading().Abort(loaded);
   own_.load_seconds = absl::ToDoubleSeconds(absl::Now() - start);
-  RETURN_IF_ERROR(Agree(packed));
+  RETURN_IF_ERROR(Agree(loaded));
   RETURN_IF_ERROR(Agree(SizeKvCache()));
   for (const RankReport& report : reports_) {
     rank_.engine.num_blocks =
@@ -128,7 +130,7 @@ absl::StatusOr<LoadedRank> RankLoader::Load() {
   }
   if (!alone()) {
     rank_.link = rank_.groups->MakeStepLink(info.tensor_degree, own_.host);
-    rank_.groups->EndLoading();
+    rank_.groups->ReleaseLoadingGroups();
   }
   return std::move(rank_);
 }
@@ -154,12 +156,12 @@ absl::Status RankLoader::Agree(const absl::Status& status) {
     return absl::OkStatus();
   }
   if (IsAgreed(reports.status())) {
-    // Whoever ends first must not keep the others from hearing the same. What
-    // became of the wait matters not.
+    // Wait until all ranks have the reports: the exit of one could fail the
+    // exchange of another. All return this error even if the wait fails.
     all.Barrier().IgnoreError();
     return reports.status();
   }
-  return rank_.groups->Explain(reports.status());
+  return rank_.groups->FindRootCause(reports.status());
 }
 
 absl::Status RankLoader::Open() {
@@ -196,13 +198,13 @@ absl::Status RankLoader::CompareRanks() {
                        " (", report.model, ") than rank 0 on host '",
                        reports_[0].host, "' (", reports_[0].model, ")"));
     }
-    const int64_t sharers = std::count_if(
+    const int64_t ranks_on_host = std::count_if(
         reports_.begin(), reports_.end(),
         [&](const RankReport& other) { return other.host == report.host; });
-    resources_.memory_bytes =
-        std::min(resources_.memory_bytes, report.available_bytes / sharers);
+    resources_.memory_bytes = std::min(resources_.memory_bytes,
+                                       report.available_bytes / ranks_on_host);
     if (report.host != own_.host) continue;
-    num_sharers_ = static_cast<int>(sharers);
+    ranks_on_host_ = static_cast<int>(ranks_on_host);
     if (r == own) own_index = static_cast<int>(cpus.size());
     cpus.push_back(report.cpus);
   }
@@ -218,7 +220,7 @@ absl::Status RankLoader::StartThreads() {
   std::vector<int32_t> cpus = own_.cpus;
   if (options_.pin_threads && cpu_share_.num_ranks > 1 &&
       num_threads * cpu_share_.num_ranks <= num_cpus) {
-    // Else the ranks would pin their threads to the same CPUs.
+    // Ranks with the same CPUs pin their threads to different ones.
     cpus.assign(own_.cpus.begin() + cpu_share_.index * num_threads,
                 own_.cpus.begin() + (cpu_share_.index + 1) * num_threads);
   }
@@ -247,7 +249,7 @@ absl::Status RankLoader::StartThreads() {
 absl::Status RankLoader::PlanLayout() {
   const ModelConfig& model = checkpoint_->config();
   if (alone()) {
-    // There is one layout; options may ask for another in vain.
+    // One rank has one layout; the options may require another.
     RETURN_IF_ERROR(PlanParallel(model, options_.parallel, Topology::OneNode(1),
                                  parallel_.exchange.costs, RankResources())
                         .status());
@@ -256,10 +258,11 @@ absl::Status RankLoader::PlanLayout() {
     return CheckWeightsFit(model, CountParameters(model).total,
                            options_.weight_dtype, 1, *options_.device.backend);
   }
-  ASSIGN_OR_RETURN(const FoundCosts found,
-                   FindCosts(options_.parallel.costs, rank_.groups->loading(),
-                             ranks_->topology(), options_.weight_dtype,
-                             *rank_.threads, *rank_.stream));
+  ASSIGN_OR_RETURN(
+      const ResolvedCosts found,
+      ResolveCosts(options_.parallel.costs, rank_.groups->loading(),
+                   ranks_->topology(), options_.weight_dtype, *rank_.threads,
+                   *rank_.stream));
   const ExchangeCosts& costs = found.costs.exchange;
   resources_.read_bytes_per_second = found.costs.read_bytes_per_second;
   resources_.flops_per_second = found.costs.flops_per_second;
@@ -268,7 +271,7 @@ absl::Status RankLoader::PlanLayout() {
   ASSIGN_OR_RETURN(parallel_.shard,
                    RankShard::Of(model, plan_->layout, ranks_->rank()));
   RETURN_IF_ERROR(CheckWeightsFit(model, parallel_.shard.CountParameters(model),
-                                  options_.weight_dtype, num_sharers_,
+                                  options_.weight_dtype, ranks_on_host_,
                                   *options_.device.backend));
   RETURN_IF_ERROR(
       rank_.groups->OpenLayout(plan_->layout, rank_.stream->backend()));
@@ -310,8 +313,8 @@ absl::Status RankLoader::LoadWeights() {
   info.checkpoint_warnings = checkpoint_->warnings();
   own_.read_bytes = checkpoint_->bytes_read();
   own_.weight_bytes = info.weight_bytes;
-  // The packed weights are copies: let go of the files before memory is
-  // counted.
+  // The packed weights are copies. Unmap the files before the available memory
+  // is measured.
   checkpoint_.reset();
   return absl::OkStatus();
 }
@@ -339,7 +342,7 @@ absl::Status RankLoader::SizeKvCache() {
   rank_.info.step_bytes = own_.step_bytes;
   ASSIGN_OR_RETURN(
       own_.num_blocks,
-      ChooseNumBlocks(options_, *local_, num_sharers_, own_.step_bytes));
+      ChooseNumBlocks(options_, *local_, ranks_on_host_, own_.step_bytes));
   rank_.engine.num_blocks = own_.num_blocks;
   return absl::OkStatus();
 }

@@ -19,30 +19,30 @@
 
 namespace moe {
 
-// All that a rank needs to take part in steps. Destroyed from the last to the
+// What a rank needs to run steps. Members are destroyed from the last to the
 // first.
 struct LoadedRank {
-  // Shared with the engine, which is made of the rest. Null if the rank is
-  // alone.
+  // Shared with the engine that is made of the other members. Null if there is
+  // one rank.
   std::shared_ptr<RankGroups> groups;
   std::unique_ptr<ThreadPool> threads;
   std::unique_ptr<Stream> stream;
   std::unique_ptr<Model> model;
   std::optional<KvCache> cache;
-  IndexRange vocab;      // whose logits the model computes
-  EngineOptions engine;  // with the number of blocks that all ranks have
+  IndexRange vocab;      // entries whose logits the model computes
+  EngineOptions engine;  // num_blocks is that of all ranks
   EngineInfo info;
-  StepLink link;  // if there are groups
+  StepLink link;  // set if there are groups
 };
 
-// Loads this rank's part of the model, after all ranks have agreed on how it is
-// laid over them, and makes its KV cache. Collective. If any rank cannot, all
-// get the same error, which names that rank.
+// Agrees with all ranks on the layout of the model, loads this rank's part and
+// creates its KV cache. Collective. If any rank fails, all return the same
+// error, which names that rank. `ranks` may be null: one rank.
 absl::StatusOr<LoadedRank> LoadRank(const LoadEngineOptions& options,
                                     RankRuntime* ranks,
                                     const LoadProgress& progress);
 
-// What every plan for this rank keeps to.
+// The limits of every plan for this rank.
 StepPlanLimits PlanLimits(const LoadedRank& rank);
 
 }  // namespace moe

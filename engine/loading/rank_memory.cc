@@ -12,7 +12,7 @@
 namespace moe {
 namespace {
 
-// Of all MoE layers, which run one after the other.
+// The maximum over the MoE layers, which share their buffers.
 int64_t MoeBytes(const ModelConfig& model, const RankShard& shard,
                  absl::Span<const MoeLayerDegrees> layers,
                  const StepSize& size) {

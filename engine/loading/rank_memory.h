@@ -9,20 +9,19 @@
 
 namespace moe {
 
-// The largest step, and where a rank stands in it.
+// The largest step, and the role of a rank in it.
 struct StepSize {
   int64_t max_rows = 0;        // of each data rank
   int64_t max_logit_rows = 0;  // of each data rank
   int data_degree = 1;
   bool gathers_logits = true;  // rank 0
-  int ranks_per_node = 1;      // the most that a node has
+  int ranks_per_node = 1;      // the maximum over the nodes
 };
 
-// Bytes that a rank may need for the rows of one step, beyond what it holds
-// once its part of the model is loaded: the sum of what the owners of that
-// memory need at most, however unevenly the rows choose their experts. Weights,
-// keys and values and MPI's own memory are not in it. `layers`: of all MoE
-// layers, in order; empty for a rank alone.
+// Upper bound of the bytes that a rank allocates for one step after its part of
+// the model is loaded: the sum of the bounds of the owners of that memory, for
+// any choice of experts. Does not include weights, KV cache and the memory of
+// MPI. `layers`: all MoE layers, in order; empty for one rank.
 int64_t MaxStepBytes(const ModelConfig& model, const RankShard& shard,
                      absl::Span<const MoeLayerDegrees> layers,
                      const StepSize& size);

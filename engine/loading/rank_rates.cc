@@ -20,19 +20,20 @@
 namespace moe {
 namespace {
 
-// As threads take them: several for each, so that none waits for a slow one.
+// Units of work of the threads: several for each, so that none waits long for a
+// slow one.
 constexpr int64_t kPieceBytes = 512 << 10;
 constexpr int64_t kPieceWords = kPieceBytes / sizeof(uint64_t);
 constexpr int kPiecesPerThread = 4;
-constexpr int64_t kFewestPieces = 16;
-constexpr int64_t kMostPieces = 64;
-constexpr int kReadings = 3;
+constexpr int64_t kMinPieces = 16;
+constexpr int64_t kMaxPieces = 64;
+constexpr int kNumReads = 3;
 
 constexpr int64_t kRows = 32;
 constexpr int64_t kFeatures = 768;
 constexpr absl::Duration kComputingTime = absl::Milliseconds(4);
 
-// Writes past the caches, which forget what they had of it.
+// Writes with non-temporal stores, which evict the data from the caches.
 void WriteToMemory(uint64_t* words, int64_t count) {
 #if defined(__SSE2__)
   const __m128i ones = _mm_set1_epi64x(1);
@@ -45,7 +46,7 @@ void WriteToMemory(uint64_t* words, int64_t count) {
 #endif
 }
 
-// Four sums: a single one would wait for its own last addition.
+// Four sums hide the latency of an addition.
 uint64_t Sum(const uint64_t* words, int64_t count) {
   uint64_t sums[4] = {};
   for (int64_t i = 0; i < count; i += 4) {
@@ -68,15 +69,15 @@ absl::StatusOr<Tensor> FilledHostTensor(int64_t rows, float value,
 absl::StatusOr<double> MeasureReadRate(ThreadPool& threads) {
   const int64_t pieces =
       std::clamp<int64_t>(int64_t{kPiecesPerThread} * threads.num_threads(),
-                          kFewestPieces, kMostPieces);
-  // (Tensors lie on cache lines.)
+                          kMinPieces, kMaxPieces);
+  // Tensors are aligned to cache lines.
   ASSIGN_OR_RETURN(
       Tensor memory,
       Tensor::Allocate(DType::kF32, {pieces, kPieceBytes / sizeof(float)}));
   auto* const words = memory.ptr<uint64_t>();
-  std::atomic<uint64_t> sum = 0;  // or the compiler would read nothing
+  std::atomic<uint64_t> sum = 0;  // keeps the compiler from dropping the reads
   std::vector<double> seconds;
-  for (int i = 0; i < kReadings; ++i) {
+  for (int i = 0; i < kNumReads; ++i) {
     threads.ParallelFor(pieces, [&](int64_t piece, int) {
       WriteToMemory(words + piece * kPieceWords, kPieceWords);
     });
@@ -87,11 +88,11 @@ absl::StatusOr<double> MeasureReadRate(ThreadPool& threads) {
     seconds.push_back(absl::ToDoubleSeconds(clock.Elapsed()));
   }
   std::sort(seconds.begin(), seconds.end());
-  return pieces * kPieceBytes / std::max(seconds[kReadings / 2], 1e-9);
+  return pieces * kPieceBytes / std::max(seconds[kNumReads / 2], 1e-9);
 }
 
 absl::StatusOr<double> MeasureMultiplyAddRate(DType dtype, Stream& stream) {
-  // Numbers like those of models: some processors are slow with tiny ones.
+  // Values of normal size: some processors are slow with denormals.
   ASSIGN_OR_RETURN(const Tensor source,
                    FilledHostTensor(kFeatures, 0.5f, stream.backend()));
   ASSIGN_OR_RETURN(const Tensor host_x,

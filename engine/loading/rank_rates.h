@@ -7,16 +7,17 @@
 
 namespace moe {
 
-// What this rank can do with its threads, if others of its node do the same at
-// this moment. For start-up: some milliseconds each.
+// Measure the speed of this rank's threads while the other ranks of the node
+// measure too. Each takes a few milliseconds, at start-up.
 
-// Bytes per second that come from memory: not from the caches, past which it
-// was written (on x86-64; elsewhere large caches may make it look faster).
-// Takes 2 MiB for each thread, 8 to 32 MiB in all; kResourceExhausted.
+// Bytes per second read from memory. On x86-64 the data is written with
+// non-temporal stores, so it is not in the caches; elsewhere large caches may
+// increase the result. Uses 2 MiB for each thread, 8 to 32 MiB in all.
+// kResourceExhausted if memory is short.
 absl::StatusOr<double> MeasureReadRate(ThreadPool& threads);
 
-// Additions and multiplications per second of products of 32 rows by a weight
-// of `dtype` that fits the caches.
+// Floating-point operations per second of products of 32 rows with a weight of
+// `dtype` that fits the caches.
 absl::StatusOr<double> MeasureMultiplyAddRate(DType dtype, Stream& stream);
 
 }  // namespace moe

@@ -5,12 +5,12 @@
 
 namespace moe {
 
-// The CPUs that the calling thread, and threads that it makes, may run on;
-// ascending. Never empty: {0} if nobody tells.
+// The CPUs on which the calling thread and threads that it starts may run,
+// ascending. Never empty: {0} if the system does not report them.
 std::vector<int32_t> UsableCpus();
 
-// While it lives, the calling thread and those that it makes are bound to
-// `cpus`. A hint: where it fails, nothing changes.
+// Binds the calling thread, and threads that it starts, to `cpus` during its
+// lifetime. Has no effect if the system refuses.
 class ScopedCpuBinding {
  public:
   explicit ScopedCpuBinding(const std::vector<int32_t>& cpus);
@@ -22,14 +22,14 @@ class ScopedCpuBinding {
   std::vector<int32_t> before_;  // empty: nothing to restore
 };
 
-// What one of several ranks of a machine has of it.
+// The part of a machine's CPUs that one of its ranks gets.
 struct CpuShare {
-  int num_ranks = 1;  // that may use some of this rank's CPUs, itself included
+  int num_ranks = 1;  // with some of this rank's CPUs, including itself
   int index = 0;      // of this rank among them
 };
 
-// `usable`: of each rank of the machine, its UsableCpus. `own`: which of them
-// this rank is.
+// `usable`: UsableCpus of each rank of the machine. `own`: the index of this
+// rank in it.
 CpuShare ShareOfCpus(const std::vector<std::vector<int32_t>>& usable, int own);
 
 }  // namespace moe

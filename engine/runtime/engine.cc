@@ -5,7 +5,7 @@
 namespace moe {
 
 int64_t MaxSequenceTokens(const Engine& engine) {
-  // The last token of an answer needs no place in the KV cache.
+  // The last token of an answer needs no slot in the KV cache.
   const EngineOptions& options = engine.options();
   return std::min(engine.model_config().max_positions,
                   options.num_blocks * options.block_size + 1);

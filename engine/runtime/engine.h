@@ -17,21 +17,21 @@ namespace moe {
 // Per request, measured by the engine.
 struct RequestTiming {
   absl::Time submitted;
-  absl::Time scheduled;  // first step that held tokens of it
+  absl::Time scheduled;  // first step with tokens of it
   absl::Time first_token;
   absl::Time finished;
   int64_t preemptions = 0;
 };
 
-// Which experts a request's tokens chose. Tokens that are computed anew after a
-// preemption count again; those that answers share count once.
+// Which experts a request's tokens chose. Tokens that are recomputed after a
+// preemption count again; tokens that answers share count once.
 struct RequestExpertLoad {
   // [layer][experts]; empty for dense layers.
   std::vector<std::vector<int64_t>> rows_by_expert;
 };
 
-// Receives what becomes of a request. Called on the engine thread, one call at
-// a time; must return at once and must not call the engine.
+// Receives the events of a request. Called on the engine thread, one call at a
+// time; must return at once and must not call the engine.
 class RequestObserver {
  public:
   virtual ~RequestObserver() = default;
@@ -77,12 +77,13 @@ struct EngineOptions {
   int64_t block_size = 16;
   int64_t max_step_tokens = 512;  // rows of one step
   int64_t prefill_chunk_tokens =
-      0;  // longest piece of a prompt; 0: all that fits
+      0;  // longest chunk of a prompt; 0: as much as fits
   int64_t max_running_sequences = 64;
   int64_t max_waiting_requests = 256;
   // A step that takes longer makes the engine count as stalled.
   absl::Duration stall_timeout = absl::Seconds(30);
-  // End an answer like its stop_token_ids, unless its request ignores them.
+  // They end an answer like its stop_token_ids, unless the request ignores
+  // them.
   std::vector<int32_t> eos_token_ids;
 };
 
@@ -103,31 +104,30 @@ class Engine {
                               std::shared_ptr<RequestObserver> observer) = 0;
 
   // Ends a request (OnDone gets kCancelled) or one of its answers within one
-  // step, and frees its blocks. Unknown ids are ignored. An answer that was
-  // cancelled gets no finish; OnDone is OK once no other is left (the caller
-  // has all that it wanted, say a stop string).
+  // step, and frees its blocks. Ignores unknown ids. A cancelled answer gets no
+  // finish event; when all answers have finished or been cancelled, OnDone gets
+  // OK (the caller may cancel an answer at a stop string).
   virtual void Cancel(const std::string& request_id) = 0;
   virtual void CancelAnswer(const std::string& request_id, int32_t index) = 0;
 
   virtual EngineLoad GetLoad() const = 0;
 
-  // OK while steps complete: kUnavailable if a step has been running longer
-  // than stall_timeout, has failed, or the engine has stopped.
+  // OK while steps complete. kUnavailable if a step has run longer than
+  // stall_timeout, a step has failed, or the engine has stopped.
   virtual absl::Status CheckHealth() const = 0;
 
-  // Refuses new requests from now on.
+  // Refuses new requests until Resume.
   virtual void StartDrain() = 0;
   virtual void Resume() = 0;
   // Waits until nothing runs or waits; false if `deadline` comes first.
   virtual bool WaitIdle(absl::Time deadline) = 0;
-  // Ends all requests with `status` and the thread. Idempotent. Returns within
-  // stall_timeout even if a step hangs; that step's memory is then kept until
+  // Ends all requests with `status`, and the thread. Idempotent. Returns within
+  // stall_timeout even if a step hangs; the memory of that step is freed when
   // it returns.
   virtual void Shutdown(const absl::Status& status) = 0;
 };
 
-// The longest sequence (prompt and answer together) that `engine` can take:
-// what "the rest of the context" means.
+// The longest sequence (prompt and answer together) that `engine` accepts.
 int64_t MaxSequenceTokens(const Engine& engine);
 
 }  // namespace moe

@@ -13,7 +13,8 @@
 namespace moe {
 namespace {
 
-// By the steady clock, which does not reach absl::InfiniteDuration().
+// wait_for uses the steady clock, whose range is too small for
+// absl::InfiniteDuration().
 template <typename Condition>
 bool WaitFor(std::condition_variable& variable,
              std::unique_lock<std::mutex>& lock, absl::Duration time,
@@ -47,7 +48,7 @@ absl::StatusOr<std::shared_ptr<EngineCore>> EngineCore::Create(
   // Not make_shared: the constructor is private.
   std::shared_ptr<EngineCore> core(new EngineCore(std::move(parts), options));
   ASSIGN_OR_RETURN(
-      core->runner_,
+      core->sampler_,
       StepSampler::Create(
           core->parts_.executor.get(), core->parts_.threads.get(),
           core->parts_.model->backend(), vocab_size,
@@ -66,7 +67,7 @@ absl::Status EngineCore::Submit(Request request,
   LiveRequest live;
   live.observer = std::move(observer);
   live.timing.submitted = parts_.clock();
-  // From here on by a clock that nobody sets.
+  // From here on by the steady clock.
   request.deadline =
       live.timing.submitted + (request.deadline - parts_.system_clock());
   RETURN_IF_ERROR(CheckRanks());
@@ -165,7 +166,7 @@ bool EngineCore::Stop(const absl::Status& status) {
     work_.notify_one();
     const auto stopped = [&] { return stopped_ || abandoned_; };
     if (!WaitFor(done_, lock, options_.stall_timeout, stopped)) {
-      // Outside the model the thread needs only a moment more.
+      // Outside of Compute the thread reaches a check soon.
       done_.wait(lock, [&] { return stopped() || computing_; });
     }
     if (stopped_) return true;
@@ -189,7 +190,7 @@ bool EngineCore::Stop(const absl::Status& status) {
     live.timing.preemptions = scheduler_.preemptions(live.key);
     live.observer->OnDone(status, live.timing);
   }
-  // It may hang in waiting for other ranks.
+  // The step may hang while it waits for other ranks.
   parts_.executor->Abort(absl::UnavailableError(
       "the engine was shut down while a step did not return"));
   std::lock_guard<std::mutex> lock(mutex_);
@@ -201,7 +202,7 @@ bool EngineCore::Stop(const absl::Status& status) {
 bool EngineCore::Compute(std::unique_lock<std::mutex>* lock,
                          absl::FunctionRef<void()> body) {
   computing_ = true;
-  // Stop may be waiting to hear it.
+  // Stop may wait for computing_.
   if (stop_status_.has_value()) done_.notify_all();
   lock->unlock();
   body();
@@ -210,7 +211,7 @@ bool EngineCore::Compute(std::unique_lock<std::mutex>* lock,
   return !abandoned_;
 }
 
-bool EngineCore::AwaitWork(std::unique_lock<std::mutex>* lock) {
+bool EngineCore::WaitForWork(std::unique_lock<std::mutex>* lock) {
   const auto has_work = [&] {
     return stop_status_.has_value() || !inbox_.empty() || scheduler_.has_work();
   };
@@ -234,7 +235,7 @@ void EngineCore::Run() {
     bool stopping = false;
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      if (!AwaitWork(&lock)) return;
+      if (!WaitForWork(&lock)) return;
       inbox = std::exchange(inbox_, Inbox());
       stopping = stop_status_.has_value();
       end = stopping ? *stop_status_ : failure_;

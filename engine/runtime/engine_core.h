@@ -25,9 +25,9 @@
 
 namespace moe {
 
-// What an Engine shares with its thread: requests come in through an inbox,
-// steps run one after another, events go out to observers. Thread-safe but for
-// Run. The members below the mutex are the engine thread's own.
+// The state that an Engine shares with its thread: an inbox of requests, the
+// scheduler and executor of the steps, and the observers of events. Thread-safe
+// except Run.
 class EngineCore {
  public:
   static absl::StatusOr<std::shared_ptr<EngineCore>> Create(
@@ -44,9 +44,10 @@ class EngineCore {
   void SetDraining(bool draining);
   bool WaitIdle(absl::Time deadline);
 
-  // Has Run return, after all requests have ended with `status`. If it hangs in
-  // a step for stall_timeout, ends the requests from here and gives it up: true
-  // if Run has returned, false if it was given up.
+  // Makes Run return after all requests have ended with `status`. If a step
+  // hangs for stall_timeout, ends the requests on the caller's thread and
+  // abandons the step. True if Run has returned, false if the step is
+  // abandoned.
   bool Stop(const absl::Status& status);
 
   // The engine thread: returns after Stop.
@@ -60,13 +61,13 @@ class EngineCore {
     RequestTiming timing;
     RequestExpertLoad expert_load;  // with trace_experts
   };
-  struct CancelOrder {
+  struct Cancellation {
     int64_t key = 0;
-    std::optional<int32_t> answer;  // none: the whole request
+    std::optional<int32_t> answer;  // unset: the whole request
   };
   struct Inbox {
     std::vector<LiveRequest> requests;
-    std::vector<CancelOrder> cancels;
+    std::vector<Cancellation> cancels;
     bool empty() const { return requests.empty() && cancels.empty(); }
   };
 
@@ -75,13 +76,14 @@ class EngineCore {
   // Everything below runs on the engine thread.
   void Accept(Inbox inbox);
   void EndExpired();
-  // Runs `body`, which may hang in waiting for other ranks, without the lock.
-  // False if it was given up: the thread must touch nothing more.
+  // Runs `body`, which may hang while it waits for other ranks, without the
+  // lock. False if Stop has abandoned it: the thread must then return without
+  // accessing any member.
   bool Compute(std::unique_lock<std::mutex>* lock,
                absl::FunctionRef<void()> body);
-  // Waits for work or the end, telling the other ranks meanwhile that this one
-  // is alive. False as in Compute.
-  bool AwaitWork(std::unique_lock<std::mutex>* lock);
+  // Waits for work or Stop, and sends keep-alives meanwhile. False as in
+  // Compute.
+  bool WaitForWork(std::unique_lock<std::mutex>* lock);
   // False as in Compute.
   bool Step();
   void MarkStarted(const std::vector<int64_t>& keys);
@@ -91,7 +93,7 @@ class EngineCore {
   void EndRequest(int64_t key, const absl::Status& status);
   void EndAll(const absl::Status& status);
   void FailStep(const absl::Status& status, const StepPlan& plan);
-  // No step will run again; `what` begins the message.
+  // Ends all requests; no step runs again. `what` is the start of the message.
   void Fail(const std::string& what, const absl::Status& status);
   void PublishLoad();
   // Any thread.
@@ -104,25 +106,26 @@ class EngineCore {
   mutable std::mutex mutex_;
   std::condition_variable work_;  // the engine thread waits
   std::condition_variable done_;  // WaitIdle and Stop wait
-  // Guarded by mutex_ from here
+  // Guarded by mutex_, up to token_rate_:
   Inbox inbox_;
   absl::flat_hash_map<std::string, int64_t> live_ids_;
   int64_t next_key_ = 0;
-  int64_t num_live_ = 0;    // submitted and OnDone has not returned
+  int64_t num_live_ = 0;    // submitted, OnDone has not returned
   int64_t num_queued_ = 0;  // not yet in any step
   bool draining_ = false;
-  absl::Status failure_;                     // why no step will run again
+  absl::Status failure_;                     // after it no step runs
   std::optional<absl::Status> stop_status_;  // what Stop was called with
   bool stopped_ = false;                     // Run has returned
   bool computing_ = false;                   // a step is in the model
-  bool abandoned_ = false;                   // Stop gave that step up
+  bool abandoned_ = false;                   // Stop has abandoned that step
   EngineLoad load_;
   RateMeter token_rate_;
-  // to here.
 
-  std::vector<BlockManager> blocks_;  // one for each data rank
+  // Used by the engine thread. Exceptions: Submit calls Scheduler::CheckFits,
+  // and Stop reads them while a step is abandoned.
+  std::vector<BlockManager> blocks_;  // [data_degree]
   Scheduler scheduler_;
-  std::optional<StepSampler> runner_;
+  std::optional<StepSampler> sampler_;
   absl::flat_hash_map<int64_t, LiveRequest> requests_;
 };
 

@@ -15,8 +15,8 @@ inline SchedulerOptions ToSchedulerOptions(const EngineOptions& options) {
   return result;
 }
 
-// Rows of a data rank's share whose logits may be wanted: no more than one for
-// each running sequence and those that only serve prompt logprobs.
+// Upper bound of the logit rows of a rank batch: one for each running sequence,
+// and the rows for prompt logprobs.
 inline int64_t MaxLogitRows(const EngineOptions& options) {
   return options.max_running_sequences +
          ToSchedulerOptions(options).max_prompt_logprob_rows;

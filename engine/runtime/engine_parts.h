@@ -13,20 +13,20 @@
 
 namespace moe {
 
-// What an engine is built of and owns. They are destroyed from the last to the
-// first.
+// The objects that an engine owns. Destroyed from the last to the first.
 struct EngineParts {
-  // What the others borrow of what many ranks share; may be null. Owned with
-  // them, by whatever type it has.
+  // The groups of the ranks, from which the other parts borrow; may be null.
+  // The type is erased, since `runtime` does not depend on `distributed`.
   std::shared_ptr<void> ranks;
   std::unique_ptr<ThreadPool> threads;
   std::unique_ptr<Stream> stream;  // the model's; may be null
   std::unique_ptr<Model> model;
-  // Null: one is made, of the model alone and a KV cache of options.num_blocks.
+  // Null: the engine creates a LocalExecutor with a KV cache of
+  // options.num_blocks.
   std::unique_ptr<StepExecutor> executor;
-  // The time of timings, deadlines and the stall check. Any thread calls it.
+  // The clock of timings, deadlines and the stall check. Thread-safe.
   std::function<absl::Time()> clock = SteadyNow;
-  // The time that Request::deadline speaks of; asked once for each request.
+  // The clock of Request::deadline; called once for each request.
   std::function<absl::Time()> system_clock = absl::Now;
 };
 

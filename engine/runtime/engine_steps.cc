@@ -37,12 +37,15 @@ void EngineCore::Accept(Inbox inbox) {
     const int64_t key = live.key;
     requests_.emplace(key, std::move(live));
   }
-  for (const CancelOrder& order : inbox.cancels) {
-    if (!requests_.contains(order.key)) continue;  // it has just ended
-    if (!order.answer.has_value()) {
-      EndRequest(order.key, absl::CancelledError("the request was cancelled"));
-    } else if (scheduler_.CancelAnswer(order.key, *order.answer)) {
-      EndRequest(order.key, absl::OkStatus());
+  for (const Cancellation& cancellation : inbox.cancels) {
+    if (!requests_.contains(cancellation.key))
+      continue;  // it has ended already
+    if (!cancellation.answer.has_value()) {
+      EndRequest(cancellation.key,
+                 absl::CancelledError("the request was cancelled"));
+    } else if (scheduler_.CancelAnswer(cancellation.key,
+                                       *cancellation.answer)) {
+      EndRequest(cancellation.key, absl::OkStatus());
     }
   }
 }
@@ -74,7 +77,7 @@ bool EngineCore::Step() {
     if (!Compute(&lock, [&] {
           step_clock_.Begin(step.plan.step_id, step.plan.num_rows(),
                             parts_.clock());
-          results = runner_->Run(step, params_of, &trace);
+          results = sampler_->Run(step, params_of, &trace);
           step_time = step_clock_.End(parts_.clock());
         })) {
       return false;
@@ -94,7 +97,7 @@ bool EngineCore::Step() {
   }
   CountExperts(step, trace);
   std::vector<SchedulerEvent> events = scheduler_.Commit(*std::move(results));
-  // First: who hears of an end may ask for the load.
+  // Before the events: an observer of the end of a request may read the load.
   PublishLoad();
   for (SchedulerEvent& event : events) Deliver(std::move(event));
   return true;
@@ -164,7 +167,7 @@ void EngineCore::Finish(int64_t key, const absl::Status& status,
   live.timing.finished = parts_.clock();
   live.timing.preemptions = preemptions;
   {
-    // From here on the caller may use the id again.
+    // The caller may reuse the id from here on.
     std::lock_guard<std::mutex> lock(mutex_);
     live_ids_.erase(live.request.id);
     if (live.timing.scheduled == absl::Time()) --num_queued_;
@@ -200,7 +203,7 @@ void EngineCore::Fail(const std::string& what, const absl::Status& status) {
     failure_ = failure;
   }
   EndAll(failure);
-  // What failed may be known to this rank alone.
+  // Other ranks may not have the failure yet.
   parts_.executor->Abort(failure);
 }
 

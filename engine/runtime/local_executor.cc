@@ -17,20 +17,20 @@ LocalExecutor::LocalExecutor(
 absl::StatusOr<std::unique_ptr<LocalExecutor>> LocalExecutor::Create(
     Model* model, int64_t num_blocks, int64_t block_size) {
   ASSIGN_OR_RETURN(KvCache cache,
-                   KvCache::Create(model->backend(), model->config(), num_blocks,
-                                   block_size));
+                   KvCache::Create(model->backend(), model->config(),
+                                   num_blocks, block_size));
   return std::make_unique<LocalExecutor>(model, std::move(cache), nullptr);
 }
 
 absl::Status LocalExecutor::Execute(const StepPlan& plan,
-                                        const TensorView& logits,
-                                        StepTrace* trace) {
-  if (plan.shares.size() != 1) {
-    return absl::InternalError(absl::StrCat("a plan of ", plan.shares.size(),
-                                            " shares for one data rank"));
+                                    const TensorView& logits,
+                                    StepTrace* trace) {
+  if (plan.rank_batches.size() != 1) {
+    return absl::InternalError(absl::StrCat(
+        "a plan of ", plan.rank_batches.size(), " shares for one data rank"));
   }
   if (on_step_) on_step_(true, plan.step_id);
-  RETURN_IF_ERROR(runner_.Run(plan.shares[0], logits,
+  RETURN_IF_ERROR(runner_.Run(plan.rank_batches[0], logits,
                               trace == nullptr ? nullptr : &trace->sequences));
   if (on_step_) on_step_(false, plan.step_id);
   return absl::OkStatus();

@@ -12,14 +12,15 @@
 
 namespace moe {
 
-// Steps on a model that this process has alone, and its KV cache.
+// The executor of a single rank: runs steps on the whole model, and owns its KV
+// cache.
 class LocalExecutor : public StepExecutor {
  public:
   // `model` is borrowed. `on_step` is as in StepLink; may be empty.
   LocalExecutor(Model* model, KvCache cache,
-                    std::function<void(bool in_step, int64_t step_id)> on_step);
+                std::function<void(bool in_step, int64_t step_id)> on_step);
 
-  // Makes the cache too. `model` is borrowed. kResourceExhausted if there is no
+  // Creates the cache too. Borrows `model`. kResourceExhausted if there is no
   // memory for the cache.
   static absl::StatusOr<std::unique_ptr<LocalExecutor>> Create(
       Model* model, int64_t num_blocks, int64_t block_size);

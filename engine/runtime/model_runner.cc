@@ -29,27 +29,27 @@ SequenceRouting RoutingOf(const SequenceSlice& slice, const ModelConfig& model,
 
 }  // namespace
 
-absl::Status ModelRunner::Run(const Batch& share, const TensorView& logits,
+absl::Status ModelRunner::Run(const Batch& rank_batch, const TensorView& logits,
                               std::vector<SequenceRouting>* routing) {
   RoutingTrace trace;
   const bool traced =
       routing != nullptr &&
       std::any_of(
-          share.sequences.begin(), share.sequences.end(),
+          rank_batch.sequences.begin(), rank_batch.sequences.end(),
           [](const SequenceSlice& slice) { return slice.trace_routing; });
   try {
-    RETURN_IF_ERROR(
-        model_->Forward(share, *cache_, logits, traced ? &trace : nullptr));
+    RETURN_IF_ERROR(model_->Forward(rank_batch, *cache_, logits,
+                                    traced ? &trace : nullptr));
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError(absl::StrCat(
-        "there is no memory for a step of ", share.num_rows(), " rows"));
+        "there is no memory for a step of ", rank_batch.num_rows(), " rows"));
   } catch (const std::exception& error) {
     return absl::InternalError(absl::StrCat("the model threw in a step of ",
-                                            share.num_rows(),
+                                            rank_batch.num_rows(),
                                             " rows: ", error.what()));
   }
   if (!traced) return absl::OkStatus();
-  for (const SequenceSlice& slice : share.sequences) {
+  for (const SequenceSlice& slice : rank_batch.sequences) {
     if (!slice.trace_routing) continue;
     routing->push_back(RoutingOf(slice, model_->config(), trace));
   }

@@ -12,22 +12,22 @@
 
 namespace moe {
 
-// A rank's model with its KV cache: computes the rank's share of steps.
-// Borrows both. Thread-compatible.
+// Runs a rank's model with its KV cache on the rank's batches. Borrows both.
+// Thread-compatible.
 class ModelRunner {
  public:
   ModelRunner() = default;
-  // `vocab`: whose logits the model computes.
+  // `vocab`: the vocabulary entries whose logits the model computes.
   ModelRunner(Model* model, KvCache* cache, IndexRange vocab)
       : model_(model), cache_(cache), vocab_(vocab) {}
 
   Model& model() const { return *model_; }
   const IndexRange& vocab() const { return vocab_; }
 
-  // `logits` [share.logit_rows, vocab range] f32. Appends to `routing`, if it
-  // is not null, that of the slices with trace_routing. What the model throws
-  // (memory that is not there) becomes an error.
-  absl::Status Run(const Batch& share, const TensorView& logits,
+  // `logits` [rank_batch.logit_rows, vocab range] f32. Appends the routing of
+  // the slices with trace_routing to `routing`, unless that is null. Returns
+  // exceptions of the model (std::bad_alloc) as errors.
+  absl::Status Run(const Batch& rank_batch, const TensorView& logits,
                    std::vector<SequenceRouting>* routing);
 
  private:

@@ -15,8 +15,8 @@ class RateMeter {
 
   void Add(int64_t count, absl::Time now);
 
-  // Over the window, or over the time since the first event if that is less
-  // (but a tenth of a second at least).
+  // Over the window, or since the first event if that is shorter (but at least
+  // a tenth of a second).
   double PerSecond(absl::Time now) const;
 
  private:

@@ -14,7 +14,7 @@
 namespace moe {
 namespace {
 
-// More answers to one prompt are a mistake, not a wish.
+// More answers to one prompt are taken for a mistake.
 constexpr int32_t kMaxAnswers = 1024;
 
 absl::Status CheckAtLeast(absl::string_view field, int64_t value,
@@ -54,8 +54,9 @@ absl::Status CheckLengths(const Request& request, const ModelConfig& model) {
                    ", above max_new_tokens ", stopping.max_new_tokens));
 }
 
-absl::Status CheckATokenIsLeft(const Request& request, const ModelConfig& model,
-                               absl::Span<const int32_t> eos_token_ids) {
+absl::Status CheckSelectableToken(const Request& request,
+                                  const ModelConfig& model,
+                                  absl::Span<const int32_t> eos_token_ids) {
   const SamplingParams& sampling = request.sampling;
   const StoppingParams& stopping = request.stopping;
   if (HasSelectableToken(sampling, stopping, model.vocab_size, eos_token_ids)) {
@@ -131,14 +132,14 @@ absl::Status ValidateRequest(const Request& request, const ModelConfig& model,
         absl::StrCat("n (num_answers) is ", request.num_answers,
                      "; it must be in [1, ", kMaxAnswers, "]"));
   }
-  return CheckATokenIsLeft(request, model, eos_token_ids);
+  return CheckSelectableToken(request, model, eos_token_ids);
 }
 
 absl::Status ValidateEngineOptions(const EngineOptions& options,
                                    const ModelConfig& model) {
   RETURN_IF_ERROR(CheckAtLeast("num_blocks", options.num_blocks, 1));
-  // What the attention kernel can read, and a bound that keeps products of
-  // untrusted numbers within 64 bits.
+  // Block sizes that the attention kernel supports; the bound also keeps
+  // products of untrusted numbers within 64 bits.
   if (options.block_size < 4 || options.block_size > 1024 ||
       (options.block_size & (options.block_size - 1)) != 0) {
     return absl::InvalidArgumentError(

@@ -4,9 +4,9 @@
 
 namespace moe {
 
-// The time, as the system's clock had it when this was first asked, and moving
-// steadily since: whoever sets the system's clock changes no difference between
-// two of these. Thread-safe.
+// The system time at the first call plus the steady time since then, so that
+// setting the system clock does not change differences between two results.
+// Thread-safe.
 absl::Time SteadyNow();
 
 }  // namespace moe

@@ -9,19 +9,19 @@
 
 namespace moe {
 
-// Knows which step is running and since when, for the question whether the
-// engine has stalled. Thread-safe; the answer never waits for the step.
+// Records which step is running and since when, to detect a stalled engine.
+// Thread-safe; no call waits for the step.
 class StepClock {
  public:
   void Begin(int64_t step_id, int64_t num_rows, absl::Time now);
   // Returns how long the step took.
   absl::Duration End(absl::Time now);
 
-  // kUnavailable naming the step and its rows if one has been running for
-  // longer than `timeout`.
+  // kUnavailable that names the step and its rows if a step has run for longer
+  // than `timeout`.
   absl::Status Check(absl::Duration timeout, absl::Time now) const;
 
-  // True once for each step that Check finds stalled: for one log line.
+  // True once for each stalled step, so that it is logged once.
   bool ShouldReportStall();
 
  private:

@@ -10,7 +10,7 @@
 
 namespace moe {
 
-// Which experts the rows of a sequence's slice chose.
+// The experts that the rows of a sequence's slice chose.
 struct SequenceRouting {
   int64_t sequence_id = 0;
   int32_t num_tokens = 0;
@@ -18,42 +18,43 @@ struct SequenceRouting {
   std::vector<std::vector<int32_t>> expert_ids;
 };
 
-// What a step tells beside its logits.
+// The results of a step besides the logits.
 struct StepTrace {
-  // Of the slices with trace_routing, in the order of shares and slices.
+  // Of the slices with trace_routing, in the order of rank batches and slices.
   std::vector<SequenceRouting> sequences;
 };
 
-// Computes the steps that an engine schedules, on however many ranks, and
-// brings all logits to this one. An error of Execute or KeepAlive is final.
-// One thread at a time, except where it says otherwise.
+// Computes the steps that an engine schedules, on one or more ranks, and
+// returns all logits on this one. An error of Execute or KeepAlive is final.
+// One thread at a time, unless a method says otherwise.
 class StepExecutor {
  public:
   virtual ~StepExecutor() = default;
 
-  // How many shares a plan has: each has a KV cache of its own.
+  // The number of data ranks, each with its own KV cache: a plan has a rank
+  // batch for each.
   virtual int data_degree() const = 0;
 
-  // `logits` [plan.num_logit_rows(), vocab] f32 receives the logits of all
-  // shares, in their order. `trace` may be null if no slice asks for it.
+  // Writes the logits of all rank batches, in their order, to `logits`
+  // [plan.num_logit_rows(), vocab] f32. `trace` may be null if no slice
+  // requests it.
   virtual absl::Status Execute(const StepPlan& plan, const TensorView& logits,
                                StepTrace* trace) = 0;
 
-  // With no step to compute, KeepAlive must be called this often.
+  // While no steps run, KeepAlive must be called this often.
   virtual absl::Duration keep_alive_interval() const {
     return absl::InfiniteDuration();
   }
   virtual absl::Status KeepAlive() { return absl::OkStatus(); }
 
-  // Lets the other ranks go; Execute must not be called again.
+  // Ends the workers; Execute must not be called again.
   virtual void Shutdown() {}
 
-  // No step will be computed any more: makes a running Execute, here and on
-  // other ranks, return an error soon if it waits for peers, and has the ranks'
-  // job fail. Any thread.
+  // Ends all steps and fails the job of the ranks: a running step that waits
+  // for peers, on this or another rank, returns an error soon. Any thread.
   virtual void Abort(const absl::Status& /*reason*/) {}
 
-  // OK, or why no step can be computed any more. Any thread.
+  // OK, or the failure after which no step can run. Any thread.
   virtual absl::Status status() const { return absl::OkStatus(); }
 };
 

@@ -14,16 +14,16 @@ absl::StatusOr<StepSampler> StepSampler::Create(StepExecutor* executor,
                                                 DeviceBackend& backend,
                                                 int64_t vocab_size,
                                                 int64_t max_logit_rows) {
-  StepSampler runner;
-  runner.executor_ = executor;
-  runner.threads_ = threads;
-  ASSIGN_OR_RETURN(runner.logits_,
+  StepSampler sampler;
+  sampler.executor_ = executor;
+  sampler.threads_ = threads;
+  ASSIGN_OR_RETURN(sampler.logits_,
                    Tensor::AllocatePinned(backend, DType::kF32,
                                           {max_logit_rows, vocab_size}));
   for (int i = 0; i < threads->num_threads(); ++i) {
-    runner.samplers_.emplace_back(vocab_size);
+    sampler.samplers_.emplace_back(vocab_size);
   }
-  return runner;
+  return sampler;
 }
 
 absl::StatusOr<StepSampler::Results> StepSampler::Run(const ScheduledStep& step,

@@ -14,31 +14,32 @@
 
 namespace moe {
 
-// Computes a scheduled step: its rows on all ranks, then a token (or a prompt
-// logprob) from each row of logits, rows in parallel. One thread at a time.
+// Runs a scheduled step: executes its plan on all ranks, then samples a token
+// (or scores a prompt token) from each row of logits, rows in parallel. One
+// thread at a time.
 class StepSampler {
  public:
   using Results = std::vector<absl::StatusOr<SampledToken>>;
-  // The sampling of a request that is in the step.
+  // The sampling parameters of a request in the step.
   using ParamsOf =
       absl::FunctionRef<const SamplingParams&(int64_t request_key)>;
 
   // Borrows executor and threads. `max_logit_rows` bounds the logits of one
-  // step, which are pinned memory of `backend`, the model's. kResourceExhausted
-  // if it is not there.
+  // step, which are in pinned memory of `backend`, the model's.
+  // kResourceExhausted if memory is short.
   static absl::StatusOr<StepSampler> Create(StepExecutor* executor,
                                             ThreadPool* threads,
                                             DeviceBackend& backend,
                                             int64_t vocab_size,
                                             int64_t max_logit_rows);
 
-  // Of the logits.
+  // Memory of the logits.
   static int64_t MaxBytes(int64_t vocab_size, int64_t max_logit_rows) {
     return max_logit_rows * vocab_size * static_cast<int64_t>(sizeof(float));
   }
 
-  // One result per logit task; a row's own error concerns its request alone.
-  // An error of the whole step is the executor's. `trace` is for its Execute.
+  // One result per logit task; the error of a row fails its request only.
+  // Returns the executor's error of a step. Passes `trace` to Execute.
   absl::StatusOr<Results> Run(const ScheduledStep& step, ParamsOf params_of,
                               StepTrace* trace);
 

@@ -11,8 +11,8 @@
 namespace moe {
 namespace {
 
-// The engine's thread and its core. The thread shares the core, so that it has
-// memory to return to if it was given up in a step that hangs.
+// The engine's thread and its core. The thread shares ownership of the core,
+// since it uses it when an abandoned step returns.
 class ThreadedEngine : public Engine {
  public:
   explicit ThreadedEngine(std::shared_ptr<EngineCore> core)

@@ -8,8 +8,8 @@
 
 namespace moe {
 
-// An engine that runs on a thread of its own. kInvalidArgument naming an
-// option; kResourceExhausted if the memory is not there.
+// Creates an engine that runs on its own thread. kInvalidArgument that names an
+// option; kResourceExhausted if memory is short.
 absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(
     EngineParts parts, const EngineOptions& options);
 

@@ -25,8 +25,8 @@ void CandidateFilter::Filter(const SamplingParams& params,
                        absl::MakeSpan(weights_), &block_sums_);
     if (!filtered_) return;
     if (params.top_p < 1.0f) {
-      // The tokens below this weight have less than 1 - top_p together, so the
-      // head that top_p keeps is among the others.
+      // The tokens below this weight have less than 1 - top_p together, so
+      // top_p keeps none of them.
       CollectWeightsAtLeast((1.0 - static_cast<double>(params.top_p)) * total_ /
                             static_cast<double>(vocab_size) * (1.0 - 1e-9));
       KeepTopP(params.top_p);
@@ -57,7 +57,7 @@ void CandidateFilter::CollectWeightsAtLeast(double weight) {
 }
 
 void CandidateFilter::KeepTopP(float top_p) {
-  // total_ is of all tokens that top_k left, collected or not.
+  // total_ is the sum over all tokens that top_k kept, collected or not.
   const double mass = static_cast<double>(top_p) * total_;
   LazyRanking ranking(&candidates_);
   int64_t kept = 0;
@@ -70,7 +70,7 @@ void CandidateFilter::KeepTopP(float top_p) {
 }
 
 void CandidateFilter::KeepMinP(float min_p) {
-  // In ranking order here: the likeliest, whose weight is 1, comes first.
+  // In ranking order here: the most likely token, whose weight is 1, is first.
   const auto end = std::find_if(
       candidates_.begin(), candidates_.end(),
       [&](const ScoredToken& candidate) { return candidate.score < min_p; });
@@ -85,10 +85,10 @@ int32_t CandidateFilter::Draw(double uniform) const {
       sum += candidate.score;
       if (sum > target) return candidate.token_id;
     }
-    return candidates_.front().token_id;  // target rounded up to the total
+    return candidates_.front().token_id;  // rounding raised target to the total
   }
-  // Find the block, then the token in it. Rounding may carry the walk past the
-  // last token of the block: then it is the last that has any weight.
+  // Find the block, then the token in it. If rounding leads past the last token
+  // of the block, take the last one with a weight above 0.
   size_t block = 0;
   while (block + 1 < block_sums_.size() && sum + block_sums_[block] <= target) {
     sum += block_sums_[block++];
@@ -103,7 +103,7 @@ int32_t CandidateFilter::Draw(double uniform) const {
     if (sum > target) return static_cast<int32_t>(i);
   }
   if (last >= 0) return static_cast<int32_t>(last);
-  // A block with no weight is reached only by rounding at the very end.
+  // Only rounding at the end can lead to a block without weight.
   const auto heaviest = std::max_element(weights_.begin(), weights_.end());
   return static_cast<int32_t>(heaviest - weights_.begin());
 }

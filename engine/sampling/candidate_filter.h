@@ -9,11 +9,11 @@
 
 namespace moe {
 
-// From scores to the tokens that may be drawn and their weights: temperature,
-// then top_k, then top_p of what that left, then min_p, as Hugging Face's
-// generate() orders them. top_k keeps exactly k tokens (ties: lowest ids);
-// top_p keeps the shortest head of the ranking whose mass reaches top_p.
-// One thread at a time.
+// Selects the tokens that may be drawn and computes their weights from the
+// scores: temperature, top_k, top_p of the tokens that top_k kept, min_p, in
+// the order of Hugging Face's generate(). top_k keeps exactly k tokens (ties:
+// lowest ids); top_p keeps the shortest prefix of the ranking whose probability
+// reaches top_p. One thread at a time.
 class CandidateFilter {
  public:
   explicit CandidateFilter(int64_t vocab_size);
@@ -26,7 +26,7 @@ class CandidateFilter {
   // sum of weights exceeds uniform * total. After Filter.
   int32_t Draw(double uniform) const;
 
-  // The candidates and their probabilities, for tests. After Filter.
+  // The candidates and their probabilities, for tests. Call it after Filter.
   std::vector<ScoredToken> Probabilities() const;
 
  private:
@@ -39,9 +39,10 @@ class CandidateFilter {
   std::vector<float> weights_;
   std::vector<double> block_sums_;
   double total_ = 0.0;
-  // If not, all tokens are candidates, and weights_ and block_sums_ hold.
+  // If false, all tokens are candidates, and weights_ and block_sums_ are
+  // valid.
   bool filtered_ = false;
-  // Score: the weight.
+  // The score is the weight.
   std::vector<ScoredToken> candidates_;
 };
 

@@ -9,11 +9,11 @@
 
 namespace moe {
 
-// Loops over a whole vocabulary. Plain C++ that the compiler vectorises; every
-// sum runs in one fixed order, so equal logits give equal bits everywhere.
+// Loops over the vocabulary, which the compiler vectorises. Sums have a fixed
+// order, so equal logits give equal bits on every machine.
 
-// e^x for x <= 0 to 2e-7 relative, exactly 0 below -87. No libm call, so that a
-// loop over it is vectorised.
+// e^x for x <= 0 to 2e-7 relative, exactly 0 below -87. It calls no libm
+// function, so that loops over it are vectorised.
 inline float ExpNonPositive(float x) {
   // 2^n e^r with |r| <= ln(2)/2; adding 1.5 * 2^23 rounds to an integer.
   constexpr float kRounder = 12582912.0f;
@@ -38,14 +38,14 @@ inline float ExpNonPositive(float x) {
   return x < -87.0f ? 0.0f : p * power;
 }
 
-// False if any is infinite or NaN.
+// False if any value is infinite or NaN.
 bool AllFinite(absl::Span<const float> values);
 
-// Index of the first that is not finite, or -1.
+// Index of the first value that is not finite, or -1.
 int64_t FirstNonFinite(absl::Span<const float> values);
 
-// The largest, and the lowest index that has it. -inf is allowed, NaN is not;
-// `values` must not be empty.
+// The largest value and its lowest index. -inf is allowed, NaN is not; `values`
+// must not be empty.
 struct Maximum {
   float value = 0.0f;
   int32_t index = 0;
@@ -62,7 +62,8 @@ double ComputeWeights(absl::Span<const float> scores, float maximum,
                       float temperature, absl::Span<float> weights,
                       std::vector<double>* block_sums);
 
-// How many are larger than `value`, or equal with an index below `index`.
+// The number of values that are larger than `value`, or equal with an index
+// below `index`.
 int64_t CountBefore(absl::Span<const float> values, float value, int32_t index);
 
 }  // namespace moe

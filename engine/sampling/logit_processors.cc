@@ -13,7 +13,7 @@ bool HasPenalties(const SamplingParams& params) {
          params.frequency_penalty != 0.0f;
 }
 
-// Penalties are linear in caller's numbers: keep the result an ordinary float.
+// Penalties scale with the caller's numbers: keep the result finite.
 float Clamp(float score) {
   constexpr float kLargest = std::numeric_limits<float>::max();
   return std::clamp(score, -kLargest, kLargest);
@@ -61,7 +61,7 @@ void LogitProcessors::ApplyPenalties(const SamplingParams& params,
   for (int32_t id : prompt) {
     if (occurrences_[id] == 0) occurrences_[id] = -1;
   }
-  // Each distinct token once: its count is put back to 0 when it is done.
+  // Process each distinct token once: reset its count to 0 afterwards.
   for (absl::Span<const int32_t> tokens : {prompt, answer}) {
     for (int32_t id : tokens) {
       const int32_t count = occurrences_[id];

@@ -8,19 +8,19 @@
 
 namespace moe {
 
-// The changes to the logits that come before temperature and filters:
-// repetition penalty, then presence and frequency penalties, then logit bias,
-// then allowed, banned and masked ids. One thread at a time.
+// Changes the logits before temperature and filters: repetition penalty,
+// presence and frequency penalties, logit bias, then allowed, banned and masked
+// ids. One thread at a time.
 class LogitProcessors {
  public:
   explicit LogitProcessors(int64_t vocab_size);
 
-  // Whether Apply would leave all logits as they are.
+  // True if Apply would change nothing.
   static bool IsNeutral(const SamplingParams& params,
                         absl::Span<const int32_t> masked_ids);
 
-  // Changes `scores` [vocab] in place; what must not be chosen becomes -inf.
-  // `masked_ids` are banned for this token only.
+  // Changes `scores` [vocab] in place; masked tokens become -inf. `masked_ids`
+  // are banned for this token only.
   void Apply(const SamplingParams& params, absl::Span<const int32_t> prompt,
              absl::Span<const int32_t> answer,
              absl::Span<const int32_t> masked_ids, absl::Span<float> scores);

@@ -12,8 +12,8 @@ std::array<uint32_t, 4> Philox4x32(std::array<uint32_t, 4> counter,
                                    std::array<uint32_t, 2> key);
 
 // The number in [0, 1), a multiple of 2^-53, that chooses token `token_index`
-// of answer `answer_index` under `seed`. It depends on nothing else: not on the
-// batch, not on what was computed before.
+// of answer `answer_index` under `seed`. It depends on nothing else, such as
+// the batch or earlier draws.
 double TokenUniform(uint64_t seed, uint32_t answer_index, uint64_t token_index);
 
 }  // namespace moe

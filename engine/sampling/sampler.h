@@ -11,19 +11,19 @@
 
 namespace moe {
 
-// All that the choice of one token depends on. Borrowed.
+// The inputs of the choice of one token. Borrowed.
 struct SampleRow {
   absl::Span<const float> logits;  // [vocab]
   absl::Span<const int32_t> prompt;
-  absl::Span<const int32_t> answer;  // chosen so far; this token comes next
-  // Not to be chosen this time (stop ids before min_new_tokens).
+  absl::Span<const int32_t> answer;  // tokens chosen so far
+  // Masked for this token (stop ids before min_new_tokens).
   absl::Span<const int32_t> masked_ids;
   int32_t answer_index = 0;
 };
 
-// Chooses tokens. A choice is a pure function of the SampleRow and the params:
-// it has the same bits in any batch, on any thread, and when it is made again
-// after a preemption. Holds scratch memory: one sampler per thread.
+// Samples tokens. A sample is a pure function of the SampleRow and the params:
+// it has the same bits in any batch, on any thread, and after a preemption. Has
+// scratch memory: use one sampler per thread.
 class Sampler {
  public:
   explicit Sampler(int64_t vocab_size);
@@ -33,8 +33,8 @@ class Sampler {
   absl::StatusOr<SampledToken> Sample(const SamplingParams& params,
                                       const SampleRow& row);
 
-  // The log-probability of a given token, its rank, and the `num_top`
-  // likeliest. kInternal for logits that are not finite.
+  // The log-probability of a given token, its rank, and the `num_top` most
+  // likely tokens. kInternal for logits that are not finite.
   absl::StatusOr<SampledToken> Score(absl::Span<const float> logits,
                                      int32_t token_id, int32_t num_top);
 

@@ -24,7 +24,7 @@ absl::Status CheckCount(absl::string_view field, int32_t value,
       field, " is ", value, "; it must be in [-1, ", vocab_size, "]"));
 }
 
-// Whether some token is allowed and not banned.
+// True if a token is allowed and not banned.
 bool AnyTokenLeft(const SamplingParams& params, int64_t vocab_size) {
   std::vector<int32_t> banned = params.banned_token_ids;
   std::sort(banned.begin(), banned.end());

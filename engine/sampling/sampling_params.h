@@ -8,9 +8,8 @@
 
 namespace moe {
 
-// How tokens are chosen. Values are what is meant, with no sentinels: the
-// request's unset fields have been replaced by the model's or server's
-// defaults.
+// How tokens are chosen. No value means "default": the defaults of the model or
+// server have replaced the request's unset fields.
 struct SamplingParams {
   float temperature = 1.0f;  // 0: greedy (ties to the lowest id)
   int64_t top_k = 0;         // 0: all
@@ -24,11 +23,11 @@ struct SamplingParams {
   std::vector<int32_t> allowed_token_ids;  // empty: all
   std::vector<int32_t> banned_token_ids;
 
-  // -1: none; 0: of the chosen token alone; n: of the n most likely too.
+  // -1: none; 0: the chosen token only; n: the n most likely tokens too.
   int32_t num_logprobs = -1;
   int32_t num_prompt_logprobs = -1;
 
-  // kInvalidArgument naming the field and its range (NaN included).
+  // kInvalidArgument that names the field and its range, also for NaN.
   absl::Status Validate(int64_t vocab_size) const;
 };
 
@@ -50,7 +49,7 @@ struct TokenLogprob {
 
 struct SampledToken {
   int32_t token_id = 0;
-  // Valid where logprobs were asked for.
+  // Valid if logprobs were requested.
   TokenLogprob logprob;
   std::vector<TokenLogprob> top;  // by descending logprob, ties by id
 };

@@ -10,9 +10,9 @@ void SelectTop(absl::Span<const float> scores, int64_t count,
   top->clear();
   count = std::min<int64_t>(count, scores.size());
   if (count <= 0) return;
-  // Room for as many again, so that each cut is paid for by as many arrivals.
+  // Twice the capacity, so that the cost of each truncation is amortized.
   const size_t capacity = static_cast<size_t>(2 * count + 64);
-  // Later tokens of equal score rank behind: only a larger score gets in.
+  // Later tokens of equal score rank lower, so only a larger score is added.
   float threshold = -std::numeric_limits<float>::infinity();
   for (size_t i = 0; i < scores.size(); ++i) {
     if (!(scores[i] > threshold)) continue;

@@ -18,12 +18,13 @@ inline bool RanksBefore(const ScoredToken& a, const ScoredToken& b) {
 }
 
 // The `count` best tokens of a vocabulary in ranking order, or fewer if fewer
-// have a score above -inf. One pass that mostly compares with the worst kept so
-// far: about linear in the vocabulary for a small count.
+// have a score above -inf. One pass that compares most tokens only with the
+// worst one kept: about linear in the vocabulary for a small count.
 void SelectTop(absl::Span<const float> scores, int64_t count,
                std::vector<ScoredToken>* top);
 
-// Ranks a list piece by piece, for a reader that may need only its head.
+// Sorts a list incrementally, for callers that may need only its first
+// elements.
 class LazyRanking {
  public:
   // The list is borrowed and reordered.

@@ -19,7 +19,7 @@ Scheduler::Scheduler(const SchedulerOptions& options,
 
 absl::Status Scheduler::CheckFits(int64_t prompt_tokens,
                                   int64_t max_new_tokens) const {
-  // The last token of an answer is never computed.
+  // The last token of an answer is never an input.
   const int64_t tokens = prompt_tokens + max_new_tokens - 1;
   const BlockManager& blocks = *ranks_[0].blocks;
   const int64_t needed = blocks.BlocksFor(tokens);
@@ -104,7 +104,7 @@ void Scheduler::BeginStep() {
   tasks_.clear();
   step_.plan.step_id = num_steps_++;
   for (DataRank& rank : ranks_) {
-    rank.share = Batch();
+    rank.batch = Batch();
     rank.logit_tasks.clear();
     rank.tasks.clear();
     rank.traced_requests.clear();
@@ -122,7 +122,7 @@ void Scheduler::PromoteLongWaiting() {
       promoted.push_back(request);
     }
   }
-  // Out of the queue first, which is ordered by what changes.
+  // Remove it from the queue first: the change affects the queue's order.
   for (RequestState* request : promoted) waiting_.erase(request);
   for (RequestState* request : promoted) {
     request->promoted = true;
@@ -131,7 +131,7 @@ void Scheduler::PromoteLongWaiting() {
 }
 
 void Scheduler::ScheduleDecode(DataRank* rank) {
-  // `running` shrinks from its end while this goes on.
+  // The loop may remove sequences from the end of `running`.
   for (size_t i = 0; i < rank->running.size(); ++i) {
     Sequence* sequence = rank->running[i];
     if (sequence->num_pending() != 1) continue;
@@ -159,33 +159,34 @@ void Scheduler::Preempt(DataRank* rank) {
   Enqueue(sequence);
   ++sequence->request->preemptions;
   ++preemptions_;
-  // Or it would take the blocks back at once.
+  // Otherwise it would be admitted again at once.
   rank->open = false;
 }
 
 void Scheduler::SchedulePrefill(DataRank* rank) {
   for (Sequence* sequence : rank->running) {
     if (sequence->num_pending() <= 1) continue;
-    AddSlice(rank, sequence, PrefillShare(*rank, *sequence));
+    AddSlice(rank, sequence, PrefillTokens(*rank, *sequence));
   }
 }
 
-int64_t Scheduler::PrefillShare(const DataRank& rank,
-                                const Sequence& sequence) const {
-  int64_t share = std::min(sequence.num_pending(), rank.rows_left);
+int64_t Scheduler::PrefillTokens(const DataRank& rank,
+                                 const Sequence& sequence) const {
+  int64_t num_tokens = std::min(sequence.num_pending(), rank.rows_left);
   if (options_.prefill_chunk_tokens > 0) {
-    share = std::min(share, options_.prefill_chunk_tokens);
+    num_tokens = std::min(num_tokens, options_.prefill_chunk_tokens);
   }
   const RequestState& request = *sequence.request;
-  if (!request.scores_prompt()) return share;
-  // Row p scores token p + 1. Rows before the first unscored token are free;
-  // then each row uses up the allowance, but the prompt's last.
+  if (!request.scores_prompt()) return num_tokens;
+  // Row p scores token p + 1. Rows before the first unscored token do not
+  // count; each later one uses the allowance, except the prompt's last.
   const int64_t last_row = request.prompt_size() - 1;
   const int64_t first_scoring =
       std::max(sequence.num_computed, request.num_scored() - 1);
   const int64_t allowance = rank.prompt_logprob_rows_left;
-  if (first_scoring + allowance >= last_row) return share;
-  return std::min(share, first_scoring + allowance - sequence.num_computed);
+  if (first_scoring + allowance >= last_row) return num_tokens;
+  return std::min(num_tokens,
+                  first_scoring + allowance - sequence.num_computed);
 }
 
 void Scheduler::AddSlice(DataRank* rank, Sequence* sequence,
@@ -193,16 +194,16 @@ void Scheduler::AddSlice(DataRank* rank, Sequence* sequence,
   if (num_tokens == 0) return;
   RequestState& request = *sequence->request;
   const std::vector<int32_t>& prompt = request.request.prompt;
-  Batch& share = rank->share;
+  Batch& batch = rank->batch;
 
   SequenceSlice slice;
   slice.sequence_id = sequence->id;
-  slice.first_row = static_cast<int32_t>(share.num_rows());
+  slice.first_row = static_cast<int32_t>(batch.num_rows());
   slice.num_tokens = static_cast<int32_t>(num_tokens);
   slice.start_position = static_cast<int32_t>(sequence->num_computed);
   slice.trace_routing = request.request.trace_routing;
   slice.block_ids = rank->blocks->Table(sequence->id);
-  share.sequences.push_back(std::move(slice));
+  batch.sequences.push_back(std::move(slice));
   if (request.request.trace_routing) {
     rank->traced_requests.push_back(request.request.key);
   }
@@ -218,11 +219,11 @@ void Scheduler::AddSlice(DataRank* rank, Sequence* sequence,
         p + 1 < request.prompt_size()) {
       task.kind = LogitTask::Kind::kPromptLogprob;
       task.target = prompt[p + 1];
-      AddTask(rank, sequence, task, share.num_rows());
+      AddTask(rank, sequence, task, batch.num_rows());
       --rank->prompt_logprob_rows_left;
     }
-    share.token_ids.push_back(sequence->token(p));
-    share.positions.push_back(static_cast<int32_t>(p));
+    batch.token_ids.push_back(sequence->token(p));
+    batch.positions.push_back(static_cast<int32_t>(p));
   }
   if (end == sequence->num_known()) {
     task.kind = LogitTask::Kind::kSample;
@@ -232,7 +233,7 @@ void Scheduler::AddSlice(DataRank* rank, Sequence* sequence,
         stopping.min_new_tokens) {
       task.masked_ids = stopping.stop_token_ids;
     }
-    AddTask(rank, sequence, task, share.num_rows() - 1);
+    AddTask(rank, sequence, task, batch.num_rows() - 1);
   }
   rank->rows_left -= num_tokens;
   if (!request.started) {
@@ -244,7 +245,7 @@ void Scheduler::AddSlice(DataRank* rank, Sequence* sequence,
 
 void Scheduler::AddTask(DataRank* rank, Sequence* sequence, LogitTask task,
                         int64_t row) {
-  rank->share.logit_rows.push_back(static_cast<int32_t>(row));
+  rank->batch.logit_rows.push_back(static_cast<int32_t>(row));
   rank->tasks.push_back({sequence, task.kind});
   rank->logit_tasks.push_back(task);
 }
@@ -252,12 +253,12 @@ void Scheduler::AddTask(DataRank* rank, Sequence* sequence, LogitTask task,
 void Scheduler::FinishStep() {
   std::vector<int32_t> rows;
   for (const DataRank& rank : ranks_) {
-    rows.push_back(static_cast<int32_t>(rank.share.num_rows()));
+    rows.push_back(static_cast<int32_t>(rank.batch.num_rows()));
   }
   for (DataRank& rank : ranks_) {
-    rank.share.step_id = step_.plan.step_id;
-    rank.share.rows_on_data_ranks = rows;
-    step_.plan.shares.push_back(std::move(rank.share));
+    rank.batch.step_id = step_.plan.step_id;
+    rank.batch.rows_on_data_ranks = rows;
+    step_.plan.rank_batches.push_back(std::move(rank.batch));
     step_.logit_tasks.insert(step_.logit_tasks.end(), rank.logit_tasks.begin(),
                              rank.logit_tasks.end());
     tasks_.insert(tasks_.end(), rank.tasks.begin(), rank.tasks.end());

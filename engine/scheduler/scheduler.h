@@ -20,20 +20,20 @@
 
 namespace moe {
 
-// The numbers of sequences and rows are for each data rank.
+// Numbers of sequences and rows are limits of each data rank.
 struct SchedulerOptions {
   int64_t max_step_tokens = 512;
-  // Longest piece of one prompt in a step; 0: all that fits.
+  // Longest chunk of a prompt in a step; 0: as much as fits.
   int64_t prefill_chunk_tokens = 0;
   int64_t max_running_sequences = 64;  // <= max_step_tokens
-  // Rows of one step whose logits only serve prompt logprobs: bounds the memory
-  // of the logits.
+  // Rows of one step whose logits are needed only for prompt logprobs: bounds
+  // the memory of the logits.
   int64_t max_prompt_logprob_rows = 64;
-  // A request that has waited for so many steps goes ahead of all priorities.
+  // A request that has waited for this many steps goes before all priorities.
   int64_t max_waiting_steps = 512;
 };
 
-// What to do with one row of logits of a step. Borrowed from the scheduler:
+// How to process one row of logits of a step. Borrowed from the scheduler:
 // valid until Commit.
 struct LogitTask {
   enum class Kind { kSample, kPromptLogprob };
@@ -41,17 +41,18 @@ struct LogitTask {
   int64_t request_key = 0;
   int32_t answer_index = 0;
   absl::Span<const int32_t> prompt;
-  absl::Span<const int32_t> answer;      // chosen so far
+  absl::Span<const int32_t> answer;      // tokens so far
   absl::Span<const int32_t> masked_ids;  // kSample: stop ids not yet allowed
   int32_t target = 0;                    // kPromptLogprob: the token to score
 };
 
 struct ScheduledStep {
   StepPlan plan;
-  // One for each of the shares' logit_rows, in the order of the shares.
+  // One for each logit row, in the order of the rank batches.
   std::vector<LogitTask> logit_tasks;
   std::vector<int64_t> started;  // requests that run for the first time
-  // The requests of the slices with trace_routing, in the order of the shares.
+  // The requests of the slices with trace_routing, in the order of the rank
+  // batches.
   std::vector<int64_t> traced_requests;
 };
 
@@ -61,7 +62,7 @@ struct RequestEnd {
   int64_t preemptions = 0;
 };
 
-// Something that became of a request.
+// An event of a request.
 struct SchedulerEvent {
   int64_t request_key = 0;
   std::variant<PromptEvent, TokenEvent, RequestEnd> what;
@@ -69,58 +70,57 @@ struct SchedulerEvent {
 
 struct SchedulerLoad {
   int64_t running_sequences = 0;
-  int64_t waiting_requests = 0;  // of which nothing runs
-  int64_t waiting_tokens = 0;    // that those have to compute
+  int64_t waiting_requests = 0;  // without a running answer
+  int64_t waiting_tokens = 0;    // known tokens of these
   int64_t preemptions = 0;
 };
 
-// Continuous batching: decides step by step which tokens of which sequences are
-// computed, and keeps the books of what they produce. It never sees a model.
+// Continuous batching: selects the tokens of each step, and tracks the results
+// of requests. Independent of the model.
 //
 //   Add(request)...; while (has_work()) { step = NextBatch(); <compute>;
 //   events = Commit(results); }     Cancel, CancelAnswer: between
 //   Commit and NextBatch.
 //
 // Order of service: requests that have waited max_waiting_steps first, then by
-// priority, then by arrival, then by answer. A step takes one row of each
-// sequence in decode, then (chunks of) prompts of running sequences, then
-// admits waiting ones while blocks for all their known tokens are free; nothing
-// overtakes the head of the queue. If decode runs out of blocks, the running
-// sequence that is last in that order is preempted: it gives up its blocks,
-// waits in its old place of the order and computes its tokens anew later, with
-// the same bits. So the first in the order always advances and nothing starves.
+// priority, arrival and answer. A step has one row of each sequence in decode,
+// then (chunks of) prompts of running sequences; then it admits waiting
+// sequences while blocks for all their known tokens are free, in strict order
+// of the queue. If decode runs out of blocks, the running sequence that is last
+// in the order is preempted: its blocks are freed, it waits at its old position
+// in the order, and its tokens are recomputed later with the same bits. So the
+// first in the order always advances, and no request starves.
 //
 // The answers of one request share the full blocks of the prompt: the first
-// computes them, the others wait for that and compute only the prompt's tail
-// again.
+// answer computes them; the others wait, and recompute only the prompt's tail.
 //
-// Data ranks. Each has blocks of its own, and all of the above holds for each
-// of them, with one queue for all. A sequence is given to a data rank when it
-// is admitted: where most blocks are free, then where the step has the fewest
-// rows, then the first; it stays until it is done or preempted. Answers of one
-// request run on one data rank. Who finds room nowhere has the data rank with
-// most free blocks kept for it: nobody behind it in the queue is admitted
-// there, while the others go on. Not thread-safe.
+// Data ranks: each has its own blocks, and the rules above apply to each; all
+// share one queue. Admission assigns a sequence to the data rank with the most
+// free blocks, then the fewest rows in the step, then the lowest number; it
+// stays there until it ends or is preempted. The answers of one request run on
+// one data rank. If a sequence fits on no data rank, the one with the most free
+// blocks is reserved for it: no later sequence of the queue is admitted there,
+// while the other data ranks continue. Not thread-safe.
 class Scheduler {
  public:
-  // One element of `blocks` for each data rank, with equal numbers of blocks;
-  // borrowed, and used by nobody else.
+  // `blocks` [data_degree], with equal numbers of blocks; borrowed, for
+  // exclusive use.
   Scheduler(const SchedulerOptions& options, absl::Span<BlockManager> blocks);
   // With one data rank.
   Scheduler(const SchedulerOptions& options, BlockManager* blocks)
       : Scheduler(options, absl::MakeSpan(blocks, 1)) {}
 
-  // kFailedPrecondition if a sequence of that size can never fit the blocks of
+  // kFailedPrecondition if a sequence of this size can never fit the blocks of
   // a data rank. Any thread.
   absl::Status CheckFits(int64_t prompt_tokens, int64_t max_new_tokens) const;
 
-  // The request must fit; its key must be larger than all before.
+  // The request must fit (CheckFits); keys must ascend.
   void Add(ScheduledRequest request);
 
-  // Forgets the request and frees its blocks; unknown keys are ignored.
+  // Removes the request and frees its blocks; ignores unknown keys.
   void Cancel(int64_t request_key);
   // Ends one answer. True if the request has no unfinished answer left: the
-  // caller then has to Cancel it.
+  // caller must then Cancel it.
   bool CancelAnswer(int64_t request_key, int32_t answer_index);
 
   // The requests whose deadline is before `now`, for the caller to Cancel.
@@ -131,13 +131,13 @@ class Scheduler {
   // A step with at least one row if has_work().
   ScheduledStep NextBatch();
 
-  // Takes the results of the last NextBatch, one per logit task. An error ends
-  // the request it belongs to, and no other.
+  // Processes the results of the last NextBatch, one per logit task. An error
+  // ends only its own request.
   std::vector<SchedulerEvent> Commit(
       std::vector<absl::StatusOr<SampledToken>> results);
 
   SchedulerLoad load() const;
-  // Of a request, so far; 0 for an unknown key.
+  // Preemptions of a request so far; 0 for an unknown key.
   int64_t preemptions(int64_t request_key) const;
 
  private:
@@ -154,13 +154,13 @@ class Scheduler {
     std::vector<Sequence*> running;  // in order, as of the last NextBatch
 
     // The step under construction.
-    Batch share;
+    Batch batch;
     std::vector<LogitTask> logit_tasks;
     std::vector<Task> tasks;  // one per logit task
     std::vector<int64_t> traced_requests;
     int64_t rows_left;
     int64_t prompt_logprob_rows_left;
-    bool open;  // takes new sequences
+    bool open;  // admits new sequences
   };
   struct BeforeInQueue {
     bool operator()(const RequestState* a, const RequestState* b) const {
@@ -177,14 +177,15 @@ class Scheduler {
   bool ReserveOrPreempt(DataRank* rank, Sequence* sequence);
   void Preempt(DataRank* rank);
   // How many of the sequence's pending tokens the step can still take.
-  int64_t PrefillShare(const DataRank& rank, const Sequence& sequence) const;
+  int64_t PrefillTokens(const DataRank& rank, const Sequence& sequence) const;
   void AddSlice(DataRank* rank, Sequence* sequence, int64_t num_tokens);
   void AddTask(DataRank* rank, Sequence* sequence, LogitTask task, int64_t row);
   void FinishStep();
 
   void Admit();
   void AdmitAnswers(RequestState* request);
-  // Where a waiting sequence without a donor fits now, or null.
+  // The data rank for a waiting sequence without a donor, or null if it fits
+  // nowhere now.
   DataRank* ChooseRank(const Sequence& sequence);
   void KeepRankFor(RequestState* request);
   bool IsOpen(const DataRank& rank) const;
@@ -207,7 +208,7 @@ class Scheduler {
   SchedulerOptions options_;
   std::vector<DataRank> ranks_;
   absl::flat_hash_map<int64_t, std::unique_ptr<RequestState>> requests_;
-  // Those that have answers waiting; in order.
+  // Requests with waiting answers, in order.
   std::set<RequestState*, BeforeInQueue> waiting_;
   int64_t next_sequence_id_ = 0;
   int64_t num_steps_ = 0;

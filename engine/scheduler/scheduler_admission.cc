@@ -1,4 +1,4 @@
-// The queue of those that wait, and who of them is given to which data rank.
+// The waiting queue, and the admission of its sequences to data ranks.
 #include <algorithm>
 #include <cassert>
 
@@ -53,7 +53,8 @@ bool Scheduler::AnyOpen() const {
 void Scheduler::Admit() {
   auto next = waiting_.begin();
   while (next != waiting_.end() && AnyOpen()) {
-    // Past it first: its last answer takes it out of the queue.
+    // Advance first: admitting the last answer removes the request from the
+    // queue.
     RequestState* request = *next++;
     AdmitAnswers(request);
   }
@@ -66,7 +67,7 @@ void Scheduler::AdmitAnswers(RequestState* request) {
     const Sequence* donor = nullptr;
     if (request->num_running > 0) {
       donor = FindDonor(*request);
-      // They wait for the one that computes their prompt.
+      // They wait for the answer that computes their prompt.
       if (donor == nullptr) return;
       rank = &ranks_[donor->data_rank];
       if (!IsOpen(*rank)) return;
@@ -98,7 +99,8 @@ Scheduler::DataRank* Scheduler::ChooseRank(const Sequence& sequence) {
 }
 
 void Scheduler::KeepRankFor(RequestState* request) {
-  // The same one step after step: some day all that runs there is done.
+  // Keep the same data rank reserved: the sequences that run there end
+  // eventually.
   if (request->kept_rank < 0) {
     const auto freest = std::max_element(
         ranks_.begin(), ranks_.end(), [](const DataRank& a, const DataRank& b) {
@@ -111,7 +113,7 @@ void Scheduler::KeepRankFor(RequestState* request) {
 
 int64_t Scheduler::SharedBlocks(const DataRank& rank,
                                 const Sequence& sequence) const {
-  // One token at least is left to compute: its logits choose the next.
+  // At least one token must be computed, for its logits.
   return std::min(sequence.request->prompt_size(), sequence.num_known() - 1) /
          rank.blocks->block_size();
 }
@@ -119,8 +121,8 @@ int64_t Scheduler::SharedBlocks(const DataRank& rank,
 bool Scheduler::Fits(const DataRank& rank, const Sequence& sequence,
                      int64_t shared) const {
   const int64_t needed = rank.blocks->BlocksFor(sequence.num_known()) - shared;
-  // Running sequences are about to need a block each: leave them one, or they
-  // would preempt the newcomer.
+  // Running sequences may each need a block soon: leave one for each, or they
+  // would preempt the new sequence.
   const int64_t reserve = static_cast<int64_t>(rank.running.size());
   return needed + reserve <= rank.blocks->num_free();
 }
@@ -140,7 +142,7 @@ bool Scheduler::TryAdmit(DataRank* rank, Sequence* sequence,
   sequence->data_rank = static_cast<int32_t>(rank - ranks_.data());
   ++sequence->request->num_running;
   rank->running.push_back(sequence);
-  AddSlice(rank, sequence, PrefillShare(*rank, *sequence));
+  AddSlice(rank, sequence, PrefillTokens(*rank, *sequence));
   return true;
 }
 

@@ -1,4 +1,4 @@
-// What becomes of a step's results, and of sequences that end.
+// Processes the results of a step, and ends sequences.
 #include <algorithm>
 #include <cassert>
 #include <utility>

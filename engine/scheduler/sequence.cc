@@ -4,7 +4,8 @@ namespace moe {
 
 bool ServedBefore(const RequestState& a, const RequestState& b) {
   if (a.promoted != b.promoted) return a.promoted;
-  // Among the promoted, arrival alone counts: none of them can be overtaken.
+  // Promoted requests are ordered by arrival only, so that none overtakes
+  // another.
   if (!a.promoted && a.request.priority != b.request.priority) {
     return a.request.priority > b.request.priority;
   }

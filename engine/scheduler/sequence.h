@@ -22,7 +22,7 @@ struct ScheduledRequest {
 
 struct RequestState;
 
-// One answer of a request: the prompt and what has been chosen so far.
+// One answer of a request: the prompt and the tokens so far.
 struct Sequence {
   enum class State { kWaiting, kRunning, kFinished };
 
@@ -30,34 +30,34 @@ struct Sequence {
   RequestState* request = nullptr;
   int32_t answer_index = 0;
   State state = State::kWaiting;
-  int32_t data_rank = 0;  // where it runs
+  int32_t data_rank = 0;  // while running
   std::vector<int32_t> answer;
-  int64_t num_computed = 0;  // leading tokens that are in the KV cache
+  int64_t num_computed = 0;  // leading tokens in the KV cache
 
   int64_t num_known() const;
   int64_t num_pending() const { return num_known() - num_computed; }
   int32_t token(int64_t position) const;
-  // Whether the prompt is not yet in the KV cache as a whole.
+  // True until the whole prompt is in the KV cache.
   bool in_prompt() const;
 };
 
-// A request and its answers. Sequences point back at it: it does not move.
+// A request and its answers. Not movable, since sequences point to it.
 struct RequestState {
   ScheduledRequest request;
   std::vector<Sequence> answers;  // [num_answers]
   int64_t num_unfinished = 0;
   int64_t arrival_step = 0;
-  bool promoted = false;         // has waited too long: goes first
-  bool started = false;          // was in a step
-  bool prompt_reported = false;  // OnPrompt is out
+  bool promoted = false;         // has waited max_waiting_steps
+  bool started = false;          // has been in a step
+  bool prompt_reported = false;  // its PromptEvent is emitted
   int64_t preemptions = 0;
   int64_t num_running = 0;
   std::vector<Sequence*> waiting;  // by answer index
-  int64_t waiting_tokens = 0;      // known ones of those that wait
-  // The data rank that is kept for it, since it found room nowhere; -1: none.
+  int64_t waiting_tokens = 0;      // known tokens of these
+  // The data rank that is reserved for it, since it fits nowhere; -1: none.
   int32_t kept_rank = -1;
-  // As far as scored, the first token's included (which has none); a recomputed
-  // prompt is not scored again.
+  // The logprobs so far, including an entry for the first token (which has
+  // none). A recomputed prompt is not scored again.
   std::vector<SampledToken> prompt_logprobs;
 
   int64_t prompt_size() const {

@@ -154,8 +154,8 @@ absl::StatusOr<LoadedModel> LoadServedModel(const ServerConfig& config,
 absl::Status RunModelWorker(const ServerConfig& config, RankRuntime& ranks) {
   // The options depend on the tokenizer and must be equal on all ranks.
   ASSIGN_OR_RETURN(const auto tokenizer, OpenTokenizer(config));
-  return FollowRank(EngineOptionsWith(config, tokenizer.get()), ranks,
-                    LogProgress());
+  return RunWorker(EngineOptionsWith(config, tokenizer.get()), ranks,
+                   LogProgress());
 }
 
 absl::Status CheckModelFiles(const ServerConfig& config) {

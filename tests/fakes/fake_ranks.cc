@@ -42,7 +42,7 @@ FakeRanks::FakeRanks(const Options& options)
   for (int r = 1; r < options.size; ++r) {
     threads_.emplace_back([this, r] {
       Open(r);
-      if (r != options_.absent_rank) Follow(r);
+      if (r != options_.absent_rank) RunWorker(r);
       cpu_times_[r] = ThreadCpuTime();
       const std::lock_guard<std::mutex> lock(mutex_);
       ended_.insert(r);
@@ -104,7 +104,7 @@ void FakeRanks::Open(int r) {
   rank.model = std::make_unique<FakeModel>(kVocabSize, 256, std::move(hooks));
 }
 
-void FakeRanks::Follow(int r) {
+void FakeRanks::RunWorker(int r) {
   Rank& rank = *ranks_[r];
   const ModelConfig& config = rank.model->config();
   StepPlanLimits limits;

@@ -63,7 +63,7 @@ class FakeRanks {
 
   StepLink LinkOf(const Rank& rank) const;
   void Open(int r);  // collective
-  void Follow(int r);
+  void RunWorker(int r);
 
   const Options options_;
   std::vector<std::unique_ptr<HostCommunicator>> worlds_;

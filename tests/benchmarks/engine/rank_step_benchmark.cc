@@ -167,12 +167,12 @@ class Benchmark {
         before = ranks_.model().expert_load();
         CountSent(-1, messages, bytes);
       }
-      const Batch share =
+      const Batch rank_batch =
           MakeBatch(i + 2, count, tokens, start, groups_.data().rank(),
                     groups_.data().size());
       RETURN_IF_ERROR(world.Barrier());
       double seconds = 0;
-      RETURN_IF_ERROR(Time(ranks_, share, seconds));
+      RETURN_IF_ERROR(Time(ranks_, rank_batch, seconds));
       // A step ends when its last rank has its logits.
       std::vector<double> all(world.size());
       RETURN_IF_ERROR(world.AllGather(&seconds, sizeof(seconds), all.data()));

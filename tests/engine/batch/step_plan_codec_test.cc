@@ -33,16 +33,16 @@ StepPlan RandomPlan(std::mt19937* random) {
   };
   StepPlan plan;
   plan.step_id = (int64_t{below(1 << 30)} << 20) + below(100);
-  plan.shares.resize(limits.data_degree);
+  plan.rank_batches.resize(limits.data_degree);
   std::vector<int32_t> rows;
-  for (Batch& share : plan.shares) {
-    share.step_id = plan.step_id;
+  for (Batch& rank_batch : plan.rank_batches) {
+    rank_batch.step_id = plan.step_id;
     for (int left = below(3) == 0 ? 0 : below(20); left > 0; --left) {
       SequenceSlice slice;
       slice.sequence_id = int64_t{below(1 << 30)} << below(32);
-      slice.first_row = static_cast<int32_t>(share.num_rows());
+      slice.first_row = static_cast<int32_t>(rank_batch.num_rows());
       slice.num_tokens = 1 + (below(4) == 0 ? below(20) : 0);
-      if (share.num_rows() + slice.num_tokens > limits.max_rows) break;
+      if (rank_batch.num_rows() + slice.num_tokens > limits.max_rows) break;
       slice.start_position = below(limits.max_positions - slice.num_tokens + 1);
       slice.trace_routing = below(3) == 0;
       int64_t blocks =
@@ -54,26 +54,28 @@ StepPlan RandomPlan(std::mt19937* random) {
       }
       for (int32_t i = 0; i < slice.num_tokens; ++i) {
         if (below(2) == 0) {
-          share.logit_rows.push_back(static_cast<int32_t>(share.num_rows()));
+          rank_batch.logit_rows.push_back(
+              static_cast<int32_t>(rank_batch.num_rows()));
         }
-        share.token_ids.push_back(below(limits.vocab_size));
-        share.positions.push_back(slice.start_position + i);
+        rank_batch.token_ids.push_back(below(limits.vocab_size));
+        rank_batch.positions.push_back(slice.start_position + i);
       }
-      share.sequences.push_back(std::move(slice));
+      rank_batch.sequences.push_back(std::move(slice));
     }
-    rows.push_back(static_cast<int32_t>(share.num_rows()));
+    rows.push_back(static_cast<int32_t>(rank_batch.num_rows()));
   }
-  for (Batch& share : plan.shares) share.rows_on_data_ranks = rows;
+  for (Batch& rank_batch : plan.rank_batches)
+    rank_batch.rows_on_data_ranks = rows;
   return plan;
 }
 
 void ExpectEqual(const StepPlan& a, const StepPlan& b) {
   EXPECT_EQ(a.kind, b.kind);
   EXPECT_EQ(a.step_id, b.step_id);
-  ASSERT_EQ(a.shares.size(), b.shares.size());
-  for (size_t d = 0; d < a.shares.size(); ++d) {
-    const Batch& x = a.shares[d];
-    const Batch& y = b.shares[d];
+  ASSERT_EQ(a.rank_batches.size(), b.rank_batches.size());
+  for (size_t d = 0; d < a.rank_batches.size(); ++d) {
+    const Batch& x = a.rank_batches[d];
+    const Batch& y = b.rank_batches[d];
     EXPECT_EQ(x.step_id, y.step_id);
     EXPECT_EQ(x.token_ids, y.token_ids);
     EXPECT_EQ(x.positions, y.positions);
@@ -94,10 +96,10 @@ void ExpectEqual(const StepPlan& a, const StepPlan& b) {
 // Whatever a plan of the wrong content is taken for, it keeps to the limits.
 void ExpectWithinLimits(const StepPlan& plan) {
   const StepPlanLimits limits = SmallLimits();
-  for (const Batch& share : plan.shares) {
-    ASSERT_LE(share.num_rows(), limits.max_rows);
-    ASSERT_EQ(share.token_ids.size(), share.positions.size());
-    for (const SequenceSlice& slice : share.sequences) {
+  for (const Batch& rank_batch : plan.rank_batches) {
+    ASSERT_LE(rank_batch.num_rows(), limits.max_rows);
+    ASSERT_EQ(rank_batch.token_ids.size(), rank_batch.positions.size());
+    for (const SequenceSlice& slice : rank_batch.sequences) {
       const int64_t end = slice.start_position + slice.num_tokens;
       ASSERT_LE(end, limits.max_positions);
       ASSERT_GE(slice.num_tokens, 1);
@@ -108,13 +110,13 @@ void ExpectWithinLimits(const StepPlan& plan) {
         ASSERT_TRUE(block >= 0 && block < limits.num_blocks);
       }
     }
-    for (int32_t token : share.token_ids) {
+    for (int32_t token : rank_batch.token_ids) {
       ASSERT_TRUE(token >= 0 && token < limits.vocab_size);
     }
-    ASSERT_TRUE(
-        std::is_sorted(share.logit_rows.begin(), share.logit_rows.end()));
-    if (!share.logit_rows.empty()) {
-      ASSERT_LT(share.logit_rows.back(), share.num_rows());
+    ASSERT_TRUE(std::is_sorted(rank_batch.logit_rows.begin(),
+                               rank_batch.logit_rows.end()));
+    if (!rank_batch.logit_rows.empty()) {
+      ASSERT_LT(rank_batch.logit_rows.back(), rank_batch.num_rows());
     }
   }
 }
@@ -159,16 +161,16 @@ TEST(StepPlanCodecTest, PlansWithoutSharesComeBackToo) {
 
 TEST(StepPlanCodecTest, DecodeRowsTakeADozenBytesAndOneForEachBlock) {
   StepPlan plan;
-  plan.shares.resize(3);
+  plan.rank_batches.resize(3);
   for (int i = 0; i < 32; ++i) {
     SequenceSlice slice;
     slice.sequence_id = 100000 + i;
     slice.num_tokens = 1;
     slice.start_position = 99;
     for (int32_t b = 0; b < 25; ++b) slice.block_ids.push_back(b + i);
-    plan.shares[0].sequences.push_back(slice);
-    plan.shares[0].token_ids.push_back(299);
-    plan.shares[0].logit_rows.push_back(i);
+    plan.rank_batches[0].sequences.push_back(slice);
+    plan.rank_batches[0].token_ids.push_back(299);
+    plan.rank_batches[0].logit_rows.push_back(i);
   }
   std::vector<uint8_t> bytes;
   EncodeStepPlan(plan, &bytes);
@@ -234,15 +236,15 @@ TEST(StepPlanCodecTest, WhatIsTakenIsWithinTheLimitsWhateverItSays) {
 TEST(StepPlanCodecTest, ErrorsNameWhatIsWrong) {
   std::mt19937 random(5);
   StepPlan plan = RandomPlan(&random);
-  while (plan.shares[1].sequences.size() < 3) plan = RandomPlan(&random);
-  plan.shares[1].sequences[2].block_ids[0] = 64;
+  while (plan.rank_batches[1].sequences.size() < 3) plan = RandomPlan(&random);
+  plan.rank_batches[1].sequences[2].block_ids[0] = 64;
   std::vector<uint8_t> bytes;
   EncodeStepPlan(plan, &bytes);
   EXPECT_THAT(DecodeStepPlan(bytes, SmallLimits()).status().ToString(),
               HasSubstr("share of data rank 1: sequence 2: block id is 64, "
                         "not in [0, 63]"));
   bytes.clear();
-  plan.shares[1].sequences[2].block_ids[0] = 0;
+  plan.rank_batches[1].sequences[2].block_ids[0] = 0;
   EncodeStepPlan(plan, &bytes);
   bytes[0] ^= 1;
   EXPECT_THAT(DecodeStepPlan(bytes, SmallLimits()).status().ToString(),

@@ -12,15 +12,15 @@ namespace {
 
 // What each of the ranks that start with `facts` gets.
 std::vector<absl::StatusOr<Topology>> BootstrapAll(
-    const std::vector<absl::StatusOr<BootstrapInfo>>& facts) {
-  const int size = static_cast<int>(facts.size());
+    const std::vector<absl::StatusOr<BootstrapInfo>>& info) {
+  const int size = static_cast<int>(info.size());
   auto worlds = MakeThreadWorlds(size, Topology::OneNode(size));
   std::vector<absl::StatusOr<Topology>> results(size, absl::UnknownError(""));
   std::vector<std::thread> threads;
   for (int r = 0; r < size; ++r) {
     threads.emplace_back([&, r] {
       results[r] =
-          Bootstrap(*worlds[r], std::string(1, char('a' + r)), facts[r]);
+          Bootstrap(*worlds[r], std::string(1, char('a' + r)), info[r]);
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -37,14 +37,14 @@ TEST(BootstrapTest, EqualRanksSeeTheNodesThatThereAre) {
 }
 
 TEST(BootstrapTest, NodesCanBePretended) {
-  BootstrapInfo facts;
-  facts.node_shape = NodeShape{2, 1};
-  for (const auto& topology : BootstrapAll({facts, facts})) {
+  BootstrapInfo info;
+  info.node_shape = NodeShape{2, 1};
+  for (const auto& topology : BootstrapAll({info, info})) {
     ASSERT_TRUE(topology.ok()) << topology.status();
     EXPECT_EQ(topology->num_nodes(), 2);
   }
-  facts.node_shape = NodeShape{2, 2};
-  for (const auto& topology : BootstrapAll({facts, facts})) {
+  info.node_shape = NodeShape{2, 2};
+  for (const auto& topology : BootstrapAll({info, info})) {
     EXPECT_EQ(topology.status(),
               absl::InvalidArgumentError(
                   "parallel.node_shape is 2x2, but this job has 2 ranks"));

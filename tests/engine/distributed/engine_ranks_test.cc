@@ -30,7 +30,7 @@ class EngineRanksTest : public testing::TestWithParam<Ranks> {
     options.engine = SmallEngineOptions();
     return options;
   }
-  void ExpectAllFollowed(FakeRanks& ranks) {
+  void ExpectAllWorkersOk(FakeRanks& ranks) {
     ranks.Join();
     for (int r = 0; r < GetParam().size; ++r) {
       EXPECT_TRUE(ranks.result(r).ok()) << r << ": " << ranks.result(r);
@@ -57,7 +57,7 @@ TEST_P(EngineRanksTest, MixedRequestsHaveTheAnswersOfOneRank) {
   ExpectIdleAndNothingLeaked(ranks.engine());
   EXPECT_EQ(ranks.engine().GetLoad().total_blocks,
             64 * GetParam().size / GetParam().tensor_degree);
-  ExpectAllFollowed(ranks);
+  ExpectAllWorkersOk(ranks);
 }
 
 TEST_P(EngineRanksTest, TinyPoolsPreemptAndAnswerTheSame) {
@@ -71,7 +71,7 @@ TEST_P(EngineRanksTest, TinyPoolsPreemptAndAnswerTheSame) {
   EXPECT_EQ(RunTogether(ranks.engine(), requests), expected);
   EXPECT_GT(ranks.engine().GetLoad().preemptions, 0);
   ExpectIdleAndNothingLeaked(ranks.engine());
-  ExpectAllFollowed(ranks);
+  ExpectAllWorkersOk(ranks);
 }
 
 TEST_P(EngineRanksTest, CancelsAndDeadlinesEndTheirRequestsAlone) {
@@ -95,7 +95,7 @@ TEST_P(EngineRanksTest, CancelsAndDeadlinesEndTheirRequestsAlone) {
     EXPECT_TRUE(absl::IsDeadlineExceeded(late[i]->WaitDone()));
   }
   ExpectIdleAndNothingLeaked(ranks.engine());
-  ExpectAllFollowed(ranks);
+  ExpectAllWorkersOk(ranks);
 }
 
 TEST_P(EngineRanksTest, ExpertsOfARequestAreCountedOnDemand) {
@@ -126,7 +126,7 @@ TEST_P(EngineRanksTest, ExpertsOfARequestAreCountedOnDemand) {
     ASSERT_EQ(load->rows_by_expert.size(), 1u);
     EXPECT_EQ(load->rows_by_expert[0], expected) << requests[i].id;
   }
-  ExpectAllFollowed(ranks);
+  ExpectAllWorkersOk(ranks);
 }
 
 TEST_P(EngineRanksTest, IdleRanksUseNoCpuAndStayAlive) {
@@ -139,7 +139,7 @@ TEST_P(EngineRanksTest, IdleRanksUseNoCpuAndStayAlive) {
   EXPECT_TRUE(ranks.engine().CheckHealth().ok());
   ASSERT_TRUE(
       SubmitOk(ranks.engine(), MakeRequest("second", 5, 5))->WaitDone().ok());
-  ExpectAllFollowed(ranks);
+  ExpectAllWorkersOk(ranks);
   for (int r = 1; r < GetParam().size; ++r) {
     // Two short stretches of steps and a dozen signs of life.
     EXPECT_LT(ranks.cpu_time(r), absl::Milliseconds(200)) << r;
@@ -196,7 +196,7 @@ class EngineRankFailureTest : public testing::TestWithParam<int> {
 INSTANTIATE_TEST_SUITE_P(TensorDegrees, EngineRankFailureTest,
                          testing::Values(1, 2, 4));
 
-TEST_P(EngineRankFailureTest, AFollowersErrorEndsAllAndNamesItsRank) {
+TEST_P(EngineRankFailureTest, AWorkersErrorEndsAllAndNamesItsRank) {
   for (int rank = 0; rank < 4; ++rank) {
     FakeRanks ranks(
         Failing(rank, [] { return absl::InternalError("the kernel broke"); }));
@@ -245,7 +245,7 @@ TEST_P(EngineRankFailureTest, ShutdownGivesUpAStepThatWaitsForPeers) {
   for (int r : {1, 3}) EXPECT_FALSE(ranks.result(r).ok()) << r;
 }
 
-TEST(FollowerTest, GivesUpWithoutASignOfLife) {
+TEST(WorkerTest, StopsWithoutAKeepAlive) {
   FakeRanks::Options options;
   options.engine = SmallEngineOptions();
   options.idle_timeout = absl::Milliseconds(100);

@@ -20,7 +20,7 @@ constexpr int kStatus = 7;
 
 void HangUntilTheWatchdogBites() {
   const ExitWatchdog watchdog(absl::Milliseconds(10), kStatus,
-                              TellOnStderr("nobody came"));
+                              WriteToStderr("nobody came"));
   Hang();
 }
 
@@ -37,7 +37,7 @@ void BlockErrors() {
 
 TEST(ExitWatchdogTest, AProcessThatEndsInTimeIsLeftAlone) {
   const ExitWatchdog watchdog(absl::Hours(1), kStatus,
-                              TellOnStderr("nobody came"));
+                              WriteToStderr("nobody came"));
 }
 
 TEST(ExitWatchdogTest, WithoutAnOrderNothingEnds) { const ExitWatchdog idle; }

@@ -124,7 +124,7 @@ int Main(int* argc, char*** argv) {
   if ((*ranks)->rank() == 0) {
     well = Serve(**ranks, options);
   } else {
-    const absl::Status status = FollowRank(options, **ranks);
+    const absl::Status status = RunWorker(options, **ranks);
     well = Expect(status.ok(), status.ToString());
     std::printf("CPU time of rank %d: %s\n", (*ranks)->rank(),
                 absl::FormatDuration(CpuTime()).c_str());

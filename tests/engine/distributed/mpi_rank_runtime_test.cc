@@ -25,10 +25,10 @@ bool Expect(bool condition, const char* what, const absl::Status& status = {}) {
 }
 
 bool RunsToItsEnd(RankRuntime& ranks) {
-  BootstrapInfo facts;
-  facts.expected_world_size = 3;
-  facts.expected_nodes = 1;
-  const absl::Status started = ranks.Start(facts);
+  BootstrapInfo info;
+  info.expected_world_size = 3;
+  info.expected_nodes = 1;
+  const absl::Status started = ranks.Start(info);
   if (!Expect(started.ok(), "a start", started)) return false;
   if (!Expect(ranks.topology().num_nodes() == 1, "one node")) return false;
   {
@@ -48,9 +48,9 @@ bool RunsToItsEnd(RankRuntime& ranks) {
 }
 
 bool DiffersAtStart(RankRuntime& ranks) {
-  BootstrapInfo facts;
-  facts.config_digest = std::to_string(ranks.rank() == 1);
-  const absl::Status started = ranks.Start(facts);
+  BootstrapInfo info;
+  info.config_digest = std::to_string(ranks.rank() == 1);
+  const absl::Status started = ranks.Start(info);
   return Expect(absl::IsFailedPrecondition(started) &&
                     absl::StrContains(started.message(), "rank 1 (host"),
                 "all ranks to hear of the difference", started);

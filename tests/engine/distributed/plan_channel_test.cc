@@ -33,18 +33,18 @@ StepPlanLimits Limits() {
 StepPlan PromptPlan(int64_t step_id, int32_t num_tokens) {
   StepPlan plan;
   plan.step_id = step_id;
-  plan.shares.resize(2);
+  plan.rank_batches.resize(2);
   SequenceSlice slice;
   slice.num_tokens = num_tokens;
   for (int32_t b = 0; b < num_tokens / 16 + 1; ++b) {
     slice.block_ids.push_back(b);
   }
   for (int32_t i = 0; i < num_tokens; ++i) {
-    plan.shares[1].token_ids.push_back(i * 97 % (1 << 20));
-    plan.shares[1].positions.push_back(i);
+    plan.rank_batches[1].token_ids.push_back(i * 97 % (1 << 20));
+    plan.rank_batches[1].positions.push_back(i);
   }
-  plan.shares[1].sequences.push_back(std::move(slice));
-  plan.shares[1].logit_rows = {num_tokens - 1};
+  plan.rank_batches[1].sequences.push_back(std::move(slice));
+  plan.rank_batches[1].logit_rows = {num_tokens - 1};
   return plan;
 }
 
@@ -112,9 +112,9 @@ TEST_F(PlanChannelTest, PlansOfAllSizesArriveInOrder) {
       const auto plan = receiver.Receive();
       ASSERT_TRUE(plan.ok()) << plan.status();
       EXPECT_EQ(plan->step_id, static_cast<int64_t>(i));
-      EXPECT_EQ(plan->shares[1].token_ids,
-                PromptPlan(i, sizes[i]).shares[1].token_ids);
-      EXPECT_EQ(plan->shares[0].rows_on_data_ranks,
+      EXPECT_EQ(plan->rank_batches[1].token_ids,
+                PromptPlan(i, sizes[i]).rank_batches[1].token_ids);
+      EXPECT_EQ(plan->rank_batches[0].rows_on_data_ranks,
                 (std::vector<int32_t>{0, sizes[i]}));
     }
   });

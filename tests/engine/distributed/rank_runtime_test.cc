@@ -25,17 +25,17 @@ bool Eventually(Condition condition) {
   return true;
 }
 
-BootstrapInfo Facts() {
-  BootstrapInfo facts;
-  facts.version = "1";
-  return facts;
+BootstrapInfo Info() {
+  BootstrapInfo info;
+  info.version = "1";
+  return info;
 }
 
 TEST(RankRuntimeTest, AProcessAloneIsAWorldOfOne) {
   auto runtime = RankRuntime::Init(nullptr, nullptr, absl::Minutes(1));
   ASSERT_TRUE(runtime.ok()) << runtime.status();
   EXPECT_EQ((*runtime)->size(), 1);
-  ASSERT_TRUE((*runtime)->Start(Facts()).ok());
+  ASSERT_TRUE((*runtime)->Start(Info()).ok());
   EXPECT_EQ((*runtime)->topology().world_size(), 1);
   EXPECT_TRUE((*runtime)->MakeGroup("plans").ok());
   RankProgress progress;
@@ -52,13 +52,13 @@ TEST(RankRuntimeTest, StartSaysWhyARankCannot) {
   ASSERT_TRUE(runtime.ok());
   EXPECT_EQ((*runtime)->Start(absl::NotFoundError("no file")),
             absl::NotFoundError("no file"));
-  BootstrapInfo facts = Facts();
-  facts.expected_world_size = 2;
-  EXPECT_TRUE(absl::StrContains((*runtime)->Start(facts).message(),
+  BootstrapInfo info = Info();
+  info.expected_world_size = 2;
+  EXPECT_TRUE(absl::StrContains((*runtime)->Start(info).message(),
                                 "this job has 1 rank: start it with"));
-  facts = Facts();
-  facts.node_shape = NodeShape{2, 2};
-  EXPECT_TRUE(absl::StrContains((*runtime)->Start(facts).message(),
+  info = Info();
+  info.node_shape = NodeShape{2, 2};
+  EXPECT_TRUE(absl::StrContains((*runtime)->Start(info).message(),
                                 "parallel.node_shape is 2x2"));
 }
 
@@ -156,7 +156,7 @@ TEST_F(ThreadRanksTest, AFailureInTheStartStaysOne) {
 TEST(RankRuntimeTest, AloneTheExitStatusTellsTheSame) {
   auto runtime = RankRuntime::Init(nullptr, nullptr, absl::Minutes(1));
   ASSERT_TRUE(runtime.ok());
-  ASSERT_TRUE((*runtime)->Start(Facts()).ok());
+  ASSERT_TRUE((*runtime)->Start(Info()).ok());
   EXPECT_EQ((*runtime)->failure_exit_status(), 1);
   (*runtime)->MarkReady();
   EXPECT_EQ((*runtime)->failure_exit_status(), 3);

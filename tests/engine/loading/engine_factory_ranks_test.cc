@@ -57,7 +57,7 @@ class ThreadRankEngine {
     results_.resize(size);
     for (int r = 1; r < size; ++r) {
       threads_.emplace_back([this, r, own = options(r)] {
-        results_[r] = FollowRank(own, *ranks_[r]);
+        results_[r] = RunWorker(own, *ranks_[r]);
       });
     }
     absl::StatusOr<LoadedEngine> loaded = LoadEngine(options(0), *ranks_[0]);
@@ -328,7 +328,7 @@ TEST(EngineFactoryRanksFailureTest, RanksKnowTheirParts) {
   ASSERT_TRUE(ranks.ok()) << ranks.status();
   EXPECT_EQ(LoadEngine(GoldenOptions(), *(*ranks)[1]).status().code(),
             absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(FollowRank(GoldenOptions(), *(*ranks)[0]).code(),
+  EXPECT_EQ(RunWorker(GoldenOptions(), *(*ranks)[0]).code(),
             absl::StatusCode::kFailedPrecondition);
 }
 

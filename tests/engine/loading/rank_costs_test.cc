@@ -22,15 +22,15 @@ CostOptions AllConfigured() {
 }
 
 // What all ranks found, which must be the same.
-FoundCosts FindOnThreads(int size, const CostOptions& configured) {
+ResolvedCosts FindOnThreads(int size, const CostOptions& configured) {
   std::mutex mutex;
   std::set<std::string> texts;
-  FoundCosts found;
+  ResolvedCosts found;
   RunThreadRanks(size, [&](HostCommunicator& all) {
     ThreadPool threads(1);
     CpuStream stream(threads);
-    const auto own = FindCosts(configured, all, Topology::OneNode(size),
-                               DType::kBf16, threads, stream);
+    const auto own = ResolveCosts(configured, all, Topology::OneNode(size),
+                                  DType::kBf16, threads, stream);
     const std::lock_guard<std::mutex> lock(mutex);
     ASSERT_TRUE(own.ok()) << own.status();
     texts.insert(own->costs.ToText());
@@ -41,7 +41,7 @@ FoundCosts FindOnThreads(int size, const CostOptions& configured) {
 }
 
 TEST(RankCostsTest, MeasuresWhatIsNotConfigured) {
-  const FoundCosts found = FindOnThreads(3, {});
+  const ResolvedCosts found = FindOnThreads(3, {});
   EXPECT_EQ(found.measured, "links, copying, reading, computing");
   EXPECT_GT(found.time, absl::ZeroDuration());
   const MachineCosts& costs = found.costs;
@@ -56,7 +56,7 @@ TEST(RankCostsTest, MeasuresWhatIsNotConfigured) {
 }
 
 TEST(RankCostsTest, MeasuresNothingIfAllIsConfigured) {
-  const FoundCosts found = FindOnThreads(2, AllConfigured());
+  const ResolvedCosts found = FindOnThreads(2, AllConfigured());
   EXPECT_EQ(found.measured, "none");
   // With all their digits.
   EXPECT_EQ(found.costs.read_bytes_per_second, 1.23456e10);
@@ -68,7 +68,7 @@ TEST(RankCostsTest, KeepsWhatIsConfiguredAmongWhatIsMeasured) {
   CostOptions configured = AllConfigured();
   configured.across.latency.reset();
   configured.flops_per_second.reset();
-  const FoundCosts found = FindOnThreads(2, configured);
+  const ResolvedCosts found = FindOnThreads(2, configured);
   EXPECT_EQ(found.measured, "links, computing");
   EXPECT_EQ(found.costs.exchange.in_node.base, absl::Microseconds(5));
   EXPECT_EQ(found.costs.exchange.across.bytes_per_second, 1e9);

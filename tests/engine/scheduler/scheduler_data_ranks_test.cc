@@ -37,17 +37,17 @@ class SchedulerDataRanksTest : public testing::Test {
   // A step whose tokens are all 7. Of each share: rows by request.
   std::vector<std::map<int64_t, int64_t>> Step() {
     const ScheduledStep step = scheduler_->NextBatch();
-    std::vector<std::map<int64_t, int64_t>> shares(blocks_.size());
+    std::vector<std::map<int64_t, int64_t>> rows_by_rank(blocks_.size());
     size_t task = 0;
     for (size_t d = 0; d < blocks_.size(); ++d) {
-      const Batch& share = step.plan.shares[d];
-      for (const SequenceSlice& slice : share.sequences) {
+      const Batch& rank_batch = step.plan.rank_batches[d];
+      for (const SequenceSlice& slice : rank_batch.sequences) {
         while (task < step.logit_tasks.size() &&
                !key_of_.contains(slice.sequence_id)) {
           // Prompts fit one step here, so every slice has a task.
           key_of_[slice.sequence_id] = step.logit_tasks[task].request_key;
         }
-        shares[d][key_of_[slice.sequence_id]] += slice.num_tokens;
+        rows_by_rank[d][key_of_[slice.sequence_id]] += slice.num_tokens;
         ++task;
       }
     }
@@ -58,7 +58,7 @@ class SchedulerDataRanksTest : public testing::Test {
       results.push_back(token);
     }
     scheduler_->Commit(std::move(results));
-    return shares;
+    return rows_by_rank;
   }
 
   std::vector<BlockManager> blocks_;
@@ -153,8 +153,8 @@ TEST_F(SchedulerDataRanksTest, APreemptedSequenceMayGoOnElsewhere) {
   int steps = 0;
   while (scheduler_->has_work()) {
     ASSERT_LT(++steps, 50);
-    const auto shares = Step();
-    for (const auto& [key, rows] : shares[1]) on_second.insert(key);
+    const auto rows_by_rank = Step();
+    for (const auto& [key, rows] : rows_by_rank[1]) on_second.insert(key);
   }
   EXPECT_EQ(scheduler_->load().preemptions, 0);
   EXPECT_TRUE(on_second.empty());
@@ -166,8 +166,8 @@ TEST_F(SchedulerDataRanksTest, APreemptedSequenceMayGoOnElsewhere) {
   Add(3, 4, 9);
   while (scheduler_->has_work()) {
     ASSERT_LT(++steps, 100);
-    const auto shares = Step();
-    for (const auto& [key, rows] : shares[1]) on_second.insert(key);
+    const auto rows_by_rank = Step();
+    for (const auto& [key, rows] : rows_by_rank[1]) on_second.insert(key);
   }
   EXPECT_GE(scheduler_->load().preemptions, 1);
   EXPECT_THAT(on_second, ElementsAre(2, 3));
@@ -182,13 +182,13 @@ TEST_F(SchedulerDataRanksTest, KeepsADataRankForWhoFindsRoomNowhere) {
   for (int64_t key = 4; key < 24; ++key) Add(key, 1, 2);
   bool third_ran = false;
   for (int i = 0; i < 14; ++i) {
-    const auto shares = Step();
-    third_ran |= shares[1].contains(3);
-    for (const auto& [key, rows] : shares[1]) {
+    const auto rows_by_rank = Step();
+    third_ran |= rows_by_rank[1].contains(3);
+    for (const auto& [key, rows] : rows_by_rank[1]) {
       EXPECT_TRUE(key == 2 || third_ran) << key << " overtook in step " << i;
     }
     // The first goes on with the small ones behind it.
-    EXPECT_TRUE(i > 0 || shares[0].contains(4));
+    EXPECT_TRUE(i > 0 || rows_by_rank[0].contains(4));
   }
   EXPECT_TRUE(third_ran);
 }

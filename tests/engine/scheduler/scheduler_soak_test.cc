@@ -100,7 +100,7 @@ class Soak {
 
   void CheckStep(const ScheduledStep& step) {
     ASSERT_GE(step.plan.num_rows(), 1);
-    ASSERT_EQ(step.plan.shares.size(), blocks_.size());
+    ASSERT_EQ(step.plan.rank_batches.size(), blocks_.size());
     ASSERT_EQ(static_cast<int64_t>(step.logit_tasks.size()),
               step.plan.num_logit_rows());
     size_t next_task = 0;
@@ -112,17 +112,17 @@ class Soak {
 
   void CheckShare(const ScheduledStep& step, size_t data_rank,
                   size_t* next_task) {
-    const Batch& share = step.plan.shares[data_rank];
-    ASSERT_EQ(share.step_id, step.plan.step_id);
-    ASSERT_EQ(share.rows_on_data_ranks.size(), blocks_.size());
-    ASSERT_EQ(share.rows_on_data_ranks[data_rank], share.num_rows());
-    ASSERT_LE(share.num_rows(), options_.max_step_tokens);
-    ASSERT_LE(static_cast<int64_t>(share.sequences.size()),
+    const Batch& rank_batch = step.plan.rank_batches[data_rank];
+    ASSERT_EQ(rank_batch.step_id, step.plan.step_id);
+    ASSERT_EQ(rank_batch.rows_on_data_ranks.size(), blocks_.size());
+    ASSERT_EQ(rank_batch.rows_on_data_ranks[data_rank], rank_batch.num_rows());
+    ASSERT_LE(rank_batch.num_rows(), options_.max_step_tokens);
+    ASSERT_LE(static_cast<int64_t>(rank_batch.sequences.size()),
               options_.max_running_sequences);
-    ASSERT_TRUE(
-        std::is_sorted(share.logit_rows.begin(), share.logit_rows.end()));
+    ASSERT_TRUE(std::is_sorted(rank_batch.logit_rows.begin(),
+                               rank_batch.logit_rows.end()));
     int64_t prompt_rows = 0;
-    for (size_t i = 0; i < share.logit_rows.size(); ++i) {
+    for (size_t i = 0; i < rank_batch.logit_rows.size(); ++i) {
       const LogitTask& task = step.logit_tasks[(*next_task)++];
       prompt_rows += task.kind == LogitTask::Kind::kPromptLogprob;
       // Whose rows are on two data ranks at a time?
@@ -137,7 +137,7 @@ class Soak {
     ASSERT_LE(prompt_rows, options_.max_prompt_logprob_rows);
     // No block is written twice, nor written by one and read by another.
     std::map<int32_t, int> writers;
-    for (const SequenceSlice& slice : share.sequences) {
+    for (const SequenceSlice& slice : rank_batch.sequences) {
       const int64_t end = slice.start_position + slice.num_tokens;
       ASSERT_LE(end, static_cast<int64_t>(slice.block_ids.size()) * kBlockSize);
       for (int64_t b = slice.start_position / kBlockSize;
@@ -146,7 +146,7 @@ class Soak {
       }
     }
     std::map<int32_t, int> holders;
-    for (const SequenceSlice& slice : share.sequences) {
+    for (const SequenceSlice& slice : rank_batch.sequences) {
       for (int32_t block : slice.block_ids) ++holders[block];
     }
     for (const auto& [block, count] : writers) {

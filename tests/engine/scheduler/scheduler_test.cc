@@ -39,7 +39,8 @@ class SchedulerTest : public testing::Test {
   std::map<int64_t, int64_t> Step(int32_t token = 7) {
     const ScheduledStep step = scheduler_->NextBatch();
     last_ = step;
-    EXPECT_EQ(step.logit_tasks.size(), step.plan.shares[0].logit_rows.size());
+    EXPECT_EQ(step.logit_tasks.size(),
+              step.plan.rank_batches[0].logit_rows.size());
     std::vector<absl::StatusOr<SampledToken>> results;
     for (size_t i = 0; i < step.logit_tasks.size(); ++i) {
       SampledToken sampled;
@@ -51,11 +52,11 @@ class SchedulerTest : public testing::Test {
     }
     events_ = scheduler_->Commit(std::move(results));
     std::map<int64_t, int64_t> rows;
-    for (const SequenceSlice& slice : step.plan.shares[0].sequences) {
+    for (const SequenceSlice& slice : step.plan.rank_batches[0].sequences) {
       // The prompts' first tokens tell requests apart.
       if (slice.start_position == 0) {
         key_of_[slice.sequence_id] =
-            step.plan.shares[0].token_ids[slice.first_row] / 100;
+            step.plan.rank_batches[0].token_ids[slice.first_row] / 100;
       }
       rows[key_of_[slice.sequence_id]] += slice.num_tokens;
     }
@@ -89,9 +90,9 @@ TEST_F(SchedulerTest, DecodesRunningSequencesBesideNewPrompts) {
   scheduler_->Add(MakeRequest(2, 9, 3));
   EXPECT_EQ(Step(), (Rows{{1, 1}, {2, 9}}));
   // Decode rows come first.
-  EXPECT_EQ(last_.plan.shares[0].positions[0], 5);
-  EXPECT_EQ(last_.plan.shares[0].token_ids[0], 7);
-  EXPECT_THAT(last_.plan.shares[0].logit_rows, ElementsAre(0, 9));
+  EXPECT_EQ(last_.plan.rank_batches[0].positions[0], 5);
+  EXPECT_EQ(last_.plan.rank_batches[0].token_ids[0], 7);
+  EXPECT_THAT(last_.plan.rank_batches[0].logit_rows, ElementsAre(0, 9));
   EXPECT_THAT(last_.started, ElementsAre(2));
   EXPECT_EQ(Step(), (Rows{{1, 1}, {2, 1}}));
   EXPECT_THAT(Ended(), ElementsAre(1));
@@ -187,8 +188,8 @@ TEST_F(SchedulerTest, PreemptsTheLastInOrderAndRecomputesItFirst) {
   Rows rows;
   while (!rows.contains(2)) rows = Step();
   EXPECT_GT(rows[2], 7);
-  EXPECT_EQ(last_.plan.shares[0].token_ids[0], 200);
-  EXPECT_EQ(last_.plan.shares[0].token_ids[7], 7);
+  EXPECT_EQ(last_.plan.rank_batches[0].token_ids[0], 200);
+  EXPECT_EQ(last_.plan.rank_batches[0].token_ids[7], 7);
   int64_t tokens_of_2 = 0;
   while (scheduler_->has_work()) {
     for (const SchedulerEvent& event : events_) {
@@ -209,10 +210,10 @@ TEST_F(SchedulerTest, AnswersShareThePromptsFullBlocks) {
   EXPECT_EQ(Step(), (Rows{{1, 10}}));
   EXPECT_EQ(blocks_->num_free(), 61);
   const ScheduledStep step = scheduler_->NextBatch();
-  ASSERT_EQ(step.plan.shares[0].sequences.size(), 3u);
-  const auto& first = step.plan.shares[0].sequences[0];
+  ASSERT_EQ(step.plan.rank_batches[0].sequences.size(), 3u);
+  const auto& first = step.plan.rank_batches[0].sequences[0];
   for (int i = 1; i < 3; ++i) {
-    const auto& other = step.plan.shares[0].sequences[i];
+    const auto& other = step.plan.rank_batches[0].sequences[i];
     EXPECT_EQ(other.start_position, 8);
     EXPECT_EQ(other.num_tokens, 2);
     EXPECT_EQ(other.block_ids[0], first.block_ids[0]);
@@ -231,10 +232,11 @@ TEST_F(SchedulerTest, PromptOfFullBlocksLeavesOneTokenToEachAnswer) {
   scheduler_->Add(request);
   Step();
   const ScheduledStep step = scheduler_->NextBatch();
-  ASSERT_EQ(step.plan.shares[0].sequences.size(), 1u);  // the first has ended
+  ASSERT_EQ(step.plan.rank_batches[0].sequences.size(),
+            1u);  // the first has ended
   // Nobody holds the prompt's blocks any more.
-  EXPECT_EQ(step.plan.shares[0].sequences[0].start_position, 0);
-  EXPECT_EQ(step.plan.shares[0].sequences[0].num_tokens, 8);
+  EXPECT_EQ(step.plan.rank_batches[0].sequences[0].start_position, 0);
+  EXPECT_EQ(step.plan.rank_batches[0].sequences[0].num_tokens, 8);
 }
 
 TEST_F(SchedulerTest, PromptLogprobsAreBoundedPerStepAndScoredOnce) {
