@@ -96,14 +96,14 @@ TEST(CheckStartTest, OtherNumbersOfRanksOrNodesThanConfigured) {
       << Check(ranks);
 }
 
-TEST(StartRecordTest, ComesBackAsItWas) {
+TEST(BootstrapRecordTest, ComesBackAsItWas) {
   BootstrapRecord record = {"a,b", Info()};
   record.info->expected_world_size = 7;
   record.info->expected_nodes = 3;
   record.info->node_shape = NodeShape{2, 4};
   record.info->watchdog = absl::Milliseconds(1500);
   const auto parsed = BootstrapRecord::Parse(record.Serialize());
-  ASSERT_TRUE(parsed.ok()) << info.status();
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_EQ(parsed->host, "a,b");
   ASSERT_TRUE(parsed->info.ok());
   EXPECT_EQ(parsed->info->build_id, "abc");
@@ -117,7 +117,7 @@ TEST(StartRecordTest, ComesBackAsItWas) {
   const auto error =
       BootstrapRecord::Parse(BootstrapRecord{"h", problem}.Serialize());
   ASSERT_TRUE(error.ok());
-  EXPECT_EQ(error->parsed.status(), problem);
+  EXPECT_EQ(error->info.status(), problem);
 
   EXPECT_FALSE(BootstrapRecord::Parse("").ok());
   EXPECT_FALSE(BootstrapRecord::Parse("61,62").ok());
