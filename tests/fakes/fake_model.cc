@@ -2,10 +2,12 @@
 
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/core/status_macros.h"
+#include "tests/fakes/guarded_device.h"
 
 namespace moe {
 namespace {
@@ -96,6 +98,11 @@ absl::Status FakeModel::Forward(const Batch& batch, KvCache& cache,
                                 const TensorView& logits, RoutingTrace* trace) {
   if (hooks_.before_step) RETURN_IF_ERROR(hooks_.before_step(batch));
   RETURN_IF_ERROR(CheckBatch(batch, cache));
+  // What follows stands in for ops, which may access the device's memory.
+  std::optional<GuardedBackend::Access> access;
+  if (auto* const guarded = dynamic_cast<GuardedBackend*>(&backend_)) {
+    access.emplace(*guarded);
+  }
   // As a real model does: first all keys are written, then read.
   for (const SequenceSlice& slice : batch.sequences) {
     for (int32_t i = 0; i < slice.num_tokens; ++i) {
