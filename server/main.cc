@@ -95,7 +95,7 @@ BootstrapInfo DescribeStart(const ServerConfig& config) {
   return info;
 }
 
-// Ends a rank that cannot continue, and tells the other ranks why.
+// Ends a rank that cannot continue, and reports the reason to the other ranks.
 int FailRank(const absl::Status& status, RankRuntime& ranks) {
   Fail(status);
   if (ranks.size() > 1) {
@@ -192,7 +192,7 @@ int Main(int* argc, char*** argv) {
   }
   if (absl::GetFlag(FLAGS_check_config)) return CheckConfig(file);
   ShutdownSignal signal;  // before any thread starts
-  // RunRank tells the other ranks of an error before this one exits.
+  // RunRank reports an error to the other ranks before this one exits.
   const absl::StatusOr<ServerConfig> config = ReadConfig(file);
   const auto ranks = RankRuntime::Init(
       argc, argv, config.ok() ? config->connect_timeout : absl::Minutes(1));

@@ -15,7 +15,7 @@
 
 namespace moe {
 
-// An opened checkpoint of any format, seen under one table of names:
+// An open checkpoint of any format, with canonical weight names:
 //
 //   embedding.weight                        [padded_vocab, hidden]
 //   position_embedding.weight               [max_positions, hidden]
@@ -33,39 +33,39 @@ namespace moe {
 //   final_norm.{weight,bias}                [hidden]
 //   output.weight                           [padded_vocab, hidden] if untied
 //
-// Files written at another tensor or expert degree are merged on the way.
-// Thread-safe after opening.
+// Files of any tensor and expert degree are merged while reading. Thread-safe
+// after opening.
 class Checkpoint {
  public:
   virtual ~Checkpoint() = default;
 
   virtual const ModelConfig& config() const = 0;
 
-  // kNotFound for a name that the model has but the files lack (for example a
-  // bias of a model without), naming tensor and file; kDataLoss for a wrong
-  // shape, dtype or range.
+  // kNotFound that names tensor and file if the files lack the weight (for
+  // example a bias of a model without biases); kDataLoss for a wrong shape,
+  // dtype or range.
   virtual absl::StatusOr<HostWeight> Get(absl::string_view name) const = 0;
   virtual bool Has(absl::string_view name) const = 0;
-  // The files that a weight's parts are in, for messages; "" if there are none.
+  // The files that contain a weight, for messages; "" if there are none.
   virtual std::string FilesOf(absl::string_view /*name*/) const { return ""; }
 
-  // What `slice` names of the weight, row-major and without gaps, for a rank
-  // that holds no more of it. Other bytes of the files are not read, however
-  // the files cut the weight. kInvalidArgument if it leaves the weight.
-  // What is read in part cannot be compared with checksums at once: see
-  // TakePartialChecksums.
+  // The part `slice` of the weight, row-major and contiguous. Reads no other
+  // bytes of the files, however they partition the weight. kInvalidArgument if
+  // the slice exceeds the weight. Does not verify checksums of weights that are
+  // read in part: see TakePartialChecksums.
   virtual absl::StatusOr<HostWeight> GetShard(
       absl::string_view name, const WeightSlice& slice) const = 0;
 
-  // Bytes of the files that were asked for so far: tensors, checksums, copies
-  // that were compared, descriptions.
+  // Bytes of the files read so far: tensors, checksummed storages, compared
+  // copies, metadata.
   virtual int64_t bytes_read() const { return 0; }
 
-  // Checksums of what GetShard read in part since the last call. When the ranks
-  // that share weights have exchanged theirs, each gives all of them, merged,
-  // to CheckPartialChecksums, which compares. Storages that those ranks did not
-  // cover exactly are read and compared by rank (storage modulo num_ranks)
-  // alone. kDataLoss names file and tensor. For formats with checksums.
+  // Checksums of what GetShard has read in part since the last call. The ranks
+  // that share weights exchange them; each passes the merged checksums of all
+  // ranks to CheckPartialChecksums, which compares them with the files'. Rank
+  // (storage modulo num_ranks) alone reads and verifies storages that the ranks
+  // did not cover exactly. kDataLoss names file and tensor. For formats with
+  // checksums.
   virtual std::vector<PartialChecksum> TakePartialChecksums() const {
     return {};
   }
@@ -75,7 +75,7 @@ class Checkpoint {
     return absl::OkStatus();
   }
 
-  // Things a person should know: ignored keys, differing replicas, ...
+  // Warnings for users: ignored keys, differing replicas, ...
   virtual const std::vector<std::string>& warnings() const = 0;
   // "DeepSpeed, tag global_step12, tensor degree 1, 14 expert files".
   virtual std::string Description() const = 0;

@@ -16,8 +16,8 @@ enum class QkvLayout {
   kVersion1,         // row = head * 3d + c * 3 + p
 };
 
-// What files of Megatron-DeepSpeed can't tell or tell wrong. Absent: from the
-// files.
+// Overrides of what files of Megatron-DeepSpeed lack or state wrongly. Unset:
+// from the files.
 struct MegatronOptions {
   std::optional<QkvLayout> qkv_layout = std::nullopt;
   std::optional<ResidualMoeKind> residual_moe = std::nullopt;  // not kNone
@@ -26,17 +26,17 @@ struct MegatronOptions {
   bool rope_double_cos_quirk = false;
 };
 
-// What files can't tell or tell wrong; see proto/config.proto.
+// Overrides of what files lack or state wrongly; see proto/config.proto.
 struct CheckpointOptions {
   MegatronOptions megatron = {};
   // 0: from the file, else the padded size.
   int64_t vocab_size = 0;
-  // Who says so, for messages, such as "the tokenizer x/tokenizer.json"; "": a
-  // setting.
+  // The source of vocab_size, for messages, such as "the tokenizer
+  // x/tokenizer.json"; "": the configuration.
   std::string vocab_size_source = "";
-  // Of the ranks that open the same files, this one compares every
-  // num_ranks-th of the copies that tensor ranks left of a weight, and warns of
-  // those. Not a setting of the files.
+  // Rank and number of the ranks that open the same files: each rank compares,
+  // and warns of, every num_ranks-th weight with copies of several tensor
+  // ranks. Not from the files.
   int rank = 0;
   int num_ranks = 1;
 };

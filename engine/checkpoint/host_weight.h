@@ -4,9 +4,9 @@
 
 namespace moe {
 
-// A weight as the engine wants it: row-major [out, in] on the host, in the
-// dtype of the file. `view` points into `owned` if that is not empty, else into
-// memory that a file has mapped (valid as long as the file is open).
+// A weight in host memory: row-major [out, in], in the dtype of the file.
+// `view` points into `owned` if that is not empty, else into the mapped file
+// (valid while the file is open).
 struct HostWeight {
   TensorView view;
   Tensor owned;

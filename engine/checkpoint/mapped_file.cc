@@ -16,7 +16,7 @@
 namespace moe {
 namespace {
 
-// The kernel answers a request for more with a part of it only.
+// The kernel reads at most this much ahead per request.
 constexpr size_t kPrefetchBytes = size_t{128} << 10;
 
 absl::Status ErrnoStatus(const std::string& path, const char* action) {
@@ -63,8 +63,8 @@ absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
       data == MAP_FAILED ? ErrnoStatus(path, "cannot map") : absl::OkStatus();
   close(fd);  // the mapping keeps the file
   if (!status.ok()) return status;
-  // Many ranks read parts of the same file: the kernel's guess that a reader
-  // goes on would fetch most of it for each of them.
+  // Ranks read parts of the same file; the kernel's readahead would fetch most
+  // of the file for each of them.
   madvise(data, size, MADV_RANDOM);
   return MappedFile(path, data, size);
 }
@@ -86,13 +86,13 @@ void MappedFile::Prefetch(size_t first, size_t run_bytes, size_t step_bytes,
   static const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   if (run_bytes == 0 || num_runs == 0) return;
   char* const base = static_cast<char*>(data_);
-  // Pages of runs that share one are asked for together.
+  // One request for runs that share a page.
   size_t begin = first / page * page;
   size_t end = begin;
   const auto flush = [&] {
     end = std::min(end, size_);
     for (; begin < end; begin += kPrefetchBytes) {
-      // A failure only means that the pages come later.
+      // If it fails, the pages are read on first access.
       madvise(base + begin, std::min(kPrefetchBytes, end - begin),
               MADV_WILLNEED);
     }

@@ -9,10 +9,9 @@
 namespace moe {
 
 // A regular file mapped read-only. Immutable after opening, thus thread-safe.
-// Of what is not in memory only the pages that are touched are fetched, one by
-// one; Prefetch fetches many at once.
-// The file must not be shortened while it is mapped: reading the lost part
-// would kill the process (SIGBUS).
+// Without readahead: an access reads single pages from the disk; Prefetch reads
+// many at once. The file must not be shortened while it is mapped: reading the
+// lost part would kill the process (SIGBUS).
 class MappedFile {
  public:
   // kNotFound if there is no such file, kPermissionDenied if it may not be
@@ -28,9 +27,8 @@ class MappedFile {
     return absl::string_view(static_cast<const char*>(data_), size_);
   }
 
-  // Tells the kernel that `num_runs` runs of `run_bytes` bytes, `step_bytes`
-  // from start to start, will be read, from byte `first` of the file on. Does
-  // not wait for them.
+  // Asks the kernel to read `num_runs` runs of `run_bytes` bytes, `step_bytes`
+  // from start to start, from byte `first` of the file on. Does not wait.
   void Prefetch(size_t first, size_t run_bytes, size_t step_bytes,
                 size_t num_runs) const;
 

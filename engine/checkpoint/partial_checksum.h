@@ -5,12 +5,12 @@
 
 namespace moe {
 
-// What one rank has found of the checksum of a piece of storage in a file, of
-// which it read some bytes only. The sums of ranks that read different bytes
-// are combined by MergePartialChecksums. Trivially copyable.
+// One rank's part of the checksum of a storage in a file, of which it has read
+// some bytes. MergePartialChecksums combines the sums of ranks that read
+// different bytes. Trivially copyable.
 struct PartialChecksum {
   int64_t storage = 0;  // its number in the checkpoint, equal on all ranks
-  int64_t bytes = 0;    // that were read of it
+  int64_t bytes = 0;    // read by the rank
   uint64_t sum = 0;     // Crc32Pieces::sum of them
 };
 

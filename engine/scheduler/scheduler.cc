@@ -159,7 +159,7 @@ void Scheduler::Preempt(DataRank* rank) {
   Enqueue(sequence);
   ++sequence->request->preemptions;
   ++preemptions_;
-  // Otherwise it would be admitted again at once.
+  // Otherwise Admit could admit it again in this step.
   rank->open = false;
 }
 

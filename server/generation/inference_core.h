@@ -22,12 +22,13 @@
 namespace moe {
 
 // What every front end does with requests: finds the model, gives the request
-// an id, starts and aborts it, and refuses it while the server drains. Knows no
-// protocol: a front end passes a Call and a ChunkWriter. Thread-safe. Must
-// outlive every stream it starts; the model's engine must outlive it.
+// an id, starts and aborts it, and refuses it while the server drains.
+// Independent of the protocol: a front end passes a Call and a ChunkWriter.
+// Thread-safe. Must outlive every stream it starts; the model's engine must
+// outlive it.
 class InferenceCore {
  public:
-  // What the front end knows about a call besides its request.
+  // The properties of a call besides its request.
   struct Call {
     std::string metadata_request_id;  // `x-request-id`; "": none
     absl::Time deadline = absl::InfiniteFuture();

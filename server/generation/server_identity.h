@@ -8,7 +8,7 @@ namespace moe {
 
 inline constexpr char kServerVersion[] = "0.1.0";
 
-// Tells this server process from earlier and other ones.
+// Identifies this server process among earlier and other ones.
 struct ServerIdentity {
   std::string version;
   std::string instance_id;  // random

@@ -21,8 +21,8 @@ class RateSamples {
 };
 
 // Reads a buffer far larger than all caches from memory (huge pages where the
-// system grants them), with the widest vectors. The ceiling of everything that
-// streams weights.
+// system grants them), with the widest vectors. The upper bound for everything
+// that streams weights.
 class ReadRateProbe {
  public:
   // The buffer has at least `min_bytes`, and four times the last-level cache.

@@ -1,5 +1,5 @@
-// Measures what this machine can do: the rate of reading memory and the peak of
-// float32 arithmetic, with one thread and with all.
+// Measures this machine's memory read rate and its peak of float32 arithmetic,
+// with one thread and with all.
 //   bazel run //tests/benchmarks:machine_ceilings -- [--json] [--threads=N]
 #include <cstdio>
 #include <string>

@@ -7,9 +7,8 @@
 
 namespace moe {
 
-// Counts rings on their way to a real doorbell: useful for showing when ranks
-// ring, and when they need not. As thread-safe as the real one, but for
-// rings().
+// Counts rings and forwards them to a real doorbell: useful for testing when
+// ranks ring. As thread-safe as the real one, except rings().
 class CountingDoorbell : public IdleDoorbell {
  public:
   explicit CountingDoorbell(std::unique_ptr<IdleDoorbell> bell)

@@ -13,13 +13,13 @@
 
 namespace moe {
 
-// A model whose logits are a hash of all tokens up to the row. It reads those
-// tokens back from the KV cache, where each step leaves them, and fails if what
-// it finds in the sequence's blocks is not what must be there: useful for
-// catching a scheduler that shares, frees or overwrites a block too early, and
-// for comparing answers bit for bit with no kernels involved.
+// A model whose logits are a hash of all tokens up to the row. Each step writes
+// its tokens to the KV cache. The model reads them back and fails if the
+// sequence's blocks have other contents: useful for catching a scheduler that
+// shares, frees or overwrites a block too early, and for comparing answers bit
+// for bit with no kernels involved.
 //
-// Hooks let a test hold up, fail or watch a step, and spoil one row's logits.
+// Hooks let a test block, fail or observe a step, and corrupt one row's logits.
 class FakeModel : public Model {
  public:
   struct Hooks {
@@ -29,10 +29,10 @@ class FakeModel : public Model {
     std::optional<int32_t> poisoned_token;
     // Called when the model is destroyed.
     std::function<void()> on_destroy;
-    // The logits that it computes, as a tensor rank does; empty: all.
+    // The vocabulary entries of this tensor rank; empty: all.
     IndexRange vocab;
-    // Of its one layer, if it is to be a MoE layer: token t chooses expert
-    // t % num_experts.
+    // Experts of the only layer, of which token t chooses t % num_experts; 0: a
+    // dense layer.
     int64_t num_experts = 0;
   };
 

@@ -20,7 +20,7 @@
 namespace moe {
 
 // An engine whose ranks are threads of this process, each with a FakeModel.
-// Useful for testing how ranks work together, with no kernels involved.
+// Useful for testing the cooperation of ranks without kernels.
 class FakeRanks {
  public:
   struct Options {
@@ -31,9 +31,9 @@ class FakeRanks {
     absl::Duration poll_time = absl::Milliseconds(2);
     absl::Duration idle_timeout = absl::Seconds(20);
     bool always_ring = false;
-    int absent_rank = -1;  // joins the groups, but does not follow
+    int absent_rank = -1;  // joins the groups, but runs no worker
     int64_t num_experts = 0;
-    // Of rank r's model, whose `vocab` and `num_experts` are set here.
+    // Hooks of rank r's model; FakeRanks sets `vocab` and `num_experts`.
     std::function<FakeModel::Hooks(int rank)> hooks;
   };
 
@@ -43,13 +43,13 @@ class FakeRanks {
 
   Engine& engine() { return *engine_; }
 
-  // Shuts the engine down and waits until all ranks have come to their ends.
+  // Shuts the engine down and waits until all ranks have ended.
   void Join();
-  // Waits until rank r > 0 follows no longer.
+  // Waits until the worker of rank r > 0 has ended.
   void AwaitEnd(int rank);
-  // After Join: what Worker::Run of rank r returned; of rank 0: OK.
+  // After Join: the result of Worker::Run on rank r; OK for rank 0.
   const absl::Status& result(int rank) const { return results_[rank]; }
-  // After Join: what the rank's thread has used of a CPU.
+  // After Join: the CPU time of the rank's thread.
   absl::Duration cpu_time(int rank) const { return cpu_times_[rank]; }
 
  private:

@@ -12,8 +12,8 @@
 namespace moe {
 
 // A checkpoint in memory whose weights are pseudo-random, for any
-// configuration. Useful for properties that need no trained weights, for
-// damaging single tensors, and for benchmarks of shapes that nobody published.
+// configuration. Useful for tests that need no trained weights, for damaging
+// single tensors, and for benchmarks of arbitrary shapes.
 class RandomCheckpoint : public Checkpoint {
  public:
   explicit RandomCheckpoint(const ModelConfig& config,

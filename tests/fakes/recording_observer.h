@@ -13,9 +13,8 @@
 
 namespace moe {
 
-// Keeps all that an engine says of a request, and whether it keeps to the
-// observer's contract: useful for comparing runs and for waiting for an end.
-// Thread-safe.
+// Records all events of a request and checks the observer's contract: useful
+// for comparing runs and for waiting for the end. Thread-safe.
 class RecordingObserver : public RequestObserver {
  public:
   struct Answer {
@@ -28,7 +27,7 @@ class RecordingObserver : public RequestObserver {
   void OnExpertLoad(const RequestExpertLoad& load) override;
   void OnDone(const absl::Status& status, const RequestTiming& timing) override;
 
-  // Waits for OnDone; kDeadlineExceeded after a minute, which only a bug takes.
+  // Waits for OnDone; kDeadlineExceeded after a minute, which indicates a bug.
   absl::Status WaitDone();
   // Waits for the n-th token of all answers; false if the request ends before.
   bool WaitTokens(int64_t count);
@@ -38,8 +37,9 @@ class RecordingObserver : public RequestObserver {
   std::optional<PromptEvent> prompt() const;
   std::optional<RequestExpertLoad> expert_load() const;
   RequestTiming timing() const;
-  // Empty while the contract is kept: one prompt event, before all tokens;
-  // nothing after an answer's finish; one OnDone, last; finishes if it is OK.
+  // The first violation of the observer's contract, or "". The contract: one
+  // prompt event, before all tokens; nothing after an answer's finish; one
+  // OnDone, last; a finish for each answer if it is OK.
   std::string violation() const;
 
   // All tokens, logprobs and finishes, bit for bit, for comparisons.

@@ -10,7 +10,7 @@
 namespace moe {
 namespace {
 
-// Longer than any call here takes, unless it is forgotten.
+// Longer than any call here, unless the server has lost it.
 constexpr absl::Duration kCallTimeout = absl::Seconds(60);
 
 }  // namespace

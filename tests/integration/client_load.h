@@ -11,14 +11,14 @@
 
 namespace moe {
 
-// What became of a client's last call.
+// The result of a client's last call.
 struct CallEnd {
   grpc::Status status;
   absl::Time time;
 };
 
-// Clients that keep a server busy: each sends one request after the other on a
-// connection of its own, until one does not end OK.
+// Clients that load a server: each sends one request after another on its own
+// connection until one does not end OK.
 class ClientLoad {
  public:
   // Waits until every client has had a first answer or token.

@@ -35,7 +35,7 @@ void ExpectGoldenAnswers(const std::string& model, v1::Inference::Stub& stub) {
     }
     const auto begin = greedy.begin() + row * answer_size;
     EXPECT_EQ(ids, std::vector<int32_t>(begin, begin + answer_size));
-    // Every token but the last went through each layer's gate.
+    // Every token except the last passed each layer's gate.
     ASSERT_EQ(response.expert_usage().layers_size(), 3);
     for (const auto& layer : response.expert_usage().layers()) {
       int64_t tokens = 0;

@@ -6,9 +6,9 @@
 
 namespace moe {
 
-// Expects of a server of the golden PR-MoE checkpoint `model` the tokens with
-// which the training framework itself continues its prompts, and that each of
-// its three layers of experts computed every token but the last.
+// Expects that a server of the golden PR-MoE checkpoint `model` answers with
+// the tokens of the training framework, and that each of its three MoE layers
+// computed every token except the last.
 void ExpectGoldenAnswers(const std::string& model, v1::Inference::Stub& stub);
 
 }  // namespace moe

@@ -20,7 +20,7 @@ inline std::shared_ptr<grpc::Channel> Connect(int port) {
                                    arguments);
 }
 
-// Watches health until it is no longer SERVING, or the server is gone.
+// Watches health until it is not SERVING any more or the server has exited.
 class HealthWatch {
  public:
   explicit HealthWatch(int port)
@@ -33,7 +33,7 @@ class HealthWatch {
         response.status() == grpc::health::v1::HealthCheckResponse::SERVING;
   }
   bool serving() const { return serving_; }
-  // When it was told.
+  // When it was notified.
   absl::Time AwaitNotServing() {
     grpc::health::v1::HealthCheckResponse response;
     while (reader_->Read(&response) &&

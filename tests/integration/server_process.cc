@@ -31,7 +31,7 @@ std::string ReadFile(const std::string& path) {
   return text.str();
 }
 
-// What /proc tells of a process; state '\0': there is none.
+// The state of a process from /proc; '\0': there is none.
 struct ProcessState {
   std::string name;
   char state = '\0';
@@ -161,7 +161,7 @@ void ServerProcess::Signal(int number) const {
 }
 
 std::vector<pid_t> ServerProcess::RankPids() const {
-  // By what mpirun has started, in the ranks' order: they, or their shells.
+  // The processes that mpirun has started, by rank: the program, or its shell.
   std::map<pid_t, pid_t> pids;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
     const pid_t pid = std::atoi(entry.path().filename().c_str());

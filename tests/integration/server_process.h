@@ -9,22 +9,22 @@
 
 namespace moe {
 
-// How a server is started.
+// How to start a server.
 struct Launch {
   std::vector<std::string> flags = {};   // added to --config
   std::vector<std::string> prefix = {};  // words before the program
-  // By mpirun as so many ranks; 0: as it is.
+  // Number of ranks under mpirun; 0: without mpirun.
   int ranks = 0;
-  // Of the last of several ranks: words before the program, and the text of a
-  // configuration of its own ("": the same).
+  // For the last of several ranks: words before the program, and the text of a
+  // separate configuration ("": the same).
   std::vector<std::string> last_rank_prefix = {};
   std::string last_rank_config = {};
-  // By shells that note what each of several ranks ends with.
+  // Start ranks in shells that record their exit statuses.
   bool note_exits = false;
 };
 
-// The real program as a child process, or mpirun with many of it, its log in a
-// file. Killed, if it still runs, by the destructor.
+// The real program as a child process, or mpirun with several ranks of it, with
+// its log in a file. The destructor kills it.
 class ServerProcess {
  public:
   // `config`: the text of a configuration file, which is written to a new
@@ -46,8 +46,8 @@ class ServerProcess {
   // after `timeout`.
   int WaitForExit(absl::Duration timeout = absl::Seconds(60));
 
-  // What each rank has ended with, by rank (Launch::note_exits), once all have
-  // or after a while; -1: not yet.
+  // The exit statuses by rank (Launch::note_exits), when all ranks have exited
+  // or after a timeout; -1: not exited.
   std::vector<int> RankExits(int ranks) const;
 
   std::string Log() const;

@@ -20,7 +20,7 @@ namespace moe {
 namespace {
 
 constexpr char kModel[] = "prmoe_head";
-// More tokens than the machine makes in a test.
+// More tokens than the machine generates in a test.
 constexpr char kLongWork[] = R"(engine { threads: 1 })";
 
 std::string Config(const std::string& more) {
@@ -97,7 +97,7 @@ TEST(ServerProcessTest, CheckConfigFindsWhatAStartWould) {
   expect("model { path: \".\" }", "model.path: ");
 }
 
-// Also an address that is no machine's own; the file need not be changed.
+// Also an address that no machine has.
 TEST(ServerProcessTest, TheCommandLineGoesBeforeTheFilesAddress) {
   const std::string port_file = testing::TempDir() + "/port_of_flags";
   ServerProcess process(

@@ -1,6 +1,6 @@
-// The models that ship, served by the real program: their losses on held-out
-// text are those that PyTorch computes, and 64 mixed requests at a time answer
-// as each does alone.
+// The shipped models, served by the real program: their losses on held-out text
+// equal PyTorch's, and 64 concurrent mixed requests get the same answers as
+// each alone.
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 
@@ -127,7 +127,8 @@ v1::GenerateRequest MixedRequest(const nlohmann::json& golden, int i) {
   return request;
 }
 
-// All that must not depend on company: tokens, logprobs (to the bit), ends.
+// The results that must not depend on other requests: tokens, logprobs (to the
+// bit), finish reasons.
 std::string Outcome(v1::GenerateResponse response) {
   response.clear_request_id();
   return response.SerializeAsString();

@@ -7,8 +7,9 @@
 
 namespace moe {
 
-// A copy of `slice` of a whole, contiguous weight, element by element: what
-// Checkpoint::GetShard must return. kInvalidArgument if the slice leaves it.
+// A copy of `slice` of a whole, contiguous weight, element by element: the
+// expected result of Checkpoint::GetShard. kInvalidArgument if the slice
+// exceeds the weight.
 absl::StatusOr<HostWeight> CutWeight(const TensorView& whole,
                                      const WeightSlice& slice);
 

@@ -11,7 +11,8 @@ void MpiRanks::Run(const CommunicatorOptions& options, const Body& body) {
   auto group = MakeMpiCommunicator(MPI_COMM_WORLD, "world", options);
   ASSERT_TRUE(group.ok()) << group.status();
   body(**group);
-  // Or a rank that failed could begin the next test while others wait here.
+  // Otherwise a rank that failed could begin the next test while others wait
+  // here.
   MPI_Barrier(MPI_COMM_WORLD);
 }
 

@@ -20,7 +20,7 @@ namespace moe {
 namespace {
 
 constexpr size_t kMaxFrameBytes = 1 << 16;
-constexpr int kFramesAtOnce = 64;  // of one port, before others get their turn
+constexpr int kFramesAtOnce = 64;  // of one port, before the next port
 constexpr int64_t kNsPerSecond = 1'000'000'000;
 
 int64_t NowNs() {
@@ -29,7 +29,7 @@ int64_t NowNs() {
   return now.tv_sec * kNsPerSecond + now.tv_nsec;
 }
 
-// The address as a number, without the two bytes that follow it.
+// The address as a number.
 uint64_t AddressAt(const std::byte* bytes) {
   uint64_t address = 0;
   std::memcpy(&address, bytes, 6);
@@ -174,8 +174,8 @@ void NetworkSwitch::HandleEvents() {
     alarm.it_value.tv_sec = events_.top().time_ns / kNsPerSecond;
     alarm.it_value.tv_nsec = events_.top().time_ns % kNsPerSecond;
   }
-  // A time that has passed rings at once; none (zeros) stops the alarm. Setting
-  // it also takes back an alarm that has rung.
+  // A time in the past expires at once; zeros stop the timer. Setting it also
+  // clears an expiration.
   timerfd_settime(alarm_, TFD_TIMER_ABSTIME, &alarm, nullptr);
 }
 

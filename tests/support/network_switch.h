@@ -17,24 +17,24 @@ namespace moe {
 struct NetworkSwitchOptions {
   absl::Duration latency;       // one way, between any two ports
   double bytes_per_second = 0;  // of each port, each direction; 0: no limit
-  absl::Duration frame_time;    // that a frame takes a port beside its bytes
+  absl::Duration frame_time;    // additional time of a frame on a port
 };
 
 struct NetworkSwitchCounters {
   int64_t frames = 0;   // that came in
   int64_t bytes = 0;    // of these
   int64_t dropped = 0;  // by full ports
-  // Longest that a frame left after its time: how exact the delays were.
+  // Largest lateness of a frame: the accuracy of the delays.
   absl::Duration latest;
 };
 
-// An Ethernet switch in user space, for links that the kernel cannot delay
-// itself. A frame from port s to port d occupies s for bytes / rate + frame
-// time, travels for the latency and occupies d as long (both at once, if both
-// are free: bits are not stored on the way). Addresses are learnt; frames to
-// unknown or many addresses go to all ports. Useful for tests and benchmarks
-// over TAP devices; needs a core that is free now and then, and takes it before
-// others where the system lets it (SCHED_FIFO).
+// An Ethernet switch in user space that delays frames, for kernels that cannot.
+// A frame from port s to port d occupies s for bytes / rate + frame time,
+// travels for the latency and occupies d as long (both at once, if both are
+// free: bits are not stored on the way). It learns addresses; frames to unknown
+// or multicast addresses go to all ports. Useful for tests and benchmarks over
+// TAP devices; needs some CPU time, and runs with real-time priority
+// (SCHED_FIFO) if the system allows it.
 class NetworkSwitch {
  public:
   // Each port is a descriptor that reads and writes one frame at a time (a TAP
@@ -47,10 +47,10 @@ class NetworkSwitch {
   // Starts forwarding on a thread of its own. kInternal with the system's
   // reason.
   absl::Status Start();
-  // Frames on their way are lost.
+  // Frames in flight are lost.
   void Stop();
 
-  // Whether the thread goes before all ordinary ones. After Start.
+  // True if the thread has real-time priority. After Start.
   bool is_realtime() const { return is_realtime_; }
   NetworkSwitchCounters counters() const;
 
@@ -71,7 +71,7 @@ class NetworkSwitch {
   void Run();
   void Read(int port);
   void Forward(int from, Frame frame, int64_t now_ns);
-  // Handles what is due and sets the alarm for what is not.
+  // Handles due events and sets the timer for the next.
   void HandleEvents();
   int64_t TransferNs(size_t bytes) const;
 

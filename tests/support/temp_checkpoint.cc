@@ -28,7 +28,7 @@ std::string ReadFileOrDie(const std::string& path) {
 }
 
 void WriteFileOrDie(const std::string& path, const std::string& bytes) {
-  // Never in place: the old file may be mapped.
+  // Not in place, since the old file may be mapped.
   fs::remove(path);
   std::ofstream file(path, std::ios::binary);
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));

@@ -9,8 +9,7 @@ std::string ReadFileOrDie(const std::string& path);
 void WriteFileOrDie(const std::string& path, const std::string& bytes);
 
 // A copy of a golden checkpoint in the test's temporary directory, to be
-// damaged. Useful for: tests of what a reader says about bad files. Removed at
-// the end.
+// damaged. Useful for tests of a reader's errors. The destructor removes it.
 class TempCheckpoint {
  public:
   // Of tests/goldens/megatron_deepspeed, such as "variants/strays".

@@ -20,7 +20,7 @@ namespace moe {
 namespace {
 
 constexpr int kMaxHosts = 200;
-constexpr int kMtu = 9000;  // as in data centres; and fewer frames to forward
+constexpr int kMtu = 9000;  // as in data centres, with fewer frames to forward
 
 absl::Status SystemError(absl::string_view what) {
   return absl::FailedPreconditionError(
@@ -48,7 +48,7 @@ absl::Status BringUp(int socket, const char* interface) {
   return absl::OkStatus();
 }
 
-// A setting of this thread's network; kernels without it do without.
+// Sets an option of this thread's network; ignored if the kernel lacks it.
 void SetIfPresent(const char* path, const char* value) {
   const int file = open(path, O_WRONLY | O_CLOEXEC);
   if (file < 0) return;
@@ -70,15 +70,16 @@ absl::Status ConfigureInterface(int socket, const std::string& address) {
   return BringUp(socket, "eth0");
 }
 
-// On a thread that leaves its network for good.
+// Runs on a thread that does not return to its network.
 absl::Status MakeHost(VirtualHost& host) {
   if (unshare(CLONE_NEWNET) != 0) return SystemError("a network namespace");
   host.network = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
   if (host.network < 0) return SystemError("/proc/thread-self/ns/net");
-  // Nothing but what the ranks send.
+  // No traffic except that of the ranks.
   SetIfPresent("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
   SetIfPresent("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
-  // Or a connection that was idle for a round trip starts slowly again.
+  // Otherwise a connection that was idle for a round trip is in slow start
+  // again.
   SetIfPresent("/proc/sys/net/ipv4/tcp_slow_start_after_idle", "0");
   host.tap = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (host.tap < 0) return SystemError("/dev/net/tun");

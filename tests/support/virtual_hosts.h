@@ -8,7 +8,7 @@
 
 namespace moe {
 
-// One network namespace that plays a host: its own loopback, its own "eth0".
+// A network namespace that emulates a host, with its own loopback and "eth0".
 struct VirtualHost {
   std::string name;     // "node0"
   std::string address;  // "10.77.0.1"
@@ -16,9 +16,9 @@ struct VirtualHost {
   int tap = -1;         // the other end of its eth0: reads and writes frames
 };
 
-// Makes hosts in new namespaces without names; nothing of the caller's network
-// is touched, and the kernel removes all of it when the last process that uses
-// it ends. Needs root (CAP_NET_ADMIN, CAP_SYS_ADMIN) and /dev/net/tun:
+// Creates hosts in new namespaces without names. Does not change the caller's
+// network; the kernel removes the hosts when the last process that uses them
+// ends. Needs root (CAP_NET_ADMIN, CAP_SYS_ADMIN) and /dev/net/tun:
 // kFailedPrecondition with the system's reason otherwise. At most 200 hosts.
 absl::StatusOr<std::vector<VirtualHost>> MakeVirtualHosts(int count);
 

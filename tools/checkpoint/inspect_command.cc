@@ -62,7 +62,7 @@ void PrintConfig(const ModelConfig& c, std::ostream& out) {
       << "residual MoE     " << ResidualMoeName(c.residual_moe()) << "\n";
 }
 
-// Weights of one name, but for layer and expert, and one shape.
+// Weights of one shape whose names differ only in layer and expert.
 struct Group {
   std::string first;  // name of one of them
   int64_t tensors = 0;
@@ -120,7 +120,7 @@ absl::Status InspectCheckpoint(const Checkpoint& checkpoint, bool all,
   }
   uint64_t bytes = 0;
   for (const auto& [name, group] : groups) {
-    // One of each kind tells its dtype: reading all would take long.
+    // Read one of each kind for its dtype, since reading all would take long.
     ASSIGN_OR_RETURN(const HostWeight weight, checkpoint.Get(group.first));
     const DType dtype = weight.view.dtype;
     const uint64_t group_bytes =

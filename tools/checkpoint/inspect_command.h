@@ -7,9 +7,9 @@
 
 namespace moe {
 
-// Prints what a checkpoint holds: configuration, parameters, experts of each
-// layer, every kind of tensor with its shape and size, warnings. `all`: every
-// tensor by itself.
+// Prints the contents of a checkpoint: configuration, parameters, experts of
+// each layer, every kind of tensor with its shape and size, warnings. `all`:
+// each tensor separately.
 absl::Status InspectCheckpoint(const Checkpoint& checkpoint, bool all,
                                std::ostream& out);
 

@@ -1,4 +1,4 @@
-// Looks into checkpoints and makes them; see docs/checkpoints.md.
+// Inspects, verifies and creates checkpoints; see docs/checkpoints.md.
 
 #include <iostream>
 #include <string>
@@ -64,7 +64,7 @@ constexpr char kUsage[] =
     "       checkpoint make_random --out DIR [--preset NAME] [--layers N "
     "...]\n";
 
-// Of any size on the command line; Validate() has closer bounds.
+// Upper bound of numbers on the command line; Validate() has stricter bounds.
 constexpr int64_t kMaxSize = int64_t{1} << 28;
 
 absl::StatusOr<UniformModelConfig> ConfigFromFlags() {

@@ -10,9 +10,9 @@
 
 namespace moe {
 
-// The shape that a preset's name stands for: those of the DeepSpeed-MoE paper
-// ("350m_moe_128", "1.3b_prmoe_64_128", ...) and small ones for trials.
-// kInvalidArgument, listing the names, for another one.
+// The shape of a preset: those of the DeepSpeed-MoE paper ("350m_moe_128",
+// "1.3b_prmoe_64_128", ...) and small ones for tests. kInvalidArgument with the
+// list of names for an unknown name.
 absl::StatusOr<UniformModelConfig> FindModelPreset(absl::string_view name);
 std::vector<std::string> ModelPresetNames();
 

@@ -8,8 +8,8 @@
 
 namespace moe {
 
-// Weights as an untrained model has them, each row drawn from (seed, name, row)
-// alone: uniform with standard deviation 0.02, less where a layer writes to the
+// Weights of an untrained model; a row depends only on (seed, name, row):
+// uniform with standard deviation 0.02, less where a layer writes to the
 // residual stream; norms near one. About 1 ns a value. Thread-safe.
 class RandomWeights {
  public:

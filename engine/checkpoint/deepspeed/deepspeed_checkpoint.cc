@@ -9,8 +9,8 @@
 namespace moe {
 namespace {
 
-// A storage's number in the checkpoint is the number of its file, and in the
-// lower bits its own in it.
+// A storage's number in the checkpoint: the upper bits are its file's number,
+// the lower ones its number in the file.
 constexpr int kStorageBits = 32;
 
 }  // namespace

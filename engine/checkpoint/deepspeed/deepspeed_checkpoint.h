@@ -15,7 +15,7 @@
 
 namespace moe {
 
-// Everything that was found in the files of a checkpoint.
+// The contents of the files of a checkpoint.
 struct DeepSpeedContents {
   ModelConfig config;
   FusedRows fused;
@@ -26,8 +26,8 @@ struct DeepSpeedContents {
   std::string description;
 };
 
-// A checkpoint that DeepSpeed wrote of a Megatron-DeepSpeed GPT, of any tensor
-// and expert degree.
+// A DeepSpeed checkpoint of a Megatron-DeepSpeed GPT, of any tensor and expert
+// degree.
 class DeepSpeedCheckpoint : public Checkpoint {
  public:
   explicit DeepSpeedCheckpoint(DeepSpeedContents contents)
@@ -53,8 +53,8 @@ class DeepSpeedCheckpoint : public Checkpoint {
                                   const WeightSlice& slice) const;
 
   DeepSpeedContents contents_;
-  // Weights whose parts count in the checksums: a slice that is read twice, of
-  // an embedding and for the logits, must not.
+  // Weights that are included in the partial checksums already: a slice that is
+  // read twice (tied embedding and output) counts once.
   mutable std::mutex mutex_;
   mutable absl::flat_hash_set<std::string> summed_;
 };

@@ -24,7 +24,7 @@ constexpr absl::string_view kSuffix = "_model_states.pt";
 constexpr size_t kMaxTagBytes = 255;         // longest name of a directory
 constexpr int64_t kMaxFileNumber = 1 << 20;  // of ranks, layers, experts
 
-// Takes "<prefix><digits>" off the front of `text`.
+// Removes "<prefix><digits>" from the start of `text`.
 bool ConsumeNumber(absl::string_view prefix, absl::string_view* text,
                    int64_t* number) {
   if (!absl::ConsumePrefix(text, prefix)) return false;
@@ -48,7 +48,7 @@ bool ParseMpRankName(absl::string_view name, int64_t* mp_rank) {
 // "layer_3_expert_14_mp_rank_00_model_states.pt", or without the layer.
 bool ParseExpertName(absl::string_view name,
                      DeepSpeedDirectory::ExpertFile* file) {
-  int64_t moe_layer;  // an ordinal; the keys in the file tell the layer
+  int64_t moe_layer;  // an ordinal; the keys in the file have the layer
   file->all_layers = !ConsumeNumber("layer_", &name, &moe_layer);
   return ConsumeNumber(file->all_layers ? "expert_" : "_expert_", &name,
                        &file->expert) &&

@@ -8,7 +8,7 @@
 
 namespace moe {
 
-// The files of one checkpoint as DeepSpeed lays them out.
+// The files of one DeepSpeed checkpoint.
 struct DeepSpeedDirectory {
   struct ExpertFile {
     std::string path;

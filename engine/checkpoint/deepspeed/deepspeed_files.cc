@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kMaxNamedKeys = 5;  // in one warning
 
-// Keys that carry nothing the decoder needs, counted and partly named.
+// Ignored keys: their number, and the names of some.
 class IgnoredKeys {
  public:
   void Add(const std::string& key) {
@@ -36,8 +36,8 @@ class IgnoredKeys {
   std::vector<std::string> named_;
 };
 
-// Whether to leave out such a tensor would change the model's output, as it
-// would for a norm behind the embedding. (Heads for other tasks are outside.)
+// True if the model's output depends on such a tensor, such as a norm after the
+// embedding. (It does not depend on heads of other tasks.)
 bool IsUnknownDecoderWeight(absl::string_view key) {
   return (absl::StrContains(key, "embedding.") ||
           absl::StrContains(key, "encoder.") ||

@@ -18,7 +18,7 @@ namespace moe {
 // The tensors of all files of a checkpoint, by canonical name.
 struct DeepSpeedTensors {
   std::vector<std::unique_ptr<TorchFile>> files;  // mp_rank files first
-  // Weights that are no expert's, of each tensor rank. [tensor degree]
+  // Weights outside of experts, by tensor rank. [tensor degree]
   std::vector<std::map<std::string, WeightPart>> dense;
   // Experts' weights, by the tensor rank in the file's name.
   std::map<std::string, std::map<int64_t, WeightPart>> experts;
@@ -27,9 +27,9 @@ struct DeepSpeedTensors {
   std::vector<std::string> warnings;
 };
 
-// Opens every file of the directory and reads its keys. kDataLoss for a tensor
-// that is there twice or an expert in another one's file; kInvalidArgument for
-// weights of the embedding or the layers that this decoder knows nothing of.
+// Opens every file of the directory and reads its keys. kDataLoss for a
+// duplicate tensor or an expert in another expert's file; kInvalidArgument for
+// weights of the embedding or the layers that this decoder does not support.
 absl::StatusOr<DeepSpeedTensors> OpenDeepSpeedFiles(
     const DeepSpeedDirectory& directory);
 

@@ -50,7 +50,7 @@ class WeightFinder {
     return static_cast<int64_t>(tensors_.dense.size());
   }
 
-  // Before anything is sized by the number of experts that a gate claims.
+  // Check this before allocating memory by the number of experts of a gate.
   absl::Status CheckExperts() {
     const ModelConfig& config = contents_.config;
     for (int64_t layer = 0; layer < config.num_layers(); ++layer) {
@@ -201,7 +201,7 @@ class WeightFinder {
     return absl::OkStatus();
   }
 
-  // What the arguments say the model lacks must not be in its files either.
+  // The files must not contain weights that the arguments exclude.
   absl::Status CheckNothingIsLeft() const {
     for (int64_t rank = 0; rank < num_ranks(); ++rank) {
       for (const auto& [name, part] : tensors_.dense[rank]) {
@@ -228,7 +228,7 @@ class WeightFinder {
                      ", which the model should not have by its arguments"));
   }
 
-  // This rank's share of them.
+  // This rank's part of them.
   void CompareReplicas() {
     size_t differing = 0;
     for (size_t i = static_cast<size_t>(options_.rank); i < replicas_.size();
@@ -312,7 +312,7 @@ absl::StatusOr<DeepSpeedContents> LoadDeepSpeedDirectory(
   ASSIGN_OR_RETURN(contents.config,
                    ReadMegatronConfig(model, options, &contents.warnings));
   const ModelConfig& config = contents.config;
-  // Megatron's arguments are of all layers.
+  // Megatron's arguments apply to all layers.
   const AttentionConfig& attention = config.layers[0].attention;
   contents.fused.num_heads = attention.num_heads;
   contents.fused.num_kv_heads = attention.num_kv_heads;

@@ -8,10 +8,10 @@
 
 namespace moe {
 
-// Opens the files of a DeepSpeed checkpoint (see FindDeepSpeedDirectory), works
-// out the configuration, and finds every weight that it asks for, with the
-// right shape. Reads weights only to compare the copies of tensor ranks. Status
-// codes as of OpenCheckpoint.
+// Opens the files of a DeepSpeed checkpoint (see FindDeepSpeedDirectory),
+// derives the configuration, and finds every weight of it, with the right
+// shape. Reads weights only to compare the copies of tensor ranks. Returns the
+// status codes of OpenCheckpoint.
 absl::StatusOr<DeepSpeedContents> LoadDeepSpeedDirectory(
     const std::string& path, const CheckpointOptions& options);
 

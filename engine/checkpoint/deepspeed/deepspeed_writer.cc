@@ -28,7 +28,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What metadata and alignment may take beside the weights.
+// Upper bound of metadata and alignment.
 constexpr int64_t kBytesPerWeightOverhead = 1024;
 
 // One weight with its key in the file.
@@ -180,7 +180,8 @@ class DeepSpeedWriter {
     return absl::OkStatus();
   }
 
-  // A torch.save file of that pickle and these weights, storage i of weight i.
+  // Writes a torch.save file with that pickle and these weights; storage i is
+  // weight i.
   absl::Status WriteFile(const std::string& name, const std::string& pickle,
                          const std::vector<KeyedWeight>& weights) {
     ASSIGN_OR_RETURN(
@@ -361,7 +362,7 @@ class DeepSpeedWriter {
                                                            : "residual");
     pickle.Key("normalization");
     pickle.String(c.norm.kind == NormKind::kRmsNorm ? "rmsnorm" : "layernorm");
-    // The decimal that was meant, not the float that is nearest to it.
+    // The shortest decimal, not the exact value of the float.
     pickle.Key("layernorm_epsilon");
     pickle.Float(std::stod(absl::StrCat(c.norm.epsilon)));
     pickle.Key("rope_theta");

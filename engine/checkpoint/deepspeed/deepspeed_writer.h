@@ -11,13 +11,13 @@
 
 namespace moe {
 
-// Gives row `row` of the weight with that canonical name (checkpoint.h); a
+// Returns row `row` of the weight with that canonical name (checkpoint.h); a
 // vector is one row.
 using WeightRowSource = absl::FunctionRef<void(
     const std::string& name, int64_t row, absl::Span<float> values)>;
 
 struct DeepSpeedWriterOptions {
-  DType dtype = DType::kF16;  // f16, bf16 or f32; the gate's too
+  DType dtype = DType::kF16;  // f16, bf16 or f32; also of the gate
   std::string tag = "global_step0";
 };
 

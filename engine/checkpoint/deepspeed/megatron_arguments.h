@@ -19,7 +19,7 @@ class MegatronArguments {
   static absl::StatusOr<MegatronArguments> Of(const PickleValue& root,
                                               const std::string& source);
 
-  // There, and not None.
+  // True if the field exists and is not None.
   bool Has(absl::string_view field) const { return Find(field) != nullptr; }
   const PickleValue* Find(absl::string_view field) const;
 

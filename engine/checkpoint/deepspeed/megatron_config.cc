@@ -116,7 +116,8 @@ class ConfigReader {
     return absl::OkStatus();
   }
 
-  // Else lost files of the last tensor ranks would look like a small model.
+  // Otherwise missing files of the last tensor ranks would look like a small
+  // model.
   absl::Status CheckTensorDegree() {
     ASSIGN_OR_RETURN(
         const int64_t degree,
@@ -127,7 +128,7 @@ class ConfigReader {
         ", but there are mp_rank files of ", model_.tensor_degree, " ranks"));
   }
 
-  // The real size is written by code of 2023 on only.
+  // Only code since 2023 writes the unpadded size.
   absl::Status ReadVocabulary() {
     ASSIGN_OR_RETURN(int64_t vocab,
                      args_.Int("vocab_size", c_.padded_vocab_size));
@@ -207,7 +208,7 @@ class ConfigReader {
     c_.norm.epsilon = static_cast<float>(epsilon);
     ASSIGN_OR_RETURN(const bool plus_one,
                      args_.Bool("apply_layernorm_1p", false));
-    // Megatron's RMSNorm does not ask.
+    // Megatron's RMSNorm ignores the argument.
     c_.norm.weight_plus_one = plus_one && c_.norm.kind == NormKind::kLayerNorm;
     return absl::OkStatus();
   }
@@ -220,7 +221,7 @@ class ConfigReader {
                      args_.Bool("squared_relu", false));
     ASSIGN_OR_RETURN(const bool fused_gelu,
                      args_.Bool("bias_gelu_fusion", true));
-    // The order in which Megatron asks.
+    // The order in which Megatron checks the arguments.
     if (openai_gelu) {
       c_.activation = ActivationKind::kGeluTanh;
     } else if (onnx_safe) {
@@ -290,7 +291,7 @@ class ConfigReader {
     return absl::OkStatus();
   }
 
-  // The gates tell; args.num_experts and expert_interval would say the same.
+  // Taken from the gates; args.num_experts and expert_interval are redundant.
   absl::Status ReadExperts() {
     std::vector<int64_t> counts;  // of the MoE layers
     for (int64_t layer = 0; layer < c_.num_layers; ++layer) {

@@ -18,7 +18,7 @@ enum class WeightSplit {
   kKeyValue,    // the key and value rows alone
 };
 
-// A weight's place as Megatron-DeepSpeed's key tells it.
+// What a Megatron-DeepSpeed key says about a weight.
 struct MegatronKey {
   // Canonical, but "layers.{l}.attention.{query,key_value}.*" for the separate
   // tensors that some versions wrote.
@@ -32,14 +32,14 @@ struct MegatronKey {
 // Reads a key such as
 // "language_model.encoder.layers.1.mlp.deepspeed_moe.gate.wg.weight" of any
 // version: `module.` in front, `transformer` for `encoder`, `attention` for
-// `self_attention`, and the glued "encoderlayers.1." of old expert files.
-// False if it is none of the decoder's weights.
+// `self_attention`, and the glued "encoderlayers.1." of old expert files. False
+// if it is no weight of the decoder.
 bool ParseMegatronKey(absl::string_view key, MegatronKey* parsed);
 
-// The key below `language_model.` that Megatron-DeepSpeed of today gives a
-// weight, the inverse of ParseMegatronKey; "" for an unknown name.
-// `dense_layer`: the layer of an "mlp." weight has no experts; `local_moe`: the
-// form of residual variant A.
+// The key of a weight below `language_model.` in current Megatron-DeepSpeed,
+// the inverse of ParseMegatronKey; "" for an unknown name. `dense_layer`: the
+// layer of an "mlp." weight has no experts; `local_moe`: the form of residual
+// variant A.
 std::string MegatronKeyOf(const std::string& name, bool dense_layer,
                           bool local_moe);
 

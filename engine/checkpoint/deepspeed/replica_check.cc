@@ -25,8 +25,8 @@ float ValueAt(const TensorView& view, int64_t i) {
 
 absl::StatusOr<double> MaxDifference(const WeightPart& a, const WeightPart& b,
                                      const std::string& name) {
-  // What both have, if one is not damaged; then reading the one that is used
-  // tells.
+  // The values are equal unless a file is damaged, which reading the used copy
+  // detects.
   const std::string fingerprint = a.file->Fingerprint(a.tensor);
   if (!fingerprint.empty() && fingerprint == b.file->Fingerprint(b.tensor)) {
     return 0.0;

@@ -13,7 +13,8 @@
 namespace moe {
 namespace {
 
-// Where consecutive rows and columns of one part go in what is read.
+// A block of consecutive rows and columns of one part, and its position in the
+// result.
 struct Piece {
   size_t part = 0;
   IndexRange rows;     // of the part
@@ -22,7 +23,7 @@ struct Piece {
   int64_t to_column = 0;
 };
 
-// A slice with all its ranges said.
+// A slice with explicit ranges.
 struct Window {
   std::vector<IndexRange> rows;
   IndexRange columns;
@@ -64,10 +65,10 @@ int64_t NumColumns(const WeightPart& part) {
   return part.info().dims.size() == 2 ? part.info().dims[1] : 1;
 }
 
-// The pieces of which `window` is made, part by part, rows ascending.
+// The pieces of `window`, by part, rows ascending.
 std::vector<Piece> PiecesOf(const WeightSource& source, const FusedRows& fused,
                             const Window& window) {
-  // Where each row of the weight goes; -1: it is not wanted.
+  // The position of each row of the weight in the result; -1: not included.
   std::vector<int64_t> row_to(static_cast<size_t>(source.dims[0]), -1);
   int64_t next = 0;
   for (const IndexRange& range : window.rows) {
@@ -106,7 +107,7 @@ std::vector<Piece> PiecesOf(const WeightSource& source, const FusedRows& fused,
   return pieces;
 }
 
-// `from` is row-major without gaps.
+// `from` is row-major and contiguous.
 void CopyPiece(const char* from, size_t row_bytes, const Piece& piece,
                const TensorView& to) {
   const size_t size = SizeOf(to.dtype);
@@ -181,8 +182,8 @@ absl::StatusOr<HostWeight> ReadWeight(const WeightSource& source,
                                       const std::string& name,
                                       const WeightSlice& slice, bool sum) {
   ASSIGN_OR_RETURN(const Window window, WindowOf(source, name, slice));
-  // The parts first: a shape is only believed, and memory taken for it, once
-  // its elements have been found in the files.
+  // Check the parts first, so that memory is allocated only for shapes whose
+  // elements are in the files.
   const bool whole = slice.whole();
   std::vector<HostWeight> parts;
   for (const WeightPart& part : source.parts) {

@@ -24,14 +24,14 @@ struct WeightPart {
   const TensorInfo& info() const { return file->tensors()[tensor]; }
 };
 
-// Where the parts of one weight lie.
+// The location of the parts of one weight.
 struct WeightSource {
   std::vector<int64_t> dims;      // of the whole weight
-  int64_t ranks = 1;              // it is split over so many
+  int64_t ranks = 1;              // over which it is partitioned
   std::vector<WeightPart> parts;  // one, or one (q and kv: two) a rank
 };
 
-// How fused rows are ordered in the files of one checkpoint.
+// The order of fused rows in the files of one checkpoint.
 struct FusedRows {
   int64_t num_heads = 0;
   int64_t num_kv_heads = 0;
@@ -40,14 +40,14 @@ struct FusedRows {
   bool gated_mlp = false;  // SwiGLU: `up` has two halves
 };
 
-// The row of the whole weight that each row of `part` is.
+// For each row of `part`, its row in the whole weight.
 std::vector<int64_t> TargetRows(const WeightPart& part, int64_t part_rows,
                                 int64_t ranks, const FusedRows& fused);
 
-// Reads `slice` of a weight whose shapes were checked, putting the parts
-// together. A view into a file where that is all there is to do. What is read
-// in part counts in partial checksums if `sum` says so
-// (TensorFile::ReadWindow). kInvalidArgument if the slice leaves the weight.
+// Reads `slice` of a weight whose shapes were checked, and merges the parts.
+// Returns a view into a file if no copy is needed. If `sum` is set, bytes that
+// are read in part are included in the partial checksums
+// (TensorFile::ReadWindow). kInvalidArgument if the slice exceeds the weight.
 absl::StatusOr<HostWeight> ReadWeight(const WeightSource& source,
                                       const FusedRows& fused,
                                       const std::string& name,

@@ -7,8 +7,8 @@
 
 namespace moe {
 
-// A cursor over borrowed bytes that never leaves them: a read past the end
-// fails and moves nothing. Numbers are little endian. Not thread-safe.
+// A bounds-checked cursor over borrowed bytes: a read past the end fails and
+// does not advance. Numbers are little endian. Not thread-safe.
 class ByteReader {
  public:
   explicit ByteReader(absl::string_view bytes, size_t offset = 0)
@@ -39,7 +39,7 @@ class ByteReader {
     return true;
   }
 
-  // Up to, and without, the next '\n', which is skipped.
+  // The bytes before the next '\n', which is skipped.
   bool ReadLine(absl::string_view* line) {
     const size_t end = bytes_.find('\n', offset_);
     if (end == absl::string_view::npos) return false;

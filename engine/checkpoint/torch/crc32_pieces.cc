@@ -20,7 +20,7 @@ uint32_t Multiply(uint32_t a, uint32_t b) {
   return product;
 }
 
-// What `count` zero bytes behind a message multiply its state by: x^(8 count).
+// The factor of `count` zero bytes after a message: x^(8 count).
 uint32_t FactorOfZeros(uint64_t count) {
   uint32_t factor = kOne, square = kX8;
   for (; count != 0; count >>= 1) {
@@ -45,7 +45,7 @@ void Crc32Pieces::Add(uint64_t offset, absl::string_view bytes) {
     }
     open_ = Multiply(open_, gap_factor_);
   }
-  // Without the inversions at begin and end a CRC is linear.
+  // A CRC without its initial and final inversion is linear.
   open_ = ~Crc32(bytes, ~open_);
   end_ = offset + bytes.size();
   num_bytes_ += bytes.size();

@@ -16,10 +16,10 @@ bool StorageClassDType(const PickleValue& storage_class, DType* dtype);
 // location, number of elements [, None or (view key, begin, size)]).
 absl::StatusOr<PickleValue> DescribeStorage(const PickleValue& persistent_id);
 
-// Describes what calling `callable(*arguments)` - or creating an object of that
-// class - would give: tensors, dicts, sets, tuples and namespaces where it is
-// known, else an inert kObject. Nothing is called. The message of an error says
-// what is wrong with the arguments.
+// Describes the result of `callable(*arguments)`, or of creating an object of
+// that class: tensors, dicts, sets, tuples and namespaces if the callable is
+// known, else an inert kObject. Calls nothing. The error's message describes
+// the bad arguments.
 absl::StatusOr<PickleValue> DescribeCall(const PickleValue& callable,
                                          const PickleValue& arguments,
                                          size_t max_rank);

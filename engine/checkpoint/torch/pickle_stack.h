@@ -9,9 +9,9 @@
 
 namespace moe {
 
-// The memory of a pickle machine: a stack that marks divide, and values kept
-// under numbers. Nothing below the last mark can be reached. Values are
-// borrowed. Every function that can fail returns false and changes nothing.
+// The memory of a pickle machine: a stack with marks, and a memo of values by
+// number. Values below the last mark are not accessible. Borrows values. A
+// function that fails returns false and changes nothing.
 class PickleStack {
  public:
   void Push(PickleValue* value) { values_.push_back(value); }
@@ -21,12 +21,12 @@ class PickleStack {
   bool PopLast(size_t count, std::vector<const PickleValue*>* values);
 
   void Mark() { marks_.push_back(values_.size()); }
-  // Whether the mark is the topmost thing; takes it off then.
+  // Removes the mark and returns true if it is at the top.
   bool PopBareMark();
   // All values above the last mark, and the mark; appends to `values`.
   bool PopToMark(std::vector<const PickleValue*>* values);
 
-  // Keeps the topmost value as number `index`.
+  // Memoizes the topmost value as number `index`.
   bool Memorize(uint32_t index);
   bool Recall(uint32_t index, PickleValue** value) const;
   size_t num_memorized() const { return memo_.size(); }

@@ -11,9 +11,9 @@
 
 namespace moe {
 
-// A value that a pickle describes. Values refer to each other freely - the same
-// value twice, even to itself - so whoever walks them bounds depth and steps.
-// Strings are views into the pickle's bytes.
+// A value that a pickle describes. Values may form any graph, including cycles,
+// so a traversal must bound depth and steps. Strings are views into the
+// pickle's bytes.
 struct PickleValue {
   enum class Kind : uint8_t {
     kNone,
@@ -75,7 +75,7 @@ struct PickleValue {
 
 // Owns the values of one pickle. Move-only.
 struct PickleArena {
-  // A deque, so that values stay where they are.
+  // A deque, so that addresses are stable.
   std::deque<PickleValue> values;
 };
 

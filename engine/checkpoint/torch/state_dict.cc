@@ -7,8 +7,8 @@
 namespace moe {
 namespace {
 
-// Dicts may share their values and contain themselves, so that a walk is
-// bounded by its steps, not by the size of the file.
+// Dicts may share values and contain themselves, so the limit is on steps, not
+// on the file's size.
 constexpr int kMaxDepth = 16;
 constexpr size_t kMaxEntries = 1 << 18;
 constexpr size_t kMaxKeyBytes = size_t{64} << 20;  // of all keys

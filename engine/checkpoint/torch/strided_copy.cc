@@ -84,7 +84,7 @@ absl::StatusOr<HostWeight> ReadStrided(absl::string_view storage, DType dtype,
   }
   ASSIGN_OR_RETURN(weight.owned, Tensor::Allocate(dtype, dims));
   weight.view = weight.owned.view();
-  // Elements that lie side by side are copied at once.
+  // Adjacent elements are copied at once.
   int64_t run = 1;
   size_t rank = dims.size();
   if (!swap_bytes && rank > 0 &&

@@ -12,8 +12,8 @@
 namespace moe {
 
 // kDataLoss if the tensor of `dims` and `strides` (in elements, not negative)
-// that begins at element `offset` leaves a storage of `in_storage` elements, or
-// has more than kMaxTensorRank dimensions.
+// that begins at element `offset` exceeds a storage of `in_storage` elements,
+// or has more than kMaxTensorRank dimensions.
 absl::Status CheckStrided(int64_t in_storage, int64_t offset,
                           absl::Span<const int64_t> dims,
                           absl::Span<const int64_t> strides);

@@ -189,7 +189,7 @@ absl::Status TorchFile::ListTensors(const PickleValue& state) {
 void TorchFile::Announce(size_t index, absl::string_view name) {
   const PickleValue& tensor = *values_[index];
   const absl::StatusOr<TorchStorage*> found = FindStorage(tensor, name);
-  if (!found.ok()) return;  // Read() will say so
+  if (!found.ok()) return;  // Read() returns the error
   int64_t num_bytes = static_cast<int64_t>(SizeOf(tensor.dtype));
   for (int64_t dim : tensor.dims) {
     if (__builtin_mul_overflow(num_bytes, dim, &num_bytes)) return;
@@ -244,7 +244,7 @@ absl::StatusOr<HostWeight> TorchFile::Read(size_t index,
   RETURN_IF_ERROR(weight.status());
   const int64_t before = bytes_read();
   RETURN_IF_ERROR(Verify(*storage, name));
-  if (bytes_read() == before) {  // else the tensor's are among them
+  if (bytes_read() == before) {  // else they include the tensor's
     bytes_read_ += weight->view.num_elements() *
                    static_cast<int64_t>(SizeOf(tensor.dtype));
   }
@@ -310,7 +310,7 @@ absl::StatusOr<HostWeight> TorchFile::ReadWindow(size_t index,
   RETURN_IF_ERROR(weight.status());
   const int64_t bytes = weight->view.num_elements() * size;
   bytes_read_ += bytes;
-  // A storage without runs is left to be read as a whole.
+  // A storage without runs is read as a whole later.
   if (sum && has_runs && bytes > 0) {
     storage->AddRuns(first_byte, run_bytes, step_bytes, num_runs);
   }
@@ -346,7 +346,7 @@ absl::Status TorchFile::CheckPartialChecksum(const PartialChecksum& merged,
         storages_.size(), ": the ranks see different files"));
   }
   const TorchStorage& storage = storages_[static_cast<size_t>(merged.storage)];
-  // Else read in part, or some of it twice, or damaged.
+  // Otherwise it was read in part, or some bytes twice, or it is damaged.
   if (storage.Accept(merged) || !read_all) return absl::OkStatus();
   return Verify(storage, storage.name());
 }

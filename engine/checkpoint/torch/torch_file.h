@@ -20,10 +20,10 @@
 
 namespace moe {
 
-// A file that torch.save wrote, in today's zip form or in the one of PyTorch
-// before 1.6: the object as a description (nothing in it is executed) and its
-// tensors as views into the mapped file. Opening reads the metadata only.
-// Thread-safe after opening.
+// A file of torch.save, in the zip format or the format of PyTorch before 1.6:
+// the object as a description (nothing in it is executed) and its tensors as
+// views into the mapped file. Opening reads the metadata only. Thread-safe
+// after opening.
 class TorchFile : public TensorFile {
  public:
   // kNotFound if there is no such file, kDataLoss if it is damaged or not
@@ -34,8 +34,8 @@ class TorchFile : public TensorFile {
   // The saved object.
   const PickleValue& root() const { return *root_; }
 
-  // Makes the tensors below `state`, a dict below root() or root() itself, this
-  // file's tensors(), named as FlattenStateDict does, which see for errors.
+  // Sets tensors() to the tensors below `state`, a dict below root() or root()
+  // itself, with the names and errors of FlattenStateDict.
   absl::Status ListTensors(const PickleValue& state);
 
   const std::string& path() const override { return file_.path(); }
@@ -71,7 +71,7 @@ class TorchFile : public TensorFile {
                                     const PickleValue& tensor);
   absl::Status Verify(const TorchStorage& storage,
                       absl::string_view name) const;
-  // As MappedFile::Prefetch, from the start of `from` on.
+  // MappedFile::Prefetch, relative to the start of `from`.
   void Prefetch(absl::string_view from, int64_t run_bytes, int64_t step_bytes,
                 int64_t num_runs) const;
 

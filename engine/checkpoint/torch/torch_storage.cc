@@ -5,7 +5,7 @@
 namespace moe {
 namespace {
 
-// A storage is checksummed if at least this part of it is read.
+// A storage is verified if at least this fraction of it is read.
 constexpr size_t kMaxUnusedRatio = 4;
 
 }  // namespace
@@ -29,7 +29,7 @@ bool TorchStorage::Verify(std::atomic<int64_t>& bytes_read) const {
   if (state == Checksum::kUnknown) {
     state = Checksum::kGood;
     if (is_checked()) {
-      // Two threads may both compute it; they find the same.
+      // Two threads may both compute it, with equal results.
       if (Crc32(bytes_) != crc_) state = Checksum::kBad;
       bytes_read += static_cast<int64_t>(bytes_.size());
     }

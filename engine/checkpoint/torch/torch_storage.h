@@ -13,8 +13,8 @@
 
 namespace moe {
 
-// Bytes of a file that tensors are views of, with their checksum if the file
-// has one. Thread-safe, but for Announce. Borrows the bytes.
+// The bytes of a file that tensors view, with their checksum if the file has
+// one. Thread-safe except Announce. Borrows the bytes.
 class TorchStorage {
  public:
   // `crc`: 0 for none.
@@ -26,28 +26,27 @@ class TorchStorage {
   // Of the first tensor announced.
   const std::string& name() const { return name_; }
 
-  // Tells that `num_bytes` of it will be read, of the tensor `name`.
+  // Announces that the tensor `name` will read `num_bytes` of it.
   void Announce(size_t num_bytes, absl::string_view name);
 
-  // Whether it has a checksum and so much of it is read that comparing it is
-  // worth reading all.
+  // True if it has a checksum and enough of it is announced to read all and
+  // verify it.
   bool is_checked() const;
-  // Whether Verify has still to read it.
+  // True if Verify has not read it yet.
   bool is_unread() const;
 
-  // Whether the bytes match their checksum, which the first call reads them
-  // for and counts in `bytes_read`. True where nothing is checked.
+  // True if the bytes match their checksum, or are not verified. The first call
+  // reads them and adds them to `bytes_read`.
   bool Verify(std::atomic<int64_t>& bytes_read) const;
 
-  // Notes that `num_runs` runs of `run_bytes` bytes were read, `step_bytes`
+  // Records that `num_runs` runs of `run_bytes` bytes were read, `step_bytes`
   // from start to start.
   void AddRuns(int64_t first_byte, int64_t run_bytes, int64_t step_bytes,
                int64_t num_runs) const;
-  // What AddRuns noted since the last call, of storage `number`; nullopt:
-  // nothing.
+  // The checksum of the runs since the last call, for storage `number`;
+  // nullopt: none.
   std::optional<PartialChecksum> TakePartialChecksum(int64_t number) const;
-  // Whether `merged` is of all bytes, each once, and matches; then they count
-  // as verified.
+  // True if `merged` covers all bytes once and matches; they are then verified.
   bool Accept(const PartialChecksum& merged) const;
 
  private:

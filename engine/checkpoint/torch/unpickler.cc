@@ -166,8 +166,8 @@ class Unpickler {
     return Push(tuple);
   }
 
-  // Adds `items` to the collection on top, which is of that kind or an object
-  // that we do not look into.
+  // Adds `items` to the collection at the top, which is of that kind or an
+  // opaque object.
   absl::Status AddToTop(Kind kind,
                         const std::vector<const PickleValue*>& items) {
     PickleValue* top;
@@ -236,7 +236,7 @@ class Unpickler {
     PickleValue *arguments, *callable;
     RETURN_IF_ERROR(Pop(&arguments));
     RETURN_IF_ERROR(Pop(&callable));
-    // What a call copies is bounded by its arguments (a dict's pairs have two).
+    // A call copies at most its arguments (a dict's pairs have two items).
     items_ += 3;
     if (!arguments->items.empty()) {
       items_ += 2 * arguments->items[0]->items.size();
@@ -254,7 +254,7 @@ class Unpickler {
     PickleValue *state, *object;
     RETURN_IF_ERROR(Pop(&state));
     RETURN_IF_ERROR(Top(&object));
-    // The state of dicts (OrderedDict's _metadata) and tensors says nothing.
+    // The state of dicts (OrderedDict's _metadata) and tensors is not needed.
     if (object->is(Kind::kObject)) object->items[2] = state;
     return absl::OkStatus();
   }

@@ -9,9 +9,9 @@
 
 namespace moe {
 
-// Bounds on what one pickle may make this process do. Whatever the bytes say,
-// time and memory stay proportional to them and below these; the largest real
-// metadata (of thousands of tensors) is several times smaller.
+// Limits for one pickle. Time and memory are proportional to its size and
+// bounded by these limits, whatever its bytes are. The largest real metadata
+// (thousands of tensors) is several times smaller.
 struct UnpicklerLimits {
   size_t max_bytes = size_t{256} << 20;
   size_t max_values = size_t{1} << 20;  // values made, stacked or memorised
@@ -25,12 +25,11 @@ struct Unpickled {
 };
 
 // Reads one pickle (protocols 2 to 5 as far as PyTorch's files use them) from
-// the front of `bytes` into `arena`. Executes nothing: it knows how to describe
-// tensors, storages, dicts, sets and namespaces; every other global, call and
-// object becomes an inert description of itself. Values point into `bytes`,
-// which must outlive the arena. kDataLoss, naming `source` and the byte offset,
-// for anything else than a well-formed pickle; kResourceExhausted above the
-// limits.
+// the start of `bytes` into `arena`. Executes nothing: it describes tensors,
+// storages, dicts, sets and namespaces; every other global, call and object
+// becomes an inert description of itself. Values point into `bytes`, which must
+// outlive the arena. kDataLoss, naming `source` and the byte offset, for
+// anything except a well-formed pickle; kResourceExhausted above the limits.
 absl::StatusOr<Unpickled> Unpickle(absl::string_view bytes,
                                    const std::string& source,
                                    PickleArena& arena,

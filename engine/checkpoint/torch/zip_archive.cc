@@ -35,7 +35,8 @@ struct Directory {
   uint64_t count = 0;
 };
 
-// Where the central directory lies, from the record at the end of the file.
+// The position of the central directory, from the record at the end of the
+// file.
 absl::StatusOr<Directory> FindDirectory(absl::string_view bytes,
                                         const std::string& path) {
   if (bytes.size() < kEndBytes) return Damaged(path, "shorter than 22 bytes");
@@ -109,7 +110,7 @@ struct CentralEntry {
   uint64_t header_offset = 0;
 };
 
-// Takes the fields that did not fit in 32 bits from the ZIP64 extra field.
+// Reads the fields that do not fit in 32 bits from the ZIP64 extra field.
 bool ReadZip64(absl::string_view extra, bool wants_size, bool wants_stored,
                bool wants_offset, CentralEntry* entry, uint64_t* stored) {
   if (!wants_size && !wants_stored && !wants_offset) return true;
@@ -165,7 +166,7 @@ absl::StatusOr<CentralEntry> ReadCentralEntry(ByteReader& reader,
   return entry;
 }
 
-// The offset of the entry's payload: its local header knows how long it is.
+// The offset of the entry's payload, from the length of its local header.
 absl::StatusOr<uint64_t> PayloadOffset(absl::string_view bytes,
                                        uint64_t directory_offset,
                                        const CentralEntry& entry,

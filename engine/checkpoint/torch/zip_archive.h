@@ -14,15 +14,14 @@ namespace moe {
 struct ZipEntry {
   absl::string_view name;
   absl::string_view payload;
-  // 0 also stands for "not computed", which recent PyTorch can be told to do.
+  // 0 also means "not computed", an option of recent PyTorch.
   uint32_t crc = 0;
 };
 
 // The directory of a zip file in memory, as PyTorch writes it: entries stored
 // without compression, sizes in the central directory only, ZIP64 where needed.
-// Everything is checked against the bounds of the file before it is believed.
-// Views point into the bytes given to Parse, which must outlive the archive.
-// Immutable, thus thread-safe.
+// Checks everything against the bounds of the file. Views point into the bytes
+// given to Parse, which must outlive the archive. Immutable, thus thread-safe.
 class ZipArchive {
  public:
   static bool LooksLikeZip(absl::string_view bytes);
@@ -34,7 +33,7 @@ class ZipArchive {
                                           const std::string& path);
 
   const std::vector<ZipEntry>& entries() const { return entries_; }
-  // nullptr if there is none of that name.
+  // nullptr if there is no entry of that name.
   const ZipEntry* Find(absl::string_view name) const;
 
  private:

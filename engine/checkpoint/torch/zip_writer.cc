@@ -75,7 +75,7 @@ absl::Status ZipWriter::Write(absl::string_view bytes) {
 absl::Status ZipWriter::BeginEntry(const std::string& name, uint64_t size) {
   entries_.push_back({name, offset_, size, 0});
   missing_ = size;
-  // Only says "sizes of 64 bits": like the others they follow the payload.
+  // Marks the sizes as 64-bit; they follow the payload too.
   Record extra;
   if (size >= kIn64) {
     extra.Add<uint16_t>(1).Add<uint16_t>(16).Add<uint64_t>(0).Add<uint64_t>(0);

@@ -17,12 +17,12 @@ namespace moe {
 // Not thread-safe. Without Close() the file is not a valid archive.
 class ZipWriter {
  public:
-  // Replaces a file that is there. kPermissionDenied, kNotFound (directory) or
+  // Replaces an existing file. kPermissionDenied, kNotFound (directory) or
   // kResourceExhausted (disk), here and below, naming the file.
   static absl::StatusOr<std::unique_ptr<ZipWriter>> Create(
       const std::string& path);
 
-  // Starts an entry of `size` bytes; Append() must then bring exactly these.
+  // Starts an entry of `size` bytes; Append() must then add exactly these.
   absl::Status BeginEntry(const std::string& name, uint64_t size);
   absl::Status Append(absl::string_view bytes);
   absl::Status EndEntry();

@@ -1,5 +1,6 @@
-// What waiting for work costs, and how fast ranks wake: mpirun -np 4
-// idle_doorbell_benchmark. Ranks sleep for 3 s, then answer 200 rings.
+// Measures the CPU time of ranks that wait for work, and how fast they wake:
+// mpirun -np 4 idle_doorbell_benchmark. Ranks sleep for 3 s, then answer 200
+// rings.
 #include <mpi.h>
 #include <sys/resource.h>
 
@@ -47,7 +48,7 @@ absl::Status Run(MpiRuntime& mpi) {
   std::vector<double> micros;
   for (int i = 0; i < kRings; ++i) {
     if (rings) {
-      absl::SleepFor(absl::Milliseconds(5));  // till all are asleep
+      absl::SleepFor(absl::Milliseconds(5));  // until all sleep
       const Deadline clock(absl::InfiniteDuration());
       RETURN_IF_ERROR(doorbell->Ring());
       RETURN_IF_ERROR(world->Barrier());

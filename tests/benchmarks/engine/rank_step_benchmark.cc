@@ -1,13 +1,13 @@
 // Decode steps and a prefill of a model on many ranks, each with one thread,
 // against the same model on rank 0 alone with as many threads as there are
-// ranks; the two take turns, so that both see the same machine.
+// ranks; the two alternate, so that both have the same machine load.
 //   mpirun -np 2 rank_step_benchmark --tensor=1 --expert=2
 // Weights are pseudo-random; make the model larger than the last-level cache.
-// Columns: milliseconds of a step alone and on the ranks, and the rate in
-// percent; of rank 0, what it waited in exchanges of rows and what of them its
-// residual MLPs hid; the messages and bytes it sent, for tensor slicing too;
-// and how uneven the routing was: rows that the busiest rank's experts computed
-// over the mean, which is time that no exchange can save.
+// Columns: milliseconds of a step on one rank and on the ranks, and the
+// relative rate in percent; for rank 0 the time spent waiting in exchanges of
+// rows, the time of exchanges that its residual MLPs hid, and the messages and
+// bytes sent, including those of tensor parallelism; and the imbalance of the
+// routing: rows that the busiest rank's experts computed over the mean.
 #include <mpi.h>
 
 #include <algorithm>

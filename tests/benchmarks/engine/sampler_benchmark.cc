@@ -56,7 +56,7 @@ void BM_TopK50(benchmark::State& state) {
 }
 BENCHMARK(BM_TopK50);
 
-// The nucleus of these flat logits is thousands of tokens: the hard case.
+// The top_p set of these flat logits has thousands of tokens: the slow case.
 void BM_TopP(benchmark::State& state) {
   SamplingParams params;
   params.top_p = static_cast<float>(state.range(0)) / 100.0f;

@@ -1,6 +1,6 @@
-// How much of a checkpoint's files each of several tensor ranks reads, and how
-// fast: asked for (Checkpoint::bytes_read) and, with files that are not in
-// memory, fetched from the disk.
+// Measures how many bytes of a checkpoint each of several tensor ranks reads,
+// and how fast: requested bytes (Checkpoint::bytes_read) and, if the files are
+// not in the page cache, bytes read from the disk.
 //
 //   bazel run -c opt //tests/benchmarks/engine:sharded_read_benchmark -- DIR
 
@@ -25,7 +25,7 @@
 namespace moe {
 namespace {
 
-// What a tensor rank holds of a weight, all its experts too.
+// The slice of a weight on a tensor rank, with all experts.
 WeightSlice SliceOf(const WeightSpec& spec, int rank, int ranks) {
   WeightSlice slice;
   if (ranks == 1) return slice;
@@ -48,7 +48,7 @@ WeightSlice SliceOf(const WeightSpec& spec, int rank, int ranks) {
 
 // Drops the files from the page cache.
 void Evict(const std::string& directory) {
-  std::error_code none;  // what is not there, opening tells
+  std::error_code none;  // opening reports missing files
   for (const auto& entry :
        std::filesystem::recursive_directory_iterator(directory, none)) {
     const int fd = open(entry.path().c_str(), O_RDONLY);

@@ -1,7 +1,7 @@
-// Linear layers against this machine's ceilings, measured in turns with them:
+// Linear layers compared with this machine's ceilings, measured alternately:
 // bytes of weights per second beside the rate of reading memory, operations per
-// second beside the peak of fused multiply-adds. The weights of one case are
-// far larger than the caches, so each product reads its weight from memory.
+// second beside the fused multiply-add peak. The weights of one case are far
+// larger than the caches, so each product reads its weight from memory.
 //   bazel run //tests/benchmarks/kernels:linear_benchmark -- --isa=avx2
 #include <algorithm>
 #include <chrono>
@@ -154,9 +154,8 @@ class LinearBenchmark {
           for (int64_t e = 0; e < kExperts; ++e) {
             groups[e].weight = &weights[(layer * 5 + e) % (layers * kExperts)];
             groups[e].x = x.view();
-            groups[e].x_rows =
-                MakeView(rows[e].data(), DType::kI32,
-                         {static_cast<int64_t>(rows[e].size())});
+            groups[e].x_rows = MakeView(rows[e].data(), DType::kI32,
+                                        {static_cast<int64_t>(rows[e].size())});
             const int64_t end = begin + static_cast<int64_t>(rows[e].size());
             groups[e].y = y.view().Rows(begin, end);
             begin = end;

@@ -1,5 +1,5 @@
-// Real mpirun over several hosts that this machine plays. Needs root, network
-// namespaces and TAP devices; skips with the reason where it has none.
+// Real mpirun over several hosts that this machine emulates. Needs root,
+// network namespaces and TAP devices; skips with the reason without them.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -51,7 +51,7 @@ Result RunNetwork(const std::string& arguments) {
   return result;
 }
 
-// What exchange_benchmark says of one kind.
+// The output of exchange_benchmark for one kind.
 struct Row {
   double us = 0, predicted_us = 0;
   int messages = 0;
@@ -72,7 +72,7 @@ std::map<std::string, Row> ParseRows(const std::string& output) {
   return rows;
 }
 
-// Processes, but zombies, with this text among their arguments.
+// Processes (without zombies) with this text in their arguments.
 int CountProcesses(const std::string& text) {
   int count = 0;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
@@ -148,7 +148,7 @@ TEST_F(VirtualNetworkTest, ExchangesWaitForTheLatencyAndCountAsPredicted) {
       << result.output;
   std::map<std::string, Row> rows = ParseRows(result.output);
   ASSERT_EQ(rows.size(), 3u) << result.output;
-  // Counts, there and back; there and back.
+  // Counts, dispatch and combine; dispatch and combine.
   EXPECT_GE(rows["flat"].us, 3 * 4000) << result.output;
   EXPECT_GE(rows["hierarchical"].us, 3 * 4000) << result.output;
   EXPECT_GE(rows["replicated"].us, 2 * 4000) << result.output;
@@ -202,7 +202,7 @@ TEST_F(VirtualNetworkTest, LeavesNothingWhenItIsKilled) {
     EXPECT_TRUE(
         WaitUntil(absl::Seconds(20), [&] { return CountProcesses(mark) == 0; }))
         << "after signal " << number;
-    // Only an empty directory may stay, and only if nothing could be done.
+    // An empty directory remains after SIGKILL, nothing after other signals.
     EXPECT_EQ(CountScratch(), scratch + (number == SIGKILL ? 1 : 0));
   }
 }

@@ -1,5 +1,5 @@
-// Thousands of random damages, always the same ones: whatever the bytes, a
-// reader must end soon, stay within its memory and name the file.
+// Thousands of random damages with a fixed seed: a reader of any bytes must end
+// soon, stay within its memory and name the file.
 
 #include <sys/resource.h>
 
@@ -81,7 +81,8 @@ absl::Status OpenAndRead(const std::string& path) {
        WeightInventory((*checkpoint)->config()).All()) {
     WeightSlice slice;
     slice.rows = {PartitionRange(spec.dims[0], 1, 2)};
-    if (spec.dims.size() == 2) slice.columns = PartitionRange(spec.dims[1], 0, 3);
+    if (spec.dims.size() == 2)
+      slice.columns = PartitionRange(spec.dims[1], 0, 3);
     first.Update((*checkpoint)->GetShard(spec.name, slice).status());
     first.Update((*checkpoint)->Get(spec.name).status());
   }

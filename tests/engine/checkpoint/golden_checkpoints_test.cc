@@ -95,7 +95,7 @@ TEST_P(GoldenCheckpointsTest, HasEveryWeightInItsShape) {
             absl::StatusCode::kNotFound);
 }
 
-// Of the files themselves, by another way than OpenCheckpoint's.
+// Read from the files directly, without OpenCheckpoint.
 TEST_P(GoldenCheckpointsTest, HasNoTensorThatTheInventoryLacks) {
   const std::string directory = GoldenDirectory(GetParam().name);
   const auto checkpoint = OpenCheckpoint(directory);
@@ -111,7 +111,7 @@ TEST_P(GoldenCheckpointsTest, HasNoTensorThatTheInventoryLacks) {
     const PickleValue& state = module != nullptr ? *module : (*file)->root();
     ASSERT_TRUE((*file)->ListTensors(state).ok());
     for (const TensorInfo& tensor : (*file)->tensors()) {
-      // Some releases leave a rank's own experts beside all else.
+      // Some releases store a rank's experts in its mp_rank file too.
       if (module != nullptr &&
           absl::StrContains(tensor.name, "deepspeed_experts")) {
         continue;

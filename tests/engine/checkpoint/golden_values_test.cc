@@ -1,4 +1,4 @@
-// Compares what is read with what PyTorch reads from the same files.
+// Compares the values with those that PyTorch reads from the same files.
 
 #include <fstream>
 #include <string>

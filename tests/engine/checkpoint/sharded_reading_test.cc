@@ -1,5 +1,5 @@
-// Ranks that read parts of weights: the right values, no other bytes, and no
-// damage that goes unnoticed.
+// Ranks that read parts of weights get the right values, read no other bytes,
+// and detect damage.
 
 #include <algorithm>
 #include <memory>
@@ -82,8 +82,8 @@ TEST_P(ShardedReadingTest, EverySliceHasTheValuesOfTheWholeAndReadsNoMore) {
   EXPECT_GT(slices, 500);
 }
 
-// Ranks that hold one part each of all matrices find their checksums together,
-// reading nothing besides.
+// Ranks that have one part each of all matrices verify their checksums together
+// without reading more.
 TEST_P(ShardedReadingTest, RanksShareTheChecksums) {
   for (const int ranks : {2, 4}) {
     std::vector<std::unique_ptr<Checkpoint>> checkpoints;
@@ -94,7 +94,7 @@ TEST_P(ShardedReadingTest, RanksShareTheChecksums) {
       for (const WeightSpec& spec :
            WeightInventory(checkpoints[0]->config()).All()) {
         const std::vector<WeightSlice> slices = SlicesOf(spec, rank, ranks);
-        // Columns, rows of both halves and rows, by turns.
+        // Columns, rows of both halves and rows, alternately.
         const WeightSlice& slice = slices[spec.name.size() % slices.size() % 3];
         if (spec.dims[0] % 2 != 0) continue;
         ASSERT_TRUE(checkpoints[rank]->GetShard(spec.name, slice).ok());

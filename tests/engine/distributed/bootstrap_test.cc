@@ -10,7 +10,7 @@
 namespace moe {
 namespace {
 
-// What each of the ranks that start with `facts` gets.
+// The result of Bootstrap on each of the ranks that start with `info`.
 std::vector<absl::StatusOr<Topology>> BootstrapAll(
     const std::vector<absl::StatusOr<BootstrapInfo>>& info) {
   const int size = static_cast<int>(info.size());

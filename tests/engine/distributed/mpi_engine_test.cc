@@ -1,7 +1,7 @@
 // A whole engine over the ranks of mpirun, with a real model: a program without
 // GoogleTest's main, since the runtime starts MPI itself. Arguments: tensor
-// degree, expert degree. Rank 0 compares with an engine of its own, the others
-// follow. Exits with 0 if all is well.
+// degree, expert degree. Rank 0 compares the answers with those of an engine on
+// one rank; the other ranks are workers. Exits with 0 on success.
 #include <sys/resource.h>
 
 #include <cstdio>
@@ -67,7 +67,7 @@ std::vector<std::string> Answers(Engine& engine, bool bits) {
   return answers;
 }
 
-// How long a token takes, with nothing else to do.
+// The time of a token without other load.
 absl::Duration DecodeTime(Engine& engine) {
   auto observer = std::make_shared<RecordingObserver>();
   Request request = MakeRequest("alone", 4, 50);

@@ -1,6 +1,6 @@
 // RankRuntime over MPI, on the ranks of mpirun: a program without GoogleTest's
-// main, since the runtime starts MPI itself. Each rank exits with 0 if all went
-// as its role (the argument) wants.
+// main, since the runtime starts MPI itself. Each rank exits with 0 if its role
+// (the argument) succeeds.
 #include <mpi.h>
 #include <unistd.h>
 
@@ -58,7 +58,7 @@ bool DiffersAtStart(RankRuntime& ranks) {
 
 bool HearsOfAFailure(RankRuntime& ranks) {
   const absl::Status started = ranks.Start(BootstrapInfo());
-  // A rank that is still starting when another fails hears of it at once.
+  // A rank that is still starting is notified at once when another fails.
   if (absl::StrContains(started.message(), "out of cheese")) return true;
   if (!Expect(started.ok(), "a start", started)) return false;
   std::mutex mutex;
@@ -91,8 +91,8 @@ int main(int argc, char** argv) {
   if (role == "differ") ok = moe::DiffersAtStart(**ranks);
   if (role == "fail") {
     ok = moe::HearsOfAFailure(**ranks);
-    // The runtime leaves MPI as it is after a failure, which mpirun takes for
-    // one: here all ranks are alive, and their end can be in order.
+    // After a failure the runtime does not finalize MPI, which mpirun reports
+    // as an error. Here all ranks are alive, so they can finalize it.
     MPI_Finalize();
     _exit(ok ? 0 : 1);
   }

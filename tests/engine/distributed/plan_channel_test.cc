@@ -160,7 +160,7 @@ TEST_F(PlanChannelTest, SleepersAreWokenAndRingsAreTakenBack) {
     EXPECT_EQ(end->kind, StepPlan::Kind::kShutdown);
   });
   EXPECT_EQ(bells_[0]->rings(), kPlans + 1);
-  // All but the last, which may have been seen before it rang.
+  // All except the last, which may have arrived before its ring.
   for (int r = 1; r < kSize; ++r) EXPECT_GE(bells_[r]->rings(), kPlans) << r;
 }
 
@@ -175,7 +175,7 @@ TEST_F(PlanChannelTest, SilenceAndAbortsEndTheWait) {
     EXPECT_THAT(std::string(status.message()), HasSubstr("rank 2 on host"));
     EXPECT_THAT(std::string(status.message()), HasSubstr("for 50ms"));
   });
-  // It has told the others.
+  // The abort reaches the other ranks.
   idle_timeout_ = absl::Seconds(20);
   const absl::Status status =
       PlanReceiver(Link(1), Limits()).Receive().status();

@@ -51,7 +51,7 @@ TEST(EngineCancelTest, CancelTakesEffectWithinOneStep) {
   engine->Cancel("cancelled");
   gate.Open();
   EXPECT_EQ(cancelled->WaitDone().code(), absl::StatusCode::kCancelled);
-  // The step that was running may still have given its token, no other may.
+  // Only the step that was running may still have produced a token.
   EXPECT_LE(cancelled->answers()[0].tokens.size(), 1u);
   ExpectIdleAndNothingLeaked(*engine);
   EXPECT_EQ(engine->GetLoad().steps, 1);

@@ -18,7 +18,7 @@ struct Setting {
 
 class EngineDeterminismTest : public testing::TestWithParam<Setting> {
  protected:
-  // What each request gives when nothing else runs, and nothing is chunked.
+  // The answers of each request alone, without chunked prefill.
   static const std::vector<std::string>& Alone() {
     static const auto& alone = *new std::vector<std::string>([] {
       EngineOptions options = SmallEngineOptions();
@@ -88,7 +88,7 @@ TEST(EngineAnswersTest, FirstOfManyAnswersIsTheAnswerAlone) {
   auto answers = together->answers();
   ASSERT_EQ(answers.size(), 5u);
   EXPECT_EQ(ids(answers[0]), ids(alone->answers()[0]));
-  // Other answers have other random numbers.
+  // The answers of a request use different random numbers.
   EXPECT_NE(ids(answers[0]), ids(answers[1]));
   EXPECT_NE(ids(answers[1]), ids(answers[2]));
 }

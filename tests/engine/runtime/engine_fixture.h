@@ -39,11 +39,11 @@ std::vector<Request> MixedRequests(int count, uint32_t seed,
 std::vector<std::string> RunTogether(Engine& engine,
                                      const std::vector<Request>& requests);
 
-// Holds up the model's steps until it is opened. Thread-safe.
+// Blocks the model's steps until it is opened. Thread-safe.
 class Gate {
  public:
   void Open() { Allow(1000000); }
-  // Lets so many steps pass.
+  // Allows `count` more steps.
   void Allow(int count) {
     std::lock_guard<std::mutex> lock(mutex_);
     permits_ += count;
@@ -76,7 +76,7 @@ class Gate {
   int arrivals_ = 0;
 };
 
-// A clock that stands still until it is told otherwise. Thread-safe.
+// A clock that the test advances. Thread-safe.
 class FakeClock {
  public:
   std::function<absl::Time()> Function() {
@@ -91,11 +91,11 @@ class FakeClock {
   std::atomic<int64_t> millis_{1000};
 };
 
-// Submits a request that must be taken.
+// Submits a request, which must be accepted.
 std::shared_ptr<RecordingObserver> SubmitOk(Engine& engine,
                                             const Request& request);
 
-// Waits until nothing is left, and expects all blocks to be free.
+// Waits until the engine is idle, and expects all blocks to be free.
 void ExpectIdleAndNothingLeaked(Engine& engine);
 
 }  // namespace moe

@@ -1,5 +1,5 @@
-// The real model under the engine: answers must not depend on what else runs,
-// on every device and instruction set.
+// The engine with a real model: answers must not depend on other requests, on
+// every device and instruction set.
 #include <memory>
 #include <string>
 #include <vector>
@@ -77,7 +77,7 @@ TEST_P(EngineModelDeterminismTest, MixedRequestsGiveTheBitsOfEachAlone) {
   ExpectTogetherAsAlone(DType::kBf16, {{"TinyPoolChunksOf7", 18, 64, 7, 2}});
 }
 
-// On the default variant, every way to run them.
+// On the default variant, with all combinations of options.
 using EngineModelSettingsTest = EngineModelDeterminismTest;
 
 TEST_P(EngineModelSettingsTest, MixedRequestsGiveTheBitsOfEachAlone) {

@@ -19,7 +19,7 @@ struct Sent {
   bool expires = false;
 };
 
-// What must hold of a request once it has ended, whatever happened to it.
+// Invariants of every request that has ended.
 void CheckEnd(const Sent& sent) {
   const absl::Status status = sent.observer->WaitDone();
   ASSERT_EQ(sent.observer->violation(), "") << sent.request.id;
@@ -78,7 +78,7 @@ TEST_P(EngineSoakTest, EveryRequestEndsOnceAndNothingLeaks) {
       ++refused;
       ASSERT_FALSE(sent.observer->done());
       ASSERT_TRUE(all.back().observer != nullptr);
-      // Make room: wait for one of those before.
+      // The queue is full: wait for an earlier request.
       all[all.size() - 10].observer->WaitDone().IgnoreError();
       continue;
     }

@@ -82,7 +82,7 @@ TEST(RequestValidationTest, RequestsThatLeaveNoTokenAreRefused) {
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("of the 4 allowed_token_ids, banned_token_ids and the "
                         "stop tokens, which min_new_tokens 1 forbids"));
-  // What ends an answer may be its first token, if none is asked for before.
+  // Without min_new_tokens, a stop token may be the first token.
   request.stopping.min_new_tokens = 0;
   EXPECT_TRUE(ValidateRequest(request, SmallModel(), eos).ok());
   request.stopping.min_new_tokens = 1;
@@ -110,7 +110,7 @@ TEST(FindLengthErrorsTest, AllErrorsOfARequestAreFound) {
   EXPECT_EQ(FindLengthErrors(6, stopping, 10),
             Errors({LengthError::kMaxNewTokensTooLarge}));
   stopping.min_new_tokens = 4;
-  // Compared with the 3 tokens that there is room for.
+  // Compared with the room for 3 tokens.
   EXPECT_EQ(FindLengthErrors(7, stopping, 10),
             Errors({LengthError::kMaxNewTokensTooLarge,
                     LengthError::kMinNewTokensAboveMax}));

@@ -89,7 +89,7 @@ TEST_F(SamplerGoldenTest, DistributionsAreThoseOfTheReference) {
       EXPECT_NEAR(actual[id], probability, 2e-6 + 2e-5 * probability) << id;
       actual.erase(id);
     }
-    // What the reference rules out may only be missing.
+    // Tokens without probability in the reference must be missing.
     for (const auto& [id, probability] : actual) {
       ADD_FAILURE() << "token " << id << " has probability " << probability;
     }

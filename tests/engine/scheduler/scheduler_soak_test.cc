@@ -11,7 +11,7 @@ namespace moe {
 namespace {
 
 // Random requests, cancels and row errors on random pools of one or more data
-// ranks; after each step all that must hold is checked.
+// ranks; checks all invariants after each step.
 class Soak {
  public:
   Soak(uint32_t seed, int data_degree) : random_(seed) {
@@ -135,7 +135,8 @@ class Soak {
     }
     if (data_rank + 1 == blocks_.size()) rows_now_.clear();
     ASSERT_LE(prompt_rows, options_.max_prompt_logprob_rows);
-    // No block is written twice, nor written by one and read by another.
+    // No block is written by two sequences, or written by one and read by
+    // another.
     std::map<int32_t, int> writers;
     for (const SequenceSlice& slice : rank_batch.sequences) {
       const int64_t end = slice.start_position + slice.num_tokens;

@@ -26,7 +26,7 @@ ScheduledRequest MakeRequest(int64_t key, int64_t prompt_tokens,
   return request;
 }
 
-// A scheduler whose sampled tokens are all 7 unless told otherwise.
+// A scheduler whose sampled tokens are 7 unless the test sets others.
 class SchedulerTest : public testing::Test {
  protected:
   void Make(int64_t num_blocks, SchedulerOptions options = {},
@@ -53,7 +53,7 @@ class SchedulerTest : public testing::Test {
     events_ = scheduler_->Commit(std::move(results));
     std::map<int64_t, int64_t> rows;
     for (const SequenceSlice& slice : step.plan.rank_batches[0].sequences) {
-      // The prompts' first tokens tell requests apart.
+      // The prompts' first tokens identify requests.
       if (slice.start_position == 0) {
         key_of_[slice.sequence_id] =
             step.plan.rank_batches[0].token_ids[slice.first_row] / 100;
@@ -160,13 +160,13 @@ TEST_F(SchedulerTest, StreamOfShortUrgentRequestsCannotHoldBackALongOne) {
   int steps = 0;
   for (bool ended = false; !ended; ++steps) {
     ASSERT_LT(steps, 200) << "starved";
-    // Two new urgent requests each step: more than ever get served.
+    // Two new urgent requests in each step: more than can be served.
     scheduler_->Add(MakeRequest(key++, 8, 2, 100));
     scheduler_->Add(MakeRequest(key++, 8, 2, 100));
     Step();
     for (int64_t k : Ended()) ended |= k == 1;
   }
-  EXPECT_GT(steps, 50);  // it did have to wait
+  EXPECT_GT(steps, 50);  // it had to wait
 }
 
 TEST_F(SchedulerTest, PreemptsTheLastInOrderAndRecomputesItFirst) {
@@ -184,7 +184,7 @@ TEST_F(SchedulerTest, PreemptsTheLastInOrderAndRecomputesItFirst) {
   }
   EXPECT_EQ(scheduler_->preemptions(1), 0);
   EXPECT_EQ(scheduler_->load().preemptions, 1);
-  // 1 runs to its end; then 2 is computed anew, prompt and answer, before 3.
+  // 1 runs to its end; then 2 is recomputed, prompt and answer, before 3.
   Rows rows;
   while (!rows.contains(2)) rows = Step();
   EXPECT_GT(rows[2], 7);
@@ -234,7 +234,7 @@ TEST_F(SchedulerTest, PromptOfFullBlocksLeavesOneTokenToEachAnswer) {
   const ScheduledStep step = scheduler_->NextBatch();
   ASSERT_EQ(step.plan.rank_batches[0].sequences.size(),
             1u);  // the first has ended
-  // Nobody holds the prompt's blocks any more.
+  // No sequence has the prompt's blocks any more.
   EXPECT_EQ(step.plan.rank_batches[0].sequences[0].start_position, 0);
   EXPECT_EQ(step.plan.rank_batches[0].sequences[0].num_tokens, 8);
 }

@@ -52,7 +52,7 @@ TEST(ConfigsTest, TheConfiguredRanksCanHoldTheModel) {
   EXPECT_TRUE(check(0, 0, std::nullopt).ok());
   EXPECT_TRUE(check(2, 2, std::nullopt).ok());
   EXPECT_TRUE(check(0, 2, ExchangeKind::kHierarchical).ok());
-  // It fits some machines; a warning says so.
+  // It is valid on some machines only, which a warning says.
   EXPECT_TRUE(check(0, 0, ExchangeKind::kHierarchical).ok());
   for (const int degree : {5, 8}) {
     EXPECT_EQ(check(degree, 0, std::nullopt).message(),

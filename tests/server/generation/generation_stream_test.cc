@@ -74,7 +74,7 @@ TEST_F(GenerationStreamTest, AStopStringCancelsTheAnswerInTheEngine) {
   stream_->OnWritten(true);
   EXPECT_TRUE(engine_.WaitForCancelAnswer("id#1", 0));
   engine_.Text("id#1", "late");
-  // Whatever the engine's status is, the client has all it asked for.
+  // The client has its whole answer, so the engine's status does not matter.
   engine_.Done("id#1", absl::CancelledError("cancelled"));
   size_t n = 1;
   while (true) {

@@ -1,4 +1,4 @@
-// The program itself, for what its flags mean.
+// Tests the flags of the program.
 
 #include <sys/wait.h>
 

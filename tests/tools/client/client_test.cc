@@ -38,7 +38,7 @@ TEST_F(ClientTest, GenerateStreamsTextAndEndsOnStatistics) {
   EXPECT_CONTAINS(result.err, "first token after");
   EXPECT_CONTAINS(result.err, "tokens/s");
   EXPECT_EQ(server_.last_generate().text(), "Count");
-  // What is not on the command line stays unset.
+  // Fields that are not on the command line are unset.
   EXPECT_FALSE(server_.last_generate().sampling().has_temperature());
   EXPECT_FALSE(server_.last_generate().stopping().has_max_new_tokens());
 }
