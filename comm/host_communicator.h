@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -134,6 +135,12 @@ class HostCommunicator {
   virtual absl::StatusOr<std::unique_ptr<HostCommunicator>> Split(
       int color, int key, const std::string& name) = 0;
 
+  // Keeps memory of a failed operation that its caller cannot keep until the
+  // communicator is destroyed.
+  void KeepUntilDestroyed(std::shared_ptr<const void> memory) {
+    kept_.push_back(std::move(memory));
+  }
+
   // "group 'expert' (rank 1 of 4, world rank 5), step 12", for messages.
   std::string Describe() const;
   // "rank 2 (world rank 6)".
@@ -152,6 +159,8 @@ class HostCommunicator {
   const CommunicatorOptions options_;
   // Atomic, for Abort and status() may describe the group from another thread.
   std::atomic<int64_t> step_{-1};
+  // Destroyed after the transport of the derived class.
+  std::vector<std::shared_ptr<const void>> kept_;
 };
 
 }  // namespace moe

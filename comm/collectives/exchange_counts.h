@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -11,12 +12,13 @@
 namespace moe {
 
 // Sends each rank its block of `send` and receives one of each: block r of both
-// is of rank r, all have the same length. size - 1 messages. Both must live
-// until the handle is done. `operation` names it in messages and must be a
-// literal. kInvalidArgument if the lengths differ or are no multiple of the
-// group's size.
+// is of rank r, all have the same length. size - 1 messages. `receive` is
+// filled when the handle is done, and need not outlive it, even after a
+// failure. `operation` names it in messages and must be a literal.
+// kInvalidArgument if the lengths differ or are no multiple of the group's
+// size.
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginExchangeCounts(
-    HostCommunicator& group, absl::Span<const int64_t> send,
+    HostCommunicator& group, std::vector<int64_t> send,
     absl::Span<int64_t> receive, const char* operation);
 
 }  // namespace moe

@@ -34,8 +34,12 @@ struct State {
   }
 };
 
+// `sent` and `received`: of the direction.
 absl::Status Check(const HierarchicalGroups& groups,
-                   const HierarchicalAllToAllVPlan& plan) {
+                   const HierarchicalAllToAllVPlan& plan,
+                   const TensorView& send, absl::Span<const int64_t> sent,
+                   const TensorView& receive,
+                   absl::Span<const int64_t> received) {
   const size_t size = groups.node->size() * groups.cross->size();
   if (plan.rows.send_rows.size() != size ||
       plan.rows.receive_rows.size() != size ||
@@ -45,7 +49,9 @@ absl::Status Check(const HierarchicalGroups& groups,
         " ranks, ", groups.cross->Describe(), " and ", groups.node->Describe(),
         " make ", size));
   }
-  return absl::OkStatus();
+  constexpr char kOperation[] = "hierarchical AllToAllV";
+  RETURN_IF_ERROR(CheckShape(*groups.node, send, TotalRows(sent), kOperation));
+  return CheckShape(*groups.node, receive, TotalRows(received), kOperation);
 }
 
 // An exchange in which `in` [num_outer][num_inner] is ordered by the peer.
@@ -80,20 +86,18 @@ BeginPlanHierarchicalAllToAllV(const HierarchicalGroups& groups,
   }
   plan.rows.receive_rows.assign(size, 0);
   plan.transit_rows.assign(size, 0);
-  // Counts on their way out; shared by the phases, which std::function copies.
-  auto sent = std::make_shared<std::vector<int64_t>>();
-  const auto in_node = [groups, &plan, sent, local_ranks, nodes] {
+  const auto in_node = [groups, &plan, local_ranks, nodes] {
     // To place g of this node: the rows for each node's rank g.
-    *sent = TransposeRows(plan.rows.send_rows, nodes, local_ranks);
-    return BeginExchangeCounts(groups.node->host(), *sent,
-                               absl::MakeSpan(plan.transit_rows),
-                               "PlanHierarchicalAllToAllV");
+    return BeginExchangeCounts(
+        groups.node->host(),
+        TransposeRows(plan.rows.send_rows, nodes, local_ranks),
+        absl::MakeSpan(plan.transit_rows), "PlanHierarchicalAllToAllV");
   };
-  const auto across = [groups, &plan, sent, local_ranks, nodes] {
-    *sent = TransposeRows(plan.transit_rows, local_ranks, nodes);
-    return BeginExchangeCounts(groups.cross->host(), *sent,
-                               absl::MakeSpan(plan.rows.receive_rows),
-                               "PlanHierarchicalAllToAllV");
+  const auto across = [groups, &plan, local_ranks, nodes] {
+    return BeginExchangeCounts(
+        groups.cross->host(),
+        TransposeRows(plan.transit_rows, local_ranks, nodes),
+        absl::MakeSpan(plan.rows.receive_rows), "PlanHierarchicalAllToAllV");
   };
   return PhasedOperation::Begin({in_node, across});
 }
@@ -102,7 +106,8 @@ absl::StatusOr<std::unique_ptr<PendingOperation>> BeginHierarchicalAllToAllV(
     const HierarchicalGroups& groups, const HierarchicalAllToAllVPlan& plan,
     const TensorView& send, const TensorView& receive,
     HierarchicalScratch& scratch, Stream& stream) {
-  RETURN_IF_ERROR(Check(groups, plan));
+  RETURN_IF_ERROR(Check(groups, plan, send, plan.rows.send_rows, receive,
+                        plan.rows.receive_rows));
   // Shared by the phases below, which std::function copies.
   auto state = std::make_shared<State>(
       State{groups, plan, send, receive, &scratch, &stream});
@@ -146,7 +151,8 @@ absl::StatusOr<std::unique_ptr<PendingOperation>> BeginHierarchicalReturn(
     const HierarchicalGroups& groups, const HierarchicalAllToAllVPlan& plan,
     const TensorView& send, const TensorView& receive,
     HierarchicalScratch& scratch, Stream& stream) {
-  RETURN_IF_ERROR(Check(groups, plan));
+  RETURN_IF_ERROR(Check(groups, plan, send, plan.rows.receive_rows, receive,
+                        plan.rows.send_rows));
   // Shared by the phases below, which std::function copies.
   auto state = std::make_shared<State>(
       State{groups, plan, send, receive, &scratch, &stream});

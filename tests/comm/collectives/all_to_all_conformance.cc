@@ -5,6 +5,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "comm/collectives/all_gather_bytes.h"
@@ -346,6 +347,26 @@ TEST_P(AllToAllTest, WrongCountsAreErrorsBeforeAnythingIsSent) {
               absl::StatusCode::kInvalidArgument);
     EXPECT_EQ(AllGatherV(*c, one, rows, one, device.stream()).code(),
               absl::StatusCode::kInvalidArgument);
+    // Alone on a node of its own, with rows of other counts than the plan's.
+    const auto self = device.Group(all, all.rank(), "self");
+    const HierarchicalGroups groups = {self.get(), self.get()};
+    const auto plan = PlanHierarchicalAllToAllV(groups, {{2}});
+    EXPECT_TRUE(plan.ok()) << plan.status();
+    const TensorView two = device.Make(2);
+    HierarchicalScratch scratch;
+    for (const auto& [send, receive] :
+         {std::pair(one, two), std::pair(two, one)}) {
+      EXPECT_EQ(BeginHierarchicalAllToAllV(groups, *plan, send, receive,
+                                           scratch, device.stream())
+                    .status()
+                    .code(),
+                absl::StatusCode::kInvalidArgument);
+      EXPECT_EQ(BeginHierarchicalReturn(groups, *plan, send, receive, scratch,
+                                        device.stream())
+                    .status()
+                    .code(),
+                absl::StatusCode::kInvalidArgument);
+    }
     EXPECT_TRUE(all.Barrier().ok());
   });
 }
