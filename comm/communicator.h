@@ -9,6 +9,7 @@
 #include "absl/types/span.h"
 #include "comm/host_communicator.h"
 #include "comm/pending_operation.h"
+#include "kernels/core/device.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"
 
@@ -31,7 +32,7 @@ struct TensorMessage {
 // been given before, and what the stream is given after it (for an exchange:
 // after its handle is done) sees its results; the host does not. Errors are
 // those of HostCommunicator, and kInvalidArgument for a tensor that is not
-// contiguous or not on the stream's device.
+// contiguous or not on the group's device. The stream is one of that device.
 //
 // Thread-compatible: one thread at a time.
 class Communicator {
@@ -39,6 +40,9 @@ class Communicator {
   virtual ~Communicator() = default;
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
+
+  // Where its tensors are.
+  virtual Device device() const = 0;
 
   // The same ranks over host memory: for what the host decides by, as counts,
   // and to abort the group.

@@ -131,6 +131,10 @@ absl::StatusOr<StagedCommunicator::Staging> StagedCommunicator::Take(
   return staging;
 }
 
+void StagedCommunicator::GiveBack(Staging staging) {
+  if (!staging.bytes.view().empty()) unused_.push_back(std::move(staging));
+}
+
 absl::Status StagedCommunicator::AllReduce(const TensorView& data,
                                            Stream& stream) {
   RETURN_IF_ERROR(Check(data, "AllReduce"));
@@ -144,7 +148,8 @@ absl::Status StagedCommunicator::AllReduce(const TensorView& data,
     RETURN_IF_ERROR(stream.Synchronize());
     return host_->AllReduce(absl::MakeSpan(data.ptr<float>(), count));
   }
-  if (size() == 1 || count == 0) return host_->status();
+  RETURN_IF_ERROR(host_->status());
+  if (size() == 1 || count == 0) return absl::OkStatus();
   ASSIGN_OR_RETURN(Staging staging, Take(NumBytes(data)));
   size_t offset = 0;
   const TensorView pinned = NextPlace(staging.bytes, data, offset);
@@ -159,7 +164,7 @@ absl::Status StagedCommunicator::AllReduce(const TensorView& data,
     status = copied.status();
     if (copied.ok()) staging.copied = *std::move(copied);
   }
-  GiveBack(std::move(staging));  // a failed transport may still use it
+  GiveBack(std::move(staging));
   return status;
 }
 
@@ -174,6 +179,7 @@ StagedCommunicator::BeginExchange(absl::Span<const TensorMessage> sends,
   }
   Staging sent, received;
   if (!on_host()) {
+    RETURN_IF_ERROR(host_->status());
     ASSIGN_OR_RETURN(sent, Take(StagedBytes(sends)));
     ASSIGN_OR_RETURN(received, Take(StagedBytes(receives)));
   }
@@ -190,8 +196,14 @@ StagedCommunicator::BeginExchange(absl::Span<const TensorMessage> sends,
     }
     host_sends.push_back({send.peer, data, bytes});
   }
-  // What is sent must be there, and nobody may still use what is received into.
-  RETURN_IF_ERROR(stream.Synchronize());
+  if (on_host()) {
+    // What is sent must be there, and nobody may still use what is received
+    // into.
+    RETURN_IF_ERROR(stream.Synchronize());
+  } else if (!sent.bytes.view().empty()) {
+    ASSIGN_OR_RETURN(const std::unique_ptr<Event> fetched, stream.Record());
+    RETURN_IF_ERROR(fetched->Wait());
+  }
   offset = 0;
   std::vector<ReceiveBuffer> host_receives;
   host_receives.reserve(receives.size());
@@ -207,7 +219,6 @@ StagedCommunicator::BeginExchange(absl::Span<const TensorMessage> sends,
       host_->BeginExchange(host_sends, host_receives, operation);
   if (on_host()) return exchange;
   if (!exchange.ok()) {
-    // A failed transport may still use them.
     GiveBack(std::move(sent));
     GiveBack(std::move(received));
     return exchange.status();

@@ -9,6 +9,7 @@
 #include "absl/types/span.h"
 #include "comm/communicator.h"
 #include "comm/host_communicator.h"
+#include "kernels/core/device.h"
 #include "kernels/core/device_backend.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"
@@ -17,7 +18,9 @@ namespace moe {
 
 // Tensors of any device over a host communicator: they travel through pinned
 // memory, those of the host's own device as they lie. Pinned memory is kept for
-// the next operation. The host waits for the copies of what it sends.
+// the next operation, which may wait for the copies of the last: a stream must
+// outlive the operations of this. The host waits for the copies of what it
+// sends.
 class StagedCommunicator : public Communicator {
  public:
   // For streams of `backend`, which is borrowed.
@@ -25,6 +28,7 @@ class StagedCommunicator : public Communicator {
                      DeviceBackend& backend)
       : backend_(backend), host_(std::move(host)) {}
 
+  Device device() const override { return backend_.device(); }
   HostCommunicator& host() override { return *host_; }
   const HostCommunicator& host() const override { return *host_; }
   CommunicatorCounters counters() const override { return host_->counters(); }
@@ -38,7 +42,8 @@ class StagedCommunicator : public Communicator {
  private:
   class StagedExchange;
 
-  // Pinned memory, and when copies are done with it (null: now).
+  // Pinned memory (none: nothing is staged), and when copies are done with it
+  // (null: now).
   struct Staging {
     Tensor bytes;  // u8
     std::unique_ptr<Event> copied;
@@ -47,10 +52,11 @@ class StagedCommunicator : public Communicator {
   bool on_host() const { return backend_.device() == Device{}; }
   absl::Status Check(const TensorView& data, const char* operation) const;
   absl::StatusOr<Staging> Take(size_t bytes);
-  void GiveBack(Staging staging) { unused_.push_back(std::move(staging)); }
+  // After a failure it is kept and not taken again: a transport may use it.
+  void GiveBack(Staging staging);
 
   DeviceBackend& backend_;
-  // Destroyed after the communicator, whose transport may use it until then.
+  // Destroyed after host_, whose transport may use it until then.
   std::deque<Staging> unused_;
   const std::unique_ptr<HostCommunicator> host_;
 };

@@ -13,11 +13,34 @@
 namespace moe {
 namespace {
 
+// The test's device, which counts what it gives out.
+class CountingBackend : public DeviceBackend {
+ public:
+  Device device() const override { return real_.device(); }
+  DType activation_dtype() const override { return real_.activation_dtype(); }
+  absl::StatusOr<int64_t> AvailableBytes() const override {
+    return real_.AvailableBytes();
+  }
+  absl::StatusOr<DeviceMemory> Allocate(size_t bytes,
+                                        MemoryKind kind) override {
+    ++allocations_;
+    return real_.Allocate(bytes, kind);
+  }
+
+  int allocations() const { return allocations_; }
+
+ private:
+  void Free(void*, size_t, MemoryKind) override {}  // memory is real_'s
+
+  DeviceBackend& real_ = TestBackend();
+  int allocations_ = 0;
+};
+
 // What one rank needs.
 struct Rank {
   explicit Rank(HostCommunicator& all)
       : stream(*TestStream()(threads)),
-        group(*all.Split(0, all.rank(), "staged"), TestBackend()) {}
+        group(*all.Split(0, all.rank(), "staged"), backend) {}
 
   Tensor Floats(const std::vector<float>& values) {
     return ToDevice(values, DType::kF32, {static_cast<int64_t>(values.size())},
@@ -25,6 +48,7 @@ struct Rank {
   }
 
   ThreadPool threads{1};
+  CountingBackend backend;
   std::unique_ptr<Stream> stream;
   StagedCommunicator group;
 };
@@ -91,6 +115,48 @@ TEST(StagedCommunicatorTest, ExchangesAreSeenByTheStreamAlone) {
               (std::vector<float>{1.0f * all.rank(), 10.0f * all.rank()}));
     // To the next rank; a copy to itself and nothing are no messages.
     EXPECT_EQ(rank.group.counters().messages_sent, 1);
+  });
+}
+
+TEST(StagedCommunicatorTest, MemoryIsKeptForTheNextExchange) {
+  RunThreadRanks(2, [](HostCommunicator& all) {
+    Rank rank(all);
+    const Tensor data = rank.Floats(std::vector<float>(100, 1));
+    const TensorMessage message = {1 - all.rank(), data.view()};
+    const absl::Span<const TensorMessage> one(&message, 1), none;
+    for (int i = 0; i < 100; ++i) {
+      // One way, the other way, and both.
+      const bool sends = i % 3 == 2 || i % 3 == all.rank();
+      const bool receives = i % 3 == 2 || !sends;
+      auto pending = rank.group.BeginExchange(
+          sends ? one : none, receives ? one : none, "test", *rank.stream);
+      EXPECT_TRUE(pending.ok()) << pending.status();
+      if (!pending.ok()) return;
+      EXPECT_TRUE((*pending)->Wait().ok());
+      EXPECT_TRUE(rank.group.AllReduce(data.view(), *rank.stream).ok());
+    }
+    EXPECT_LE(rank.backend.allocations(), 2);
+  });
+}
+
+TEST(StagedCommunicatorTest, AFailedGroupTakesNoMemory) {
+  CommunicatorOptions options;
+  options.timeout = absl::Milliseconds(200);
+  ThreadRanks(2).Run(options, [](HostCommunicator& all) {
+    Rank rank(all);
+    if (all.rank() == 1) return;  // never comes
+    const Tensor data = rank.Floats(std::vector<float>(100, 1));
+    const TensorMessage message = {1, data.view()};
+    for (int i = 0; i < 3; ++i) {
+      const auto pending =
+          rank.group.BeginExchange({}, {&message, 1}, "test", *rank.stream);
+      EXPECT_EQ(pending.ok(), i == 0) << pending.status();
+      if (pending.ok()) {
+        EXPECT_FALSE((*pending)->Wait().ok());
+      }
+      EXPECT_FALSE(rank.group.AllReduce(data.view(), *rank.stream).ok());
+    }
+    EXPECT_LE(rank.backend.allocations(), 1);
   });
 }
 
