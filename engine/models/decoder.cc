@@ -28,6 +28,14 @@ Decoder::Decoder(const ModelConfig& config, DecoderWeights weights,
 absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Create(
     const ModelConfig& config, DecoderWeights weights,
     const ModelOptions& options, const RankShard& shard, Stream& stream) {
+  if (options.parallel != nullptr) {
+    const Device device = options.parallel->groups->tensor().device();
+    if (device != stream.device()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the process groups exchange tensors on ", ToString(device),
+          ", the model is on ", ToString(stream.device())));
+    }
+  }
   std::unique_ptr<Decoder> decoder(
       new Decoder(config, std::move(weights), options, shard, stream));
   const int64_t hidden = config.hidden_size, max_rows = options.max_rows;
