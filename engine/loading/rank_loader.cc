@@ -330,6 +330,7 @@ absl::Status RankLoader::SizeKvCache() {
   } else {
     step.data_degree = plan_->layout.data_degree();
     step.gathers_logits = ranks_->rank() == 0;
+    step.pinned_exchange = options_.parallel.exchange;
     const Topology& topology = ranks_->topology();
     for (int node = 0; node < topology.num_nodes(); ++node) {
       step.ranks_per_node =

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "absl/types/span.h"
 #include "engine/config/model_config.h"
+#include "engine/parallel/exchange_kind.h"
 #include "engine/parallel/parallel_layout.h"
 #include "engine/parallel/rank_shard.h"
 
@@ -16,6 +18,7 @@ struct StepSize {
   int data_degree = 1;
   bool gathers_logits = true;  // rank 0
   int ranks_per_node = 1;      // the maximum over the nodes
+  std::optional<ExchangeKind> pinned_exchange = std::nullopt;
 };
 
 // Upper bound of the bytes that a rank allocates for one step after its part of

@@ -31,27 +31,27 @@ int64_t ExchangeBound::MaxBytes() const {
 }
 
 ExchangeBound BoundExchange(const ModelConfig& model,
-                            const MoeLayerDegrees& degrees, int64_t num_experts,
-                            int tensor_degree, int64_t max_rows,
-                            int ranks_per_node) {
+                            const ExchangeSize& size) {
   const int64_t hidden = model.hidden_size;
-  const int64_t top_k = model.layers[degrees.layer].moe().top_k;
-  const int64_t ep = degrees.expert_degree, es = degrees.slice_degree;
+  const MoeConfig& moe = model.layers[size.degrees.layer].moe();
+  const int64_t top_k = moe.top_k;
+  const int64_t ep = size.degrees.expert_degree;
+  const int64_t es = size.degrees.slice_degree;
   // Data ranks whose rows are gathered for the slices, and all whose rows come
   // to one copy of the experts.
-  const int64_t gathering = std::max<int64_t>(1, es / tensor_degree);
-  const int64_t sources = std::max<int64_t>(1, ep * es / tensor_degree);
-  const int64_t own_rows = gathering * max_rows;
-  const int64_t all_rows = sources * max_rows;
+  const int64_t gathering = std::max<int64_t>(1, es / size.tensor_degree);
+  const int64_t sources = std::max<int64_t>(1, ep * es / size.tensor_degree);
+  const int64_t own_rows = gathering * size.max_rows;
+  const int64_t all_rows = sources * size.max_rows;
   const int64_t own_slots = own_rows * top_k;
 
   ExchangeBound bound;
   // A row chooses each expert once at most.
-  bound.slots = all_rows * std::min<int64_t>(top_k, num_experts);
+  bound.slots = all_rows * std::min<int64_t>(top_k, size.num_experts);
   if (ep * es == 1) return bound;
   const RowFormat routed = {hidden, 1}, whole = {hidden, top_k};
   if (gathering > 1) bound.gathered = own_rows * whole.stride();
-  bound.packed = std::max({max_rows * whole.stride(),
+  bound.packed = std::max({size.max_rows * whole.stride(),
                            own_slots * routed.stride(), bound.slots * hidden});
   if (ep > 1) {
     bound.received =
@@ -59,20 +59,33 @@ ExchangeBound BoundExchange(const ModelConfig& model,
   }
   bound.results = own_slots * hidden;
 
-  // A coordinated return, or a hierarchical exchange.
-  const int64_t local_ranks = std::min<int64_t>(ranks_per_node, ep);
-  bound.in_transit_first = own_slots * hidden;
-  if (tensor_degree <= es && local_ranks > 1 && local_ranks < ep) {
+  const bool has_replicas = ep > 1 && es < size.tensor_degree;
+  const int64_t local_ranks = std::min<int64_t>(size.ranks_per_node, ep);
+  // Flat and replicated exchanges are possible everywhere; where another one is
+  // pinned but not possible, any kind may be chosen.
+  const bool may_take_two = size.pinned != ExchangeKind::kFlat &&
+                            size.pinned != ExchangeKind::kReplicated;
+  if (may_take_two && has_replicas) {  // a coordinated return
+    bound.in_transit_first = own_slots * hidden;
+  } else if (may_take_two && local_ranks > 1 && local_ranks < ep) {
+    // A hierarchical exchange.
     const int64_t transit = local_ranks * own_slots * routed.stride();
-    bound.in_transit_first = std::max(bound.in_transit_first, transit);
-    bound.in_transit_second = transit;
+    bound.in_transit_first = bound.in_transit_second = transit;
   }
-  // With the offsets of the table and of this rank's experts.
+
+  // With the offsets of the experts.
   if (gathering > 1) {
-    bound.tables += SlotTable::MaxElements(own_rows, top_k) + num_experts + 1;
+    bound.tables +=
+        SlotTable::MaxElements(own_rows, top_k) + moe.num_experts + 1;
   }
-  if (ep > 1) bound.tables += SlotTable::MaxElements(all_rows, top_k);
-  bound.tables += 2 * (num_experts + 1);
+  if (ep > 1) {
+    bound.tables +=
+        SlotTable::MaxElements(all_rows, top_k) + size.num_experts + 1;
+  }
+  // Where this rank's results lie, if a flat exchange parts a source group's
+  // slots: of all slots, and of this rank's own, twice.
+  if (has_replicas) bound.tables += own_slots + 2 * size.max_rows * top_k;
+  bound.tables += size.num_experts + 1;  // offsets without rows
   bound.staging = PointToPointCommunicator::MaxAllReduceScratch(
       bound.slots * hidden, static_cast<int>(es));
   return bound;

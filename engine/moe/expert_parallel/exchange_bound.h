@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "engine/config/model_config.h"
+#include "engine/parallel/exchange_kind.h"
 #include "engine/parallel/parallel_layout.h"
 
 namespace moe {
@@ -20,7 +22,7 @@ struct ExchangeBound {
   // Between the two exchanges of one that is made of two.
   int64_t in_transit_first = 0;
   int64_t in_transit_second = 0;
-  int64_t tables = 0;   // that sort rows by expert
+  int64_t tables = 0;   // of where rows and experts lie
   int64_t staging = 0;  // sums over slices; does not grow
 
   // Raises each bound to that of `layer`: layers share their buffers.
@@ -30,12 +32,16 @@ struct ExchangeBound {
   int64_t MaxBytes() const;
 };
 
-// Of a layer with `degrees`, of which the rank has `num_experts`, in steps of
-// at most `max_rows` of each data rank. `ranks_per_node`: the most that a node
-// has.
-ExchangeBound BoundExchange(const ModelConfig& model,
-                            const MoeLayerDegrees& degrees, int64_t num_experts,
-                            int tensor_degree, int64_t max_rows,
-                            int ranks_per_node);
+// What a bound depends on, beside the model.
+struct ExchangeSize {
+  MoeLayerDegrees degrees;
+  int64_t num_experts = 0;  // of the layer's, those of this rank
+  int tensor_degree = 1;
+  int64_t max_rows = 0;    // of each data rank in one step
+  int ranks_per_node = 1;  // the most that a node has
+  std::optional<ExchangeKind> pinned;
+};
+
+ExchangeBound BoundExchange(const ModelConfig& model, const ExchangeSize& size);
 
 }  // namespace moe

@@ -50,4 +50,8 @@ absl::StatusOr<TensorView> HostTable::Upload(absl::Span<const int32_t> values,
   return device;
 }
 
+int64_t HostTable::capacity() const {
+  return pinned_.view().empty() ? 0 : pinned_.dim(0);
+}
+
 }  // namespace moe

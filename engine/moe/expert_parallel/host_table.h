@@ -25,6 +25,9 @@ class HostTable {
   absl::StatusOr<TensorView> Upload(absl::Span<const int32_t> values,
                                     Stream& stream);
 
+  // Elements of its pinned memory now.
+  int64_t capacity() const;
+
  private:
   // Makes room in pinned memory that no copy uses any more.
   absl::Status ReservePinned(int64_t elements, Stream& stream);

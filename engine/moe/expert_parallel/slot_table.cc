@@ -39,4 +39,12 @@ absl::Status SlotTable::Sort(const TensorView& expert_ids, int64_t first_expert,
   return SortByExpert(sort, stream);
 }
 
+int64_t SlotTable::capacity() const {
+  int64_t elements = 0;
+  for (const Tensor* memory : {&offsets_memory_, &row_memory_, &slot_memory_}) {
+    if (!memory->view().empty()) elements += memory->view().num_elements();
+  }
+  return elements;
+}
+
 }  // namespace moe

@@ -30,6 +30,9 @@ class SlotTable {
   const TensorView& row_of_slot() const { return row_of_slot_; }
   const TensorView& slot_of() const { return slot_of_; }  // -1: not here
 
+  // Elements of its memory now.
+  int64_t capacity() const;
+
  private:
   Tensor offsets_memory_;
   Tensor row_memory_;
