@@ -7,7 +7,6 @@
 #include "kernels/core/status_macros.h"
 #include "kernels/ops/count_expert_rows.h"
 #include "kernels/ops/linear.h"
-#include "kernels/ops/moe_combine.h"
 
 namespace moe {
 namespace {
@@ -125,7 +124,7 @@ absl::Status MoeLayer::RunWhilePolling(const MlpJob& job, MlpHalf half,
 absl::StatusOr<GatingResult> MoeLayer::Forward(
     const TensorView& x, const TensorView& residual, const TensorView& y,
     const MoeStep& step, MoeScratch& scratch, Stream& stream) const {
-  const int64_t rows = x.dims[0], hidden = x.dims[1];
+  const int64_t rows = x.dims[0];
   MoeCombineArgs combine;
   LinearGroup logits[2] = {gate_.LogitsGroup(x, scratch.gate)};
   if (has_coefficients()) {
@@ -142,19 +141,35 @@ absl::StatusOr<GatingResult> MoeLayer::Forward(
   }
   ASSIGN_OR_RETURN(const std::unique_ptr<DispatchHandle> dispatch,
                    dispatcher_->Dispatch(x, gating, step, stream));
+  combine.weights = gating.weights;
+  combine.residual = residual;
+  combine.y = y;
+  const absl::Status status =
+      FinishForward(x, step, *dispatch, combine, scratch, stream);
+  if (status.ok()) return gating;
+  // Or its end would wait for ranks that wait for this one.
+  dispatch->Abort(status);
+  return status;
+}
 
+absl::Status MoeLayer::FinishForward(const TensorView& x, const MoeStep& step,
+                                     DispatchHandle& dispatch,
+                                     MoeCombineArgs combine,
+                                     MoeScratch& scratch,
+                                     Stream& stream) const {
+  const int64_t rows = x.dims[0], hidden = x.dims[1];
   MlpJob mlp;
   bool mlp_begun = false;
   if (residual_mlp_.has_value()) {
     mlp = ResidualJob(x, scratch);
     combine.mlp_out = mlp.y;
-    ASSIGN_OR_RETURN(const bool arrived, dispatch->Poll());
+    ASSIGN_OR_RETURN(const bool arrived, dispatch.Poll());
     if (!arrived) {
-      RETURN_IF_ERROR(RunWhilePolling(mlp, RunMlpUps, *dispatch, stream));
+      RETURN_IF_ERROR(RunWhilePolling(mlp, RunMlpUps, dispatch, stream));
       mlp_begun = true;
     }
   }
-  ASSIGN_OR_RETURN(const DispatchedTokens tokens, dispatch->FinishDispatch());
+  ASSIGN_OR_RETURN(const DispatchedTokens tokens, dispatch.FinishDispatch());
   const int64_t slots = tokens.num_slots();
   if (step.load != nullptr) step.load->computed_slots += slots;
   RETURN_IF_ERROR(scratch.ReserveSlots(slots, hidden, experts_, stream));
@@ -168,26 +183,22 @@ absl::StatusOr<GatingResult> MoeLayer::Forward(
   RETURN_IF_ERROR(
       experts_.RunDowns(tokens, activation_, scratch.expert_mlp, expert_out,
                         mlp_along && !overlap ? &mlp : nullptr, stream));
-  RETURN_IF_ERROR(dispatch->BeginCombine(expert_out));
+  RETURN_IF_ERROR(dispatch.BeginCombine(expert_out));
   if (residual_mlp_.has_value()) {
     if (overlap) {
-      RETURN_IF_ERROR(RunWhilePolling(mlp, RunMlpDowns, *dispatch, stream));
+      RETURN_IF_ERROR(RunWhilePolling(mlp, RunMlpDowns, dispatch, stream));
     }
     if (tensor_group_ != nullptr) {
       RETURN_IF_ERROR(tensor_group_->AllReduce(mlp.y, stream));
     }
   }
-  ASSIGN_OR_RETURN(const CombinedTokens combined, dispatch->FinishCombine());
+  ASSIGN_OR_RETURN(const CombinedTokens combined, dispatch.FinishCombine());
   combine.expert_out = combined.expert_out;
   combine.slot_of = combined.slot_of;
-  combine.weights = gating.weights;
   // Variant A counts the MLP's coefficient first, B2 the experts'.
   combine.moe_index =
       has_coefficients() && residual_mlp_->kind == ResidualMoeKind::kA ? 1 : 0;
-  combine.residual = residual;
-  combine.y = y;
-  RETURN_IF_ERROR(MoeCombine(combine, stream));
-  return gating;
+  return MoeCombine(combine, stream);
 }
 
 }  // namespace moe

@@ -14,6 +14,7 @@
 #include "kernels/core/device_backend.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/tensor.h"
+#include "kernels/ops/moe_combine.h"
 
 namespace moe {
 
@@ -87,6 +88,11 @@ class MoeLayer {
   // Runs one half of `job` in pieces, and polls the dispatch between them.
   absl::Status RunWhilePolling(const MlpJob& job, MlpHalf half,
                                DispatchHandle& dispatch, Stream& stream) const;
+  // What follows the begin of the dispatch; `combine` has what it does not
+  // make.
+  absl::Status FinishForward(const TensorView& x, const MoeStep& step,
+                             DispatchHandle& dispatch, MoeCombineArgs combine,
+                             MoeScratch& scratch, Stream& stream) const;
 
   ActivationKind activation_;
   Gate gate_;

@@ -52,6 +52,8 @@ absl::StatusOr<std::unique_ptr<DispatchHandle>>
 ExpertParallelDispatcher::Dispatch(const TensorView& hidden,
                                    const GatingResult& gating,
                                    const MoeStep& step, Stream& stream) {
+  // Buffers of a failed exchange must stay as they are.
+  RETURN_IF_ERROR(layer_.GroupStatus());
   ASSIGN_OR_RETURN(SourceTokens source,
                    SourceTokens::Create(layer_, hidden, gating, step));
   std::optional<ExchangeKind> kind;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/core/status_macros.h"
+
 namespace moe {
 namespace {
 
@@ -14,6 +16,15 @@ ExpertPlacement Placement(const ModelConfig& config, int64_t layer,
                    .slice_degree = groups.slice->size()});
 }
 
+std::vector<Communicator*> AllGroups(const MoeLayerGroups& groups) {
+  std::vector<Communicator*> all = {
+      groups.expert, groups.slice, groups.expert_replicas, groups.expert_peers};
+  if (groups.expert_node != nullptr) {
+    all.insert(all.end(), {groups.expert_node, groups.expert_cross});
+  }
+  return all;
+}
+
 }  // namespace
 
 LayerExchange::LayerExchange(const ModelConfig& config, int64_t layer,
@@ -23,6 +34,7 @@ LayerExchange::LayerExchange(const ModelConfig& config, int64_t layer,
       hidden(config.hidden_size),
       top_k(config.layers[layer].moe().top_k),
       groups(all.moe_layer(moe_layer_idx)),
+      all_groups(AllGroups(groups)),
       placement(Placement(config, layer, groups, all.world().size())),
       first_expert(placement.ExpertsBegin(groups.expert->rank())),
       num_experts(placement.NumExpertsOn(groups.expert->rank())),
@@ -50,16 +62,24 @@ std::vector<int64_t> LayerExchange::SlotsByRank(
 
 CommunicatorCounters LayerExchange::Counters() const {
   CommunicatorCounters sum;
-  for (const Communicator* group :
-       {groups.expert, groups.slice, groups.expert_node, groups.expert_cross,
-        groups.expert_replicas, groups.expert_peers}) {
-    if (group == nullptr) continue;
+  for (const Communicator* group : all_groups) {
     const CommunicatorCounters counters = group->counters();
     sum.messages_sent += counters.messages_sent;
     sum.bytes_sent += counters.bytes_sent;
     sum.wait_time += counters.wait_time;
   }
   return sum;
+}
+
+absl::Status LayerExchange::GroupStatus() const {
+  for (const Communicator* group : all_groups) {
+    RETURN_IF_ERROR(group->host().status());
+  }
+  return absl::OkStatus();
+}
+
+void LayerExchange::Abort(const absl::Status& reason) const {
+  for (Communicator* group : all_groups) group->host().Abort(reason);
 }
 
 }  // namespace moe

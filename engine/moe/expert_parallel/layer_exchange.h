@@ -3,8 +3,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "absl/status/statusor.h"
+#include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "comm/communicator.h"
 #include "comm/host_communicator.h"
 #include "engine/config/model_config.h"
 #include "engine/moe/expert_parallel/exchange_buffers.h"
@@ -40,10 +41,16 @@ struct LayerExchange {
   // Of all groups of the layer.
   CommunicatorCounters Counters() const;
 
+  // OK, or the failure of one of the layer's groups.
+  absl::Status GroupStatus() const;
+  // Aborts the groups of the layer.
+  void Abort(const absl::Status& reason) const;
+
   const int64_t layer;
   const int64_t hidden;
   const int64_t top_k;
   const MoeLayerGroups groups;
+  const std::vector<Communicator*> all_groups;  // of `groups`, each once
   const ExpertPlacement placement;
   const int64_t first_expert;  // of this rank's
   const int64_t num_experts;   // of this rank

@@ -61,6 +61,8 @@ class CopyingDispatch : public DispatchHandle {
     return CombinedTokens{returned_.view(), slot_of_.view()};
   }
 
+  void Abort(const absl::Status&) override {}
+
  private:
   const TensorView hidden_;
   const GatingResult gating_;

@@ -4,6 +4,7 @@
 
 #include "engine/moe/expert_parallel/slot_table.h"
 #include "engine/parallel/parallel_layout.h"
+#include "kernels/core/status_macros.h"
 #include "tests/support/device_tensors.h"
 #include "tests/support/test_device.h"
 
@@ -149,13 +150,30 @@ float DispatcherRank::SliceShare(int slice) const {
   return part;
 }
 
-absl::Status DispatcherRank::BeginWith(
+absl::Status DispatcherRank::RunWith(
     const std::vector<int32_t>& rows_on_data_ranks, int64_t rows) {
   GatedRows own(data_rank(), rows, case_, RoutingPattern::kEven, *stream_);
   const auto dispatch = dispatchers_.of_layer(0)->Dispatch(
       own.x, own.gating, {rows_on_data_ranks, nullptr}, *stream_);
-  return dispatch.ok() ? (*dispatch)->FinishDispatch().status()
-                       : dispatch.status();
+  RETURN_IF_ERROR(dispatch.status());
+  ASSIGN_OR_RETURN(const DispatchedTokens tokens,
+                   (*dispatch)->FinishDispatch());
+  const int64_t slots = tokens.num_slots();
+  const Tensor out = ToDevice(std::vector<float>((slots + 1) * kHidden),
+                              DType::kF32, {slots + 1, kHidden}, *stream_);
+  RETURN_IF_ERROR((*dispatch)->BeginCombine(out.view().Rows(0, slots)));
+  RETURN_IF_ERROR((*dispatch)->FinishCombine().status());
+  return stream_->Synchronize();
+}
+
+void DispatcherRank::GiveUp(const std::vector<int32_t>& rows_on_data_ranks,
+                            const absl::Status& reason) {
+  GatedRows own(data_rank(), rows_on_data_ranks[data_rank()], case_,
+                RoutingPattern::kEven, *stream_);
+  const auto dispatch = dispatchers_.of_layer(0)->Dispatch(
+      own.x, own.gating, {rows_on_data_ranks, nullptr}, *stream_);
+  ASSERT_TRUE(dispatch.ok()) << dispatch.status();
+  (*dispatch)->Abort(reason);
 }
 
 Tensor DispatcherRank::RunExperts(const DispatchedTokens& tokens) {

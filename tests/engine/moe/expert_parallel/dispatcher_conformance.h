@@ -49,9 +49,13 @@ class DispatcherRank {
   void Step(const std::vector<int32_t>& rows_on_data_ranks,
             RoutingPattern pattern);
 
-  // Begins a dispatch of `rows` rows and waits for its end.
-  absl::Status BeginWith(const std::vector<int32_t>& rows_on_data_ranks,
-                         int64_t rows);
+  // Runs a dispatch of `rows` rows to its end; all experts answer 0.
+  absl::Status RunWith(const std::vector<int32_t>& rows_on_data_ranks,
+                       int64_t rows);
+
+  // Begins a dispatch of a step and gives it up at once.
+  void GiveUp(const std::vector<int32_t>& rows_on_data_ranks,
+              const absl::Status& reason);
 
  private:
   // Computes what this rank's experts answer, on the host.

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/synchronization/notification.h"
 #include "engine/parallel/parallel_layout.h"
 #include "gtest/gtest.h"
 #include "tests/engine/moe/expert_parallel/dispatcher_conformance.h"
@@ -114,10 +115,10 @@ TEST(ExchangeErrorsTest, RowsThatDoNotFitTheStepAreNamed) {
   const DispatcherCase c = {2, 1, 4, 2};
   RunThreadRanks(2, [&](HostCommunicator& world) {
     DispatcherRank rank(world, c, std::nullopt);
-    EXPECT_EQ(rank.BeginWith({3, 4}, 5).message(),
+    EXPECT_EQ(rank.RunWith({3, 4}, 5).message(),
               "layer 0: data rank " + std::to_string(world.rank()) +
                   " of 2 has 5 rows, rows_on_data_ranks is [3, 4]");
-    EXPECT_FALSE(rank.BeginWith({}, 5).ok());
+    EXPECT_FALSE(rank.RunWith({}, 5).ok());
   });
 }
 
@@ -129,9 +130,53 @@ TEST(ExchangeErrorsTest, AnAbortEndsTheWaitWithItsReason) {
       rank.groups().Abort(absl::InternalError("out of memory"));
       return;
     }
-    const absl::Status status = rank.BeginWith({4, 4, 4}, 4);
+    const absl::Status status = rank.RunWith({4, 4, 4}, 4);
     EXPECT_EQ(status.code(), absl::StatusCode::kAborted) << status;
     EXPECT_NE(status.message().find("out of memory"), std::string::npos);
+  });
+}
+
+// A rank that fails between the calls does not wait for its peers, which learn
+// why: they come only when it has gone.
+TEST(ExchangeErrorsTest, GivingUpWaitsForNobody) {
+  const DispatcherCase in_nodes = {4, 1, 4, 4, 1, {2, 2}};
+  const DispatcherCase replicas = {4, 2, 4, 4};
+  struct Case {
+    DispatcherCase layout;
+    ExchangeKind kind;
+  };
+  for (const Case& c :
+       std::vector<Case>{{in_nodes, ExchangeKind::kFlat},
+                         {in_nodes, ExchangeKind::kReplicated},
+                         {in_nodes, ExchangeKind::kHierarchical},
+                         {replicas, ExchangeKind::kCoordinated}}) {
+    SCOPED_TRACE(ExchangeKindName(c.kind));
+    absl::Notification gone;
+    RunThreadRanks(4, [&](HostCommunicator& world) {
+      DispatcherRank rank(world, c.layout, c.kind);
+      const std::vector<int32_t> rows(4 / c.layout.tensor, 40);
+      if (world.rank() == 0) {
+        rank.GiveUp(rows, absl::ResourceExhaustedError("no memory left"));
+        gone.Notify();
+        return;
+      }
+      gone.WaitForNotification();
+      // Some exchange with others first, and learn it from them.
+      const absl::Status status = rank.RunWith(rows, 40);
+      EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
+      EXPECT_NE(status.message().find("no memory left"), std::string::npos)
+          << status;
+      rank.groups().Abort(status);
+    });
+  }
+}
+
+TEST(ExchangeErrorsTest, AFailedGroupBeginsNoDispatch) {
+  const DispatcherCase c = {2, 1, 4, 2};
+  RunThreadRanks(2, [&](HostCommunicator& world) {
+    DispatcherRank rank(world, c, ExchangeKind::kFlat);
+    rank.groups().Abort(absl::InternalError("out of memory"));
+    EXPECT_EQ(rank.RunWith({3, 3}, 3).code(), absl::StatusCode::kAborted);
   });
 }
 
