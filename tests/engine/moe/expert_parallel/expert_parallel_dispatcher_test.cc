@@ -126,6 +126,7 @@ TEST(ExchangeErrorsTest, AnAbortEndsTheWaitWithItsReason) {
   const DispatcherCase c = {3, 1, 3, 3};
   RunThreadRanks(3, [&](HostCommunicator& world) {
     DispatcherRank rank(world, c, ExchangeKind::kFlat);
+    EXPECT_TRUE(world.Barrier().ok());  // all have their groups
     if (world.rank() == 2) {
       rank.groups().Abort(absl::InternalError("out of memory"));
       return;
@@ -155,6 +156,7 @@ TEST(ExchangeErrorsTest, GivingUpWaitsForNobody) {
     RunThreadRanks(4, [&](HostCommunicator& world) {
       DispatcherRank rank(world, c.layout, c.kind);
       const std::vector<int32_t> rows(4 / c.layout.tensor, 40);
+      EXPECT_TRUE(world.Barrier().ok());  // all have their groups
       if (world.rank() == 0) {
         rank.GiveUp(rows, absl::ResourceExhaustedError("no memory left"));
         gone.Notify();
@@ -175,6 +177,7 @@ TEST(ExchangeErrorsTest, AFailedGroupBeginsNoDispatch) {
   const DispatcherCase c = {2, 1, 4, 2};
   RunThreadRanks(2, [&](HostCommunicator& world) {
     DispatcherRank rank(world, c, ExchangeKind::kFlat);
+    EXPECT_TRUE(world.Barrier().ok());  // all have their groups
     rank.groups().Abort(absl::InternalError("out of memory"));
     EXPECT_EQ(rank.RunWith({3, 3}, 3).code(), absl::StatusCode::kAborted);
   });
