@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -67,7 +66,8 @@ struct ReceiveBuffer {
 //   kInternal          the transport said so, or a peer sent another size.
 // Messages name the operation, the group, the step and the ranks. After a
 // failure the transport may still read or fill the buffers of the failed
-// operation until the communicator is destroyed: keep them till then.
+// operation, MPI even when the communicator is destroyed: keep them until the
+// process ends (comm/kept_memory.h), which it should do soon.
 //
 // Thread-compatible: one thread at a time, except Abort, which any thread may
 // call at any time.
@@ -135,12 +135,6 @@ class HostCommunicator {
   virtual absl::StatusOr<std::unique_ptr<HostCommunicator>> Split(
       int color, int key, const std::string& name) = 0;
 
-  // Keeps memory of a failed operation that its caller cannot keep until the
-  // communicator is destroyed.
-  void KeepUntilDestroyed(std::shared_ptr<const void> memory) {
-    kept_.push_back(std::move(memory));
-  }
-
   // "group 'expert' (rank 1 of 4, world rank 5), step 12", for messages.
   std::string Describe() const;
   // "rank 2 (world rank 6)".
@@ -159,8 +153,6 @@ class HostCommunicator {
   const CommunicatorOptions options_;
   // Atomic, for Abort and status() may describe the group from another thread.
   std::atomic<int64_t> step_{-1};
-  // Destroyed after the transport of the derived class.
-  std::vector<std::shared_ptr<const void>> kept_;
 };
 
 }  // namespace moe

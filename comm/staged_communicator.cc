@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "comm/kept_memory.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -74,8 +75,8 @@ class StagedCommunicator::StagedExchange : public PendingOperation {
   void End(const absl::Status& exchanged) {
     exchange_.reset();
     result_ = exchanged.ok() ? CopyReceived() : exchanged;
-    group_->GiveBack(std::move(sent_));
-    group_->GiveBack(std::move(received_));
+    group_->GiveBack(std::move(sent_), result_);
+    group_->GiveBack(std::move(received_), result_);
   }
 
   absl::Status CopyReceived() {
@@ -131,8 +132,13 @@ absl::StatusOr<StagedCommunicator::Staging> StagedCommunicator::Take(
   return staging;
 }
 
-void StagedCommunicator::GiveBack(Staging staging) {
-  if (!staging.bytes.view().empty()) unused_.push_back(std::move(staging));
+void StagedCommunicator::GiveBack(Staging staging, const absl::Status& status) {
+  if (staging.bytes.view().empty()) return;
+  if (status.ok()) {
+    unused_.push_back(std::move(staging));
+  } else {
+    KeepUntilExit(std::make_shared<Tensor>(std::move(staging.bytes)));
+  }
 }
 
 absl::Status StagedCommunicator::AllReduce(const TensorView& data,
@@ -153,18 +159,18 @@ absl::Status StagedCommunicator::AllReduce(const TensorView& data,
   ASSIGN_OR_RETURN(Staging staging, Take(NumBytes(data)));
   size_t offset = 0;
   const TensorView pinned = NextPlace(staging.bytes, data, offset);
-  RETURN_IF_ERROR(stream.Copy(data, pinned));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Event> fetched, stream.Record());
-  RETURN_IF_ERROR(fetched->Wait());
-  absl::Status status =
-      host_->AllReduce(absl::MakeSpan(pinned.ptr<float>(), count));
-  if (status.ok()) status = stream.Copy(pinned, data);
-  if (status.ok()) {
-    absl::StatusOr<std::unique_ptr<Event>> copied = stream.Record();
-    status = copied.status();
-    if (copied.ok()) staging.copied = *std::move(copied);
-  }
-  GiveBack(std::move(staging));
+  const auto reduce = [&]() -> absl::Status {
+    RETURN_IF_ERROR(stream.Copy(data, pinned));
+    ASSIGN_OR_RETURN(const std::unique_ptr<Event> fetched, stream.Record());
+    RETURN_IF_ERROR(fetched->Wait());
+    RETURN_IF_ERROR(
+        host_->AllReduce(absl::MakeSpan(pinned.ptr<float>(), count)));
+    RETURN_IF_ERROR(stream.Copy(pinned, data));
+    ASSIGN_OR_RETURN(staging.copied, stream.Record());
+    return absl::OkStatus();
+  };
+  const absl::Status status = reduce();
+  GiveBack(std::move(staging), status);
   return status;
 }
 
@@ -177,55 +183,72 @@ StagedCommunicator::BeginExchange(absl::Span<const TensorMessage> sends,
       RETURN_IF_ERROR(Check(message.data, operation));
     }
   }
-  Staging sent, received;
-  if (!on_host()) {
-    RETURN_IF_ERROR(host_->status());
-    ASSIGN_OR_RETURN(sent, Take(StagedBytes(sends)));
-    ASSIGN_OR_RETURN(received, Take(StagedBytes(receives)));
-  }
-  size_t offset = 0;
-  std::vector<SendBuffer> host_sends;
-  host_sends.reserve(sends.size());
-  for (const TensorMessage& send : sends) {
-    const size_t bytes = NumBytes(send.data);
-    const void* data = send.data.data;
-    if (!on_host() && bytes > 0) {
-      const TensorView place = NextPlace(sent.bytes, send.data, offset);
-      RETURN_IF_ERROR(stream.Copy(send.data, place));
-      data = place.data;
-    }
-    host_sends.push_back({send.peer, data, bytes});
-  }
   if (on_host()) {
     // What is sent must be there, and nobody may still use what is received
     // into.
     RETURN_IF_ERROR(stream.Synchronize());
-  } else if (!sent.bytes.view().empty()) {
+    std::vector<SendBuffer> host_sends;
+    host_sends.reserve(sends.size());
+    for (const auto& [peer, data] : sends) {
+      host_sends.push_back({peer, data.data, NumBytes(data)});
+    }
+    std::vector<ReceiveBuffer> host_receives;
+    host_receives.reserve(receives.size());
+    for (const auto& [peer, data] : receives) {
+      host_receives.push_back({peer, data.data, NumBytes(data)});
+    }
+    return host_->BeginExchange(host_sends, host_receives, operation);
+  }
+  RETURN_IF_ERROR(host_->status());
+  Staging sent, received;
+  auto exchange =
+      BeginStaged(sends, receives, operation, stream, sent, received);
+  if (!exchange.ok()) {
+    GiveBack(std::move(sent), exchange.status());
+    GiveBack(std::move(received), exchange.status());
+    return exchange.status();
+  }
+  return std::make_unique<StagedExchange>(this, std::move(sent),
+                                          std::move(received), receives, stream,
+                                          *std::move(exchange));
+}
+
+absl::StatusOr<std::unique_ptr<PendingOperation>>
+StagedCommunicator::BeginStaged(absl::Span<const TensorMessage> sends,
+                                absl::Span<const TensorMessage> receives,
+                                const char* operation, Stream& stream,
+                                Staging& sent, Staging& received) {
+  ASSIGN_OR_RETURN(sent, Take(StagedBytes(sends)));
+  ASSIGN_OR_RETURN(received, Take(StagedBytes(receives)));
+  size_t offset = 0;
+  std::vector<SendBuffer> host_sends;
+  host_sends.reserve(sends.size());
+  for (const auto& [peer, data] : sends) {
+    const size_t bytes = NumBytes(data);
+    if (bytes == 0) {
+      host_sends.push_back({peer, nullptr, 0});
+      continue;
+    }
+    const TensorView place = NextPlace(sent.bytes, data, offset);
+    RETURN_IF_ERROR(stream.Copy(data, place));
+    host_sends.push_back({peer, place.data, bytes});
+  }
+  // What is sent must be there; what is received into is used by the stream
+  // alone, which gets its copies later.
+  if (offset > 0) {
     ASSIGN_OR_RETURN(const std::unique_ptr<Event> fetched, stream.Record());
     RETURN_IF_ERROR(fetched->Wait());
   }
   offset = 0;
   std::vector<ReceiveBuffer> host_receives;
   host_receives.reserve(receives.size());
-  for (const TensorMessage& receive : receives) {
-    const size_t bytes = NumBytes(receive.data);
-    void* data = receive.data.data;
-    if (!on_host() && bytes > 0) {
-      data = NextPlace(received.bytes, receive.data, offset).data;
-    }
-    host_receives.push_back({receive.peer, data, bytes});
+  for (const auto& [peer, data] : receives) {
+    const size_t bytes = NumBytes(data);
+    void* const place =
+        bytes == 0 ? nullptr : NextPlace(received.bytes, data, offset).data;
+    host_receives.push_back({peer, place, bytes});
   }
-  absl::StatusOr<std::unique_ptr<PendingOperation>> exchange =
-      host_->BeginExchange(host_sends, host_receives, operation);
-  if (on_host()) return exchange;
-  if (!exchange.ok()) {
-    GiveBack(std::move(sent));
-    GiveBack(std::move(received));
-    return exchange.status();
-  }
-  return std::make_unique<StagedExchange>(this, std::move(sent),
-                                          std::move(received), receives, stream,
-                                          *std::move(exchange));
+  return host_->BeginExchange(host_sends, host_receives, operation);
 }
 
 }  // namespace moe

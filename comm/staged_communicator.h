@@ -52,11 +52,16 @@ class StagedCommunicator : public Communicator {
   bool on_host() const { return backend_.device() == Device{}; }
   absl::Status Check(const TensorView& data, const char* operation) const;
   absl::StatusOr<Staging> Take(size_t bytes);
-  // After a failure it is kept and not taken again: a transport may use it.
-  void GiveBack(Staging staging);
+  // `status`: of what it was used for. After a failure a transport or a copy
+  // may still use it, so nobody else does.
+  void GiveBack(Staging staging, const absl::Status& status);
+  // `sent` and `received`: the memory that it takes, also if it fails.
+  absl::StatusOr<std::unique_ptr<PendingOperation>> BeginStaged(
+      absl::Span<const TensorMessage> sends,
+      absl::Span<const TensorMessage> receives, const char* operation,
+      Stream& stream, Staging& sent, Staging& received);
 
   DeviceBackend& backend_;
-  // Destroyed after host_, whose transport may use it until then.
   std::deque<Staging> unused_;
   const std::unique_ptr<HostCommunicator> host_;
 };

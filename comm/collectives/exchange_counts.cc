@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "comm/kept_memory.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -15,8 +16,7 @@ struct Counts {
   std::vector<int64_t> received;
 };
 
-// Owns what the transport reads and writes. After a failure the group keeps it,
-// for the transport may still use it then.
+// Owns what the transport reads and writes.
 class CountExchange : public PendingOperation {
  public:
   CountExchange(HostCommunicator* group, std::vector<int64_t> send,
@@ -69,7 +69,7 @@ class CountExchange : public PendingOperation {
     result_ = result;
     exchange_.reset();
     if (!result.ok()) {
-      group_.KeepUntilDestroyed(counts_);
+      KeepUntilExit(counts_);
       return;
     }
     std::copy(counts_->received.begin(), counts_->received.end(),

@@ -332,6 +332,7 @@ absl::Status RankLoader::SizeKvCache() {
     step.gathers_logits = ranks_->rank() == 0;
     step.pinned_exchange = options_.parallel.exchange;
     const Topology& topology = ranks_->topology();
+    step.num_nodes = topology.num_nodes();
     for (int node = 0; node < topology.num_nodes(); ++node) {
       step.ranks_per_node =
           std::max(step.ranks_per_node,

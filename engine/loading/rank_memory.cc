@@ -19,10 +19,10 @@ int64_t MoeBytes(const ModelConfig& model, const RankShard& shard,
   ExchangeBound most;
   int64_t up = 0, activated = 0;
   for (const MoeLayerDegrees& degrees : layers) {
-    const ExchangeBound bound =
-        BoundExchange(model, {degrees, shard.experts[degrees.layer].num_experts,
-                              shard.tensor_degree, size.max_rows,
-                              size.ranks_per_node, size.pinned_exchange});
+    const ExchangeBound bound = BoundExchange(
+        model, {degrees, shard.experts[degrees.layer].num_experts,
+                shard.tensor_degree, size.max_rows, size.num_nodes,
+                size.ranks_per_node, size.pinned_exchange});
     most.Cover(bound);
     const MlpConfig& expert = model.layers[degrees.layer].moe().mlp;
     const int64_t slices = degrees.slice_degree;

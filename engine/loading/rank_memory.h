@@ -17,7 +17,8 @@ struct StepSize {
   int64_t max_logit_rows = 0;  // of each data rank
   int data_degree = 1;
   bool gathers_logits = true;  // rank 0
-  int ranks_per_node = 1;      // the maximum over the nodes
+  int num_nodes = 1;
+  int ranks_per_node = 1;  // the maximum over the nodes
   std::optional<ExchangeKind> pinned_exchange = std::nullopt;
 };
 

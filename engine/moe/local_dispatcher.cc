@@ -33,8 +33,6 @@ class LocalDispatch : public DispatchHandle {
     return CombinedTokens{expert_out_, gating_.slot_of};
   }
 
-  void Abort(const absl::Status&) override {}  // nobody waits
-
  private:
   const TensorView hidden_;
   const GatingResult gating_;

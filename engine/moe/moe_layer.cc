@@ -139,24 +139,22 @@ absl::StatusOr<GatingResult> MoeLayer::Forward(
     RETURN_IF_ERROR(
         CountExpertRows({gating.expert_offsets, step.expert_rows}, stream));
   }
-  ASSIGN_OR_RETURN(const std::unique_ptr<DispatchHandle> dispatch,
+  // In the scratch: of a layer that fails the handle must stay.
+  ASSIGN_OR_RETURN(scratch.dispatch,
                    dispatcher_->Dispatch(x, gating, step, stream));
   combine.weights = gating.weights;
   combine.residual = residual;
   combine.y = y;
-  const absl::Status status =
-      FinishForward(x, step, *dispatch, combine, scratch, stream);
-  if (status.ok()) return gating;
-  // Or its end would wait for ranks that wait for this one.
-  dispatch->Abort(status);
-  return status;
+  RETURN_IF_ERROR(FinishForward(x, step, combine, scratch, stream));
+  scratch.dispatch.reset();
+  return gating;
 }
 
 absl::Status MoeLayer::FinishForward(const TensorView& x, const MoeStep& step,
-                                     DispatchHandle& dispatch,
                                      MoeCombineArgs combine,
                                      MoeScratch& scratch,
                                      Stream& stream) const {
+  DispatchHandle& dispatch = *scratch.dispatch;
   const int64_t rows = x.dims[0], hidden = x.dims[1];
   MlpJob mlp;
   bool mlp_begun = false;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "absl/status/status.h"
@@ -44,6 +45,11 @@ struct MoeScratch {
   Tensor expert_out;        // [max_rows * top_k, hidden], or grown
   Tensor mlp_out;           // [max_rows, hidden]
   Tensor coefficients;      // [max_rows, 2]
+
+  // Null between layers. The handle of a layer that failed stays here, since
+  // its end could wait for ranks that wait for this one: the caller of the step
+  // aborts the groups, then destroys the scratch.
+  std::unique_ptr<DispatchHandle> dispatch;
 };
 
 // The dense branch of a residual MoE layer (see ResidualMoeKind).
@@ -88,11 +94,11 @@ class MoeLayer {
   // Runs one half of `job` in pieces, and polls the dispatch between them.
   absl::Status RunWhilePolling(const MlpJob& job, MlpHalf half,
                                DispatchHandle& dispatch, Stream& stream) const;
-  // What follows the begin of the dispatch; `combine` has what it does not
-  // make.
+  // What follows the begin of the scratch's dispatch; `combine` has what it
+  // does not make.
   absl::Status FinishForward(const TensorView& x, const MoeStep& step,
-                             DispatchHandle& dispatch, MoeCombineArgs combine,
-                             MoeScratch& scratch, Stream& stream) const;
+                             MoeCombineArgs combine, MoeScratch& scratch,
+                             Stream& stream) const;
 
   ActivationKind activation_;
   Gate gate_;

@@ -54,10 +54,10 @@ struct CombinedTokens {
 // One dispatch: the rows of one layer in one step, on their way to the experts
 // and back. The caller calls FinishDispatch, BeginCombine and FinishCombine
 // once each, in this order, and may compute other things in between, which must
-// not use the groups that the dispatcher exchanges in. After an error, its own
-// or one of these functions', it calls Abort and destroys the handle: otherwise
-// destroying one that is under way waits for all that is left of it, up to the
-// groups' timeout for each exchange. Not thread-safe.
+// not use the groups that the dispatcher exchanges in. Destroying a handle
+// waits for all that is under way, up to the groups' timeout for each exchange:
+// after an error, its own or one of these functions', the caller keeps it until
+// the groups are aborted. Not thread-safe.
 class DispatchHandle {
  public:
   virtual ~DispatchHandle() = default;
@@ -76,10 +76,6 @@ class DispatchHandle {
   // The results of this rank's own rows, valid until the next Dispatch of any
   // layer and as long as expert_out and the gating.
   virtual absl::StatusOr<CombinedTokens> FinishCombine() = 0;
-
-  // Gives the dispatch up: ranks that exchange with this one end with kAborted
-  // and the text of `reason`.
-  virtual void Abort(const absl::Status& reason) = 0;
 };
 
 // Brings rows to the ranks of their experts and the results back. Every rank

@@ -145,9 +145,10 @@ TEST(StagedCommunicatorTest, AFailedGroupTakesNoMemory) {
   ThreadRanks(2).Run(options, [](HostCommunicator& all) {
     Rank rank(all);
     if (all.rank() == 1) return;  // never comes
-    const Tensor data = rank.Floats(std::vector<float>(100, 1));
-    const TensorMessage message = {1, data.view()};
     for (int i = 0; i < 3; ++i) {
+      // More each time: memory of the last would not do.
+      const Tensor data = rank.Floats(std::vector<float>(100 << i, 1));
+      const TensorMessage message = {1, data.view()};
       const auto pending =
           rank.group.BeginExchange({}, {&message, 1}, "test", *rank.stream);
       EXPECT_EQ(pending.ok(), i == 0) << pending.status();

@@ -60,14 +60,15 @@ ExchangeBound BoundExchange(const ModelConfig& model,
   bound.results = own_slots * hidden;
 
   const bool has_replicas = ep > 1 && es < size.tensor_degree;
-  const int64_t local_ranks = std::min<int64_t>(size.ranks_per_node, ep);
+  // Of an expert group that is spread evenly over nodes, at most.
+  const int64_t local_ranks = std::min<int64_t>(size.ranks_per_node, ep / 2);
   // Flat and replicated exchanges are possible everywhere; where another one is
   // pinned but not possible, any kind may be chosen.
   const bool may_take_two = size.pinned != ExchangeKind::kFlat &&
                             size.pinned != ExchangeKind::kReplicated;
   if (may_take_two && has_replicas) {  // a coordinated return
     bound.in_transit_first = own_slots * hidden;
-  } else if (may_take_two && local_ranks > 1 && local_ranks < ep) {
+  } else if (may_take_two && local_ranks > 1 && size.num_nodes > 1) {
     // A hierarchical exchange.
     const int64_t transit = local_ranks * own_slots * routed.stride();
     bound.in_transit_first = bound.in_transit_second = transit;

@@ -37,7 +37,8 @@ struct ExchangeSize {
   MoeLayerDegrees degrees;
   int64_t num_experts = 0;  // of the layer's, those of this rank
   int tensor_degree = 1;
-  int64_t max_rows = 0;    // of each data rank in one step
+  int64_t max_rows = 0;  // of each data rank in one step
+  int num_nodes = 1;
   int ranks_per_node = 1;  // the most that a node has
   std::optional<ExchangeKind> pinned;
 };

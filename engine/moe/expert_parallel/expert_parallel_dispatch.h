@@ -34,7 +34,6 @@ class ExpertParallelDispatch : public DispatchHandle {
   absl::StatusOr<DispatchedTokens> FinishDispatch() override;
   absl::Status BeginCombine(const TensorView& expert_out) override;
   absl::StatusOr<CombinedTokens> FinishCombine() override;
-  void Abort(const absl::Status& reason) override { layer_.Abort(reason); }
 
  private:
   std::unique_ptr<ExchangeRoute> MakeRoute(ExchangeKind kind) const;

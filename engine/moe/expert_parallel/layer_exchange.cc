@@ -78,8 +78,4 @@ absl::Status LayerExchange::GroupStatus() const {
   return absl::OkStatus();
 }
 
-void LayerExchange::Abort(const absl::Status& reason) const {
-  for (Communicator* group : all_groups) group->host().Abort(reason);
-}
-
 }  // namespace moe

@@ -43,8 +43,6 @@ struct LayerExchange {
 
   // OK, or the failure of one of the layer's groups.
   absl::Status GroupStatus() const;
-  // Aborts the groups of the layer.
-  void Abort(const absl::Status& reason) const;
 
   const int64_t layer;
   const int64_t hidden;

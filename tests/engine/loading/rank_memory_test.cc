@@ -34,6 +34,7 @@ StepSize Size(const BoundCase& c) {
           .max_logit_rows = 3,
           .data_degree = c.world / c.tensor,
           .gathers_logits = false,
+          .num_nodes = c.nodes.num_nodes,
           .ranks_per_node = c.nodes.ranks_per_node};
 }
 

@@ -61,8 +61,6 @@ class CopyingDispatch : public DispatchHandle {
     return CombinedTokens{returned_.view(), slot_of_.view()};
   }
 
-  void Abort(const absl::Status&) override {}
-
  private:
   const TensorView hidden_;
   const GatingResult gating_;
@@ -72,12 +70,39 @@ class CopyingDispatch : public DispatchHandle {
 
 class CopyingDispatcher : public TokenDispatcher {
  public:
+  // Of a handle that says where it is and does not combine.
+  int failing_alive() const { return failing_alive_; }
+  void set_failing() { fails_ = true; }
+
   bool is_local() const override { return false; }
   absl::StatusOr<std::unique_ptr<DispatchHandle>> Dispatch(
       const TensorView& hidden, const GatingResult& gating, const MoeStep&,
       Stream&) override {
+    if (fails_) {
+      return std::make_unique<FailingDispatch>(hidden, gating, failing_alive_);
+    }
     return std::make_unique<CopyingDispatch>(hidden, gating);
   }
+
+ private:
+  class FailingDispatch : public CopyingDispatch {
+   public:
+    FailingDispatch(const TensorView& hidden, const GatingResult& gating,
+                    int& alive)
+        : CopyingDispatch(hidden, gating), alive_(alive) {
+      ++alive_;
+    }
+    ~FailingDispatch() override { --alive_; }
+    absl::Status BeginCombine(const TensorView&) override {
+      return absl::InternalError("cannot combine");
+    }
+
+   private:
+    int& alive_;
+  };
+
+  bool fails_ = false;
+  int failing_alive_ = 0;
 };
 
 struct Variant {
@@ -244,6 +269,21 @@ TEST_P(MoeLayerTest, ARowsBitsDoNotDependOnTheBatchOrTheDispatcher) {
     EXPECT_TRUE(SameBits(y.ptr<float>() + r * kHidden, z.ptr<float>(), kHidden))
         << "row " << r;
   }
+}
+
+// Its end could wait for ranks that wait for this one.
+TEST_P(MoeLayerTest, TheDispatchOfAFailedLayerStaysInTheScratch) {
+  CopyingDispatcher dispatcher;
+  dispatcher.set_failing();
+  const MoeLayer layer = Layer(dispatcher);
+  const Tensor x = RandomTensor({3, kHidden}, 7);
+  Tensor y = MakeTensor({3, kHidden});
+  const auto gating =
+      layer.Forward(x.view(), x.view(), y.view(), {}, scratch_, stream_);
+  EXPECT_EQ(gating.status().message(), "cannot combine");
+  EXPECT_EQ(dispatcher.failing_alive(), 1);
+  scratch_ = MoeScratch();
+  EXPECT_EQ(dispatcher.failing_alive(), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -173,7 +173,7 @@ void DispatcherRank::GiveUp(const std::vector<int32_t>& rows_on_data_ranks,
   const auto dispatch = dispatchers_.of_layer(0)->Dispatch(
       own.x, own.gating, {rows_on_data_ranks, nullptr}, *stream_);
   ASSERT_TRUE(dispatch.ok()) << dispatch.status();
-  (*dispatch)->Abort(reason);
+  groups_->Abort(reason);
 }
 
 Tensor DispatcherRank::RunExperts(const DispatchedTokens& tokens) {

@@ -53,7 +53,7 @@ class DispatcherRank {
   absl::Status RunWith(const std::vector<int32_t>& rows_on_data_ranks,
                        int64_t rows);
 
-  // Begins a dispatch of a step and gives it up at once.
+  // Begins a dispatch of a step, aborts all groups, and destroys the handle.
   void GiveUp(const std::vector<int32_t>& rows_on_data_ranks,
               const absl::Status& reason);
 

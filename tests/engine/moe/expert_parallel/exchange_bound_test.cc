@@ -89,9 +89,9 @@ void RunStep(HostCommunicator& world, const BoundCase& c, ExchangeKind kind,
   const std::vector<int32_t> rows(c.world / c.tensor, kRows);
 
   const int expert_rank = placement.expert_rank(rank);
-  const ExchangeBound bound =
-      BoundExchange(model, {degrees, placement.NumExpertsOn(expert_rank),
-                            c.tensor, kRows, c.nodes.ranks_per_node, kind});
+  const ExchangeBound bound = BoundExchange(
+      model, {degrees, placement.NumExpertsOn(expert_rank), c.tensor, kRows,
+              c.nodes.num_nodes, c.nodes.ranks_per_node, kind});
   const auto dispatch =
       (*dispatcher)->Dispatch(x.view(), gating, {rows, nullptr}, *stream);
   ASSERT_TRUE(dispatch.ok()) << dispatch.status();
@@ -148,7 +148,7 @@ TEST(ExchangeBoundTest, NoRoutingTakesMoreThanTheBound) {
       {4, 2, 8, 4, 1, {1, 4}, 2}, {4, 4, 4, 4, 1, {1, 4}, 3},
       {4, 2, 3, 2, 1, {1, 4}, 2}, {4, 1, 4, 2, 2, {1, 4}, 2},
       {4, 2, 4, 1, 2, {1, 4}, 2}, {4, 1, 4, 1, 4, {1, 4}},
-      {4, 1, 4, 2, 1, {2, 2}, 2}};
+      {4, 1, 4, 2, 1, {2, 2}, 2}, {8, 1, 4, 4, 2, {2, 4}, 2}};
   for (const BoundCase& c : cases) {
     for (const ExchangeKind kind :
          {ExchangeKind::kFlat, ExchangeKind::kReplicated,
