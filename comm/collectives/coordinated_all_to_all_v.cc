@@ -12,6 +12,9 @@
 namespace moe {
 namespace {
 
+// Names exchanges, which keep the pointer.
+constexpr char kOperation[] = "coordinated AllToAllV";
+
 // Of [D][L] rows by destination, those for ranks of replica `l`. [D]
 std::vector<int64_t> RowsOfReplica(absl::Span<const int64_t> rows,
                                    int num_replicas, int l) {
@@ -65,7 +68,6 @@ absl::StatusOr<std::unique_ptr<PendingOperation>> BeginPlanCoordinatedAllToAllV(
 absl::StatusOr<std::unique_ptr<PendingOperation>> BeginCoordinatedAllToAllV(
     const CoordinatedGroups& groups, const CoordinatedAllToAllVPlan& plan,
     const TensorView& send, const TensorView& receive, Stream& stream) {
-  constexpr char kOperation[] = "coordinated AllToAllV";
   RETURN_IF_ERROR(Check(groups, plan.send_rows));
   RETURN_IF_ERROR(CheckRows(*groups.peers, plan.receive_rows,
                             "coordinated AllToAllV: receive_rows"));
