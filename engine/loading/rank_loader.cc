@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "comm/topology.h"
 #include "engine/config/model_config_check.h"
 #include "engine/config/model_config_names.h"
@@ -27,6 +27,7 @@
 #include "kernels/core/cpu_features.h"
 #include "kernels/core/cpu_stream.h"
 #include "kernels/core/status_macros.h"
+#include "kernels/core/steady_clock.h"
 
 namespace moe {
 namespace {
@@ -91,7 +92,7 @@ class RankLoader {
 };
 
 absl::StatusOr<LoadedRank> RankLoader::Load() {
-  const absl::Time start = absl::Now();
+  const absl::Time start = SteadyNow();
   RETURN_IF_ERROR(OpenGroups());
   RETURN_IF_ERROR(Agree(Open()));
   // Ranks wait for each other in these stages, so a rank that fails aborts the
@@ -101,7 +102,7 @@ absl::StatusOr<LoadedRank> RankLoader::Load() {
   if (loaded.ok()) loaded = PlanLayout();
   if (loaded.ok()) loaded = LoadWeights();
   if (!loaded.ok() && !alone()) rank_.groups->loading().Abort(loaded);
-  own_.load_seconds = absl::ToDoubleSeconds(absl::Now() - start);
+  own_.load_seconds = absl::ToDoubleSeconds(SteadyNow() - start);
   RETURN_IF_ERROR(Agree(loaded));
   RETURN_IF_ERROR(Agree(SizeKvCache()));
   for (const RankReport& report : reports_) {
@@ -121,7 +122,7 @@ absl::StatusOr<LoadedRank> RankLoader::Load() {
       info.num_blocks * KvCache::BlockBytes(*local_, info.block_size);
   info.kv_cache_automatic =
       options_.engine.num_blocks == 0 && options_.kv_cache_bytes == 0;
-  info.load_time = absl::Now() - start;
+  info.load_time = SteadyNow() - start;
   for (const RankReport& report : reports_) {
     info.ranks.push_back({report.host, report.read_bytes, report.weight_bytes,
                           report.step_bytes,

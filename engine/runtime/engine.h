@@ -51,10 +51,10 @@ struct Request {
   std::vector<int32_t> prompt;  // [1, max_positions)
   SamplingParams sampling;
   StoppingParams stopping;
-  int32_t num_answers = 1;  // n: they share the prompt
-  int32_t priority = 0;     // higher first
-  absl::Time deadline = absl::InfiniteFuture();
-  bool trace_experts = false;  // ask for OnExpertLoad
+  int32_t num_answers = 1;                       // n: they share the prompt
+  int32_t priority = 0;                          // higher first
+  absl::Time deadline = absl::InfiniteFuture();  // by SteadyNow
+  bool trace_experts = false;                    // ask for OnExpertLoad
 };
 
 struct EngineLoad {
@@ -119,8 +119,8 @@ class Engine {
   // Refuses new requests until Resume.
   virtual void StartDrain() = 0;
   virtual void Resume() = 0;
-  // Waits until nothing runs or waits; false if `deadline` comes first.
-  virtual bool WaitIdle(absl::Time deadline) = 0;
+  // Waits until nothing runs or waits; false if `timeout` passes first.
+  virtual bool WaitIdle(absl::Duration timeout) = 0;
   // Ends all requests with `status`, and the thread. Idempotent. Returns within
   // stall_timeout even if a step hangs; the memory of that step is freed when
   // it returns.

@@ -8,6 +8,7 @@
 #include "engine/runtime/engine_log.h"
 #include "engine/runtime/local_executor.h"
 #include "engine/runtime/request_validation.h"
+#include "engine/sampling/token_id_set.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -61,15 +62,14 @@ absl::Status EngineCore::Submit(Request request,
                                 std::shared_ptr<RequestObserver> observer) {
   RETURN_IF_ERROR(
       ValidateRequest(request, model_config(), options_.eos_token_ids));
+  MakeTokenIdSet(request.sampling.allowed_token_ids);
+  MakeTokenIdSet(request.sampling.banned_token_ids);
   RETURN_IF_ERROR(
       scheduler_.CheckFits(static_cast<int64_t>(request.prompt.size()),
                            request.stopping.max_new_tokens));
   LiveRequest live;
   live.observer = std::move(observer);
   live.timing.submitted = parts_.clock();
-  // From here on by the steady clock.
-  request.deadline =
-      live.timing.submitted + (request.deadline - parts_.system_clock());
   RETURN_IF_ERROR(CheckRanks());
 
   std::lock_guard<std::mutex> lock(mutex_);
@@ -152,10 +152,9 @@ void EngineCore::SetDraining(bool draining) {
   draining_ = draining;
 }
 
-bool EngineCore::WaitIdle(absl::Time deadline) {
+bool EngineCore::WaitIdle(absl::Duration timeout) {
   std::unique_lock<std::mutex> lock(mutex_);
-  return WaitFor(done_, lock, deadline - absl::Now(),
-                 [&] { return num_live_ == 0; });
+  return WaitFor(done_, lock, timeout, [&] { return num_live_ == 0; });
 }
 
 bool EngineCore::Stop(const absl::Status& status) {

@@ -42,7 +42,7 @@ class EngineCore {
   EngineLoad GetLoad() const;
   absl::Status CheckHealth();
   void SetDraining(bool draining);
-  bool WaitIdle(absl::Time deadline);
+  bool WaitIdle(absl::Duration timeout);
 
   // Makes Run return after all requests have ended with `status`. If a step
   // hangs for stall_timeout, ends the requests on the caller's thread and

@@ -6,8 +6,8 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/models/model.h"
-#include "engine/runtime/steady_clock.h"
 #include "engine/runtime/step_executor.h"
+#include "kernels/core/steady_clock.h"
 #include "kernels/core/stream.h"
 #include "kernels/core/thread_pool.h"
 
@@ -26,8 +26,6 @@ struct EngineParts {
   std::unique_ptr<StepExecutor> executor;
   // The clock of timings, deadlines and the stall check. Thread-safe.
   std::function<absl::Time()> clock = SteadyNow;
-  // The clock of Request::deadline; called once for each request.
-  std::function<absl::Time()> system_clock = absl::Now;
 };
 
 }  // namespace moe

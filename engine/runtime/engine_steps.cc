@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/runtime/engine_core.h"
 #include "engine/runtime/engine_log.h"
+#include "engine/sampling/token_id_set.h"
 
 namespace moe {
 namespace {
@@ -21,6 +22,7 @@ ScheduledRequest ToScheduled(int64_t key, const Request& request,
                                           eos_token_ids.begin(),
                                           eos_token_ids.end());
   }
+  MakeTokenIdSet(result.stopping.stop_token_ids);
   result.num_answers = request.num_answers;
   result.priority = request.priority;
   result.deadline = request.deadline;

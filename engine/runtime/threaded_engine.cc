@@ -50,8 +50,8 @@ class ThreadedEngine : public Engine {
   absl::Status CheckHealth() const override { return core_->CheckHealth(); }
   void StartDrain() override { core_->SetDraining(true); }
   void Resume() override { core_->SetDraining(false); }
-  bool WaitIdle(absl::Time deadline) override {
-    return core_->WaitIdle(deadline);
+  bool WaitIdle(absl::Duration timeout) override {
+    return core_->WaitIdle(timeout);
   }
   void Shutdown(const absl::Status& status) override { core_->Stop(status); }
 

@@ -59,8 +59,8 @@ void Scheduler::CommitSample(Sequence* sequence, SampledToken token,
   TokenEvent event;
   event.index = sequence->answer_index;
   event.token = std::move(token);
-  if (std::find(stopping.stop_token_ids.begin(), stopping.stop_token_ids.end(),
-                id) != stopping.stop_token_ids.end()) {
+  if (std::binary_search(stopping.stop_token_ids.begin(),
+                         stopping.stop_token_ids.end(), id)) {
     event.finish = SequenceFinish{FinishReason::kStop, id};
   } else if (static_cast<int64_t>(sequence->answer.size()) >=
              stopping.max_new_tokens) {

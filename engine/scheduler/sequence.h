@@ -12,7 +12,7 @@ namespace moe {
 struct ScheduledRequest {
   int64_t key = 0;  // ascending in order of arrival
   std::vector<int32_t> prompt;
-  StoppingParams stopping;  // stop_token_ids: all that end an answer
+  StoppingParams stopping;  // stop_token_ids: all that end it, ascending
   int32_t num_answers = 1;
   int32_t priority = 0;  // higher first
   absl::Time deadline = absl::InfiniteFuture();

@@ -9,8 +9,8 @@
 namespace moe {
 namespace {
 
-bool Contains(const std::vector<int32_t>& ids, int32_t id) {
-  return std::find(ids.begin(), ids.end(), id) != ids.end();
+bool Contains(const std::vector<int32_t>& set, int32_t id) {
+  return std::binary_search(set.begin(), set.end(), id);
 }
 
 }  // namespace

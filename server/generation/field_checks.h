@@ -30,15 +30,21 @@ class FieldChecks {
   // in the vocabulary.
   template <typename Ids>
   std::vector<int32_t> ReadIds(const Ids& ids, absl::string_view field) {
-    for (int i = 0; i < ids.size(); ++i) {
-      if (ids[i] < vocab_size_) continue;
-      violations_.Add(absl::StrCat(field, "[", i, "]"),
-                      absl::StrFormat("is %d; token ids are below the "
-                                      "vocabulary's size, %d",
-                                      ids[i], vocab_size_));
-      return {};
-    }
+    if (!CheckIds(ids, field)) return {};
     return std::vector<int32_t>(ids.begin(), ids.end());
+  }
+
+  // The same as a set: ascending, each once, however many were sent.
+  template <typename Ids>
+  std::vector<int32_t> ReadIdSet(const Ids& ids, absl::string_view field) {
+    if (!CheckIds(ids, field)) return {};
+    std::vector<bool> contained(vocab_size_);
+    for (const auto id : ids) contained[id] = true;
+    std::vector<int32_t> set;
+    for (int64_t id = 0; id < vocab_size_; ++id) {
+      if (contained[id]) set.push_back(static_cast<int32_t>(id));
+    }
+    return set;
   }
 
   void Add(absl::string_view field, absl::string_view description) {
@@ -50,6 +56,19 @@ class FieldChecks {
   absl::Status ToStatus() const { return violations_.ToStatus(); }
 
  private:
+  template <typename Ids>
+  bool CheckIds(const Ids& ids, absl::string_view field) {
+    for (int i = 0; i < ids.size(); ++i) {
+      if (ids[i] < vocab_size_) continue;
+      violations_.Add(absl::StrCat(field, "[", i, "]"),
+                      absl::StrFormat("is %d; token ids are below the "
+                                      "vocabulary's size, %d",
+                                      ids[i], vocab_size_));
+      return false;
+    }
+    return true;
+  }
+
   const int64_t vocab_size_;
   FieldViolations violations_;
 };

@@ -6,9 +6,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
 #include "engine/runtime/engine.h"
 #include "kernels/core/status_macros.h"
+#include "kernels/core/steady_clock.h"
 #include "server/generation/request_converter.h"
 #include "server/generation/request_errors.h"
 #include "server/logging/log.h"
@@ -108,7 +108,7 @@ absl::StatusOr<std::shared_ptr<GenerationStream>> InferenceCore::TryStart(
           Forget(summary.request_id, engine_id);
           // A front end may cancel a call when its deadline passes. The log
           // names the deadline as the cause.
-          if (absl::IsCancelled(summary.status) && absl::Now() >= deadline) {
+          if (absl::IsCancelled(summary.status) && SteadyNow() >= deadline) {
             summary.status =
                 absl::DeadlineExceededError("the call's deadline has passed");
           }
@@ -215,7 +215,7 @@ void InferenceCore::StartShutdown() {
 }
 
 bool InferenceCore::IsIdle() const {
-  return model_.engine->WaitIdle(absl::Now());
+  return model_.engine->WaitIdle(absl::ZeroDuration());
 }
 
 absl::Status InferenceCore::CheckReady() const {

@@ -30,8 +30,8 @@ class InferenceCore {
  public:
   // The properties of a call besides its request.
   struct Call {
-    std::string metadata_request_id;  // `x-request-id`; "": none
-    absl::Time deadline = absl::InfiniteFuture();
+    std::string metadata_request_id;               // `x-request-id`; "": none
+    absl::Time deadline = absl::InfiniteFuture();  // by SteadyNow
   };
 
   explicit InferenceCore(ServedModel model);
@@ -69,9 +69,9 @@ class InferenceCore {
   // True if the engine has no running or waiting request.
   bool IsIdle() const;
   // Waits until every request has ended and all its chunks are written; false
-  // if `deadline` comes first.
-  bool WaitDelivered(absl::Time deadline) const {
-    return live_requests_.WaitEmpty(deadline);
+  // if `timeout` passes first.
+  bool WaitDelivered(absl::Duration timeout) const {
+    return live_requests_.WaitEmpty(timeout);
   }
 
   // For an engine that has failed for good: ends every request with `reason`,

@@ -1,5 +1,7 @@
 #include "server/generation/live_requests.h"
 
+#include <algorithm>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 
@@ -41,10 +43,12 @@ int64_t LiveRequests::size() const {
   return num_live_;
 }
 
-bool LiveRequests::WaitEmpty(absl::Time deadline) const {
+bool LiveRequests::WaitEmpty(absl::Duration timeout) const {
+  // A year at most, for the clock's range.
+  timeout = std::min<absl::Duration>(timeout, absl::Hours(24 * 365));
   std::unique_lock lock(mutex_);
-  return removed_.wait_until(lock, absl::ToChronoTime(deadline),
-                             [this] { return num_live_ == 0; });
+  return removed_.wait_for(lock, absl::ToChronoMicroseconds(timeout),
+                           [this] { return num_live_ == 0; });
 }
 
 }  // namespace moe

@@ -31,7 +31,7 @@ class LiveRequests {
   int64_t size() const;
 
   // Waits until no request is live; false if `deadline` comes first.
-  bool WaitEmpty(absl::Time deadline) const;
+  bool WaitEmpty(absl::Duration timeout) const;
 
  private:
   const int64_t max_requests_;

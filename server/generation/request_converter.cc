@@ -100,7 +100,7 @@ class Conversion {
     const v1::Stopping& in = proto_.stopping();
     StoppingParams& out = result_.request.stopping;
     out.stop_token_ids =
-        checks_.ReadIds(in.stop_token_ids(), "stopping.stop_token_ids");
+        checks_.ReadIdSet(in.stop_token_ids(), "stopping.stop_token_ids");
     out.ignore_eos = in.ignore_eos();
     result_.options.stop_token_ids = out.stop_token_ids;
     result_.options.include_stop = in.include_stop();

@@ -23,7 +23,7 @@ struct AnswerOptions {
   bool tokens = false;  // ids, with logprobs where the engine gives them
   std::vector<std::string> stop;
   std::optional<StopStrings> stop_finder;  // for `stop`; copied per answer
-  std::vector<int32_t> stop_token_ids;
+  std::vector<int32_t> stop_token_ids;     // ascending
   bool include_stop = false;
   int64_t min_new_tokens = 0;
   bool echo = false;           // prompt text and tokens

@@ -71,9 +71,9 @@ void ReadPenalties(const v1::Penalties& in, FieldChecks& checks,
   }
   ReadLogitBias(in, checks, out);
   out.allowed_token_ids =
-      checks.ReadIds(in.allowed_token_ids(), "penalties.allowed_token_ids");
+      checks.ReadIdSet(in.allowed_token_ids(), "penalties.allowed_token_ids");
   out.banned_token_ids =
-      checks.ReadIds(in.banned_token_ids(), "penalties.banned_token_ids");
+      checks.ReadIdSet(in.banned_token_ids(), "penalties.banned_token_ids");
 }
 
 }  // namespace moe

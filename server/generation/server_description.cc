@@ -3,10 +3,10 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/distributed/rank_runtime.h"
 #include "engine/runtime/engine.h"
+#include "kernels/core/steady_clock.h"
 #include "server/generation/rank_description.h"
 
 namespace moe {
@@ -26,7 +26,7 @@ v1::ServerInfo DescribeServer(const InferenceCore& core,
   info.set_start_time_unix_seconds(
       absl::ToDoubleSeconds(identity.start_time - absl::UnixEpoch()));
   info.set_uptime_seconds(
-      absl::ToDoubleSeconds(absl::Now() - identity.start_time));
+      absl::ToDoubleSeconds(SteadyNow() - identity.steady_start_time));
   info.add_models(model.name);
   info.set_isa(model.info.isa);
   info.set_threads(model.info.num_threads);

@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "kernels/core/status_macros.h"
+#include "kernels/core/steady_clock.h"
 #include "server/grpc/file_limit.h"
 #include "server/logging/log.h"
 
@@ -189,7 +190,7 @@ void ConnectionListener::Prepare(int fd) const {
 
 void ConnectionListener::CountRefused(const char* why) {
   ++num_refused_;
-  const absl::Time now = absl::Now();
+  const absl::Time now = SteadyNow();
   if (now - last_log_ < kLogInterval) return;
   Log(Severity::kError, "connections_refused",
       {{"connections", std::exchange(num_refused_, 0)},

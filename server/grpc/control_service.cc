@@ -1,5 +1,6 @@
 #include "server/grpc/control_service.h"
 
+#include <grpc/support/time.h>
 #include <grpcpp/alarm.h>
 #include <grpcpp/support/server_callback.h>
 
@@ -11,9 +12,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "kernels/core/status_macros.h"
+#include "kernels/core/steady_clock.h"
 #include "proto/moe/v1/control.grpc.pb.h"
 #include "server/generation/rank_description.h"
 #include "server/generation/request_errors.h"
@@ -39,7 +40,7 @@ using RawService = Control::WithRawCallbackMethod_GetServerInfo<
                             Control::Service>>>>>>>;
 
 constexpr double kMaxWaitSeconds = 86400;
-constexpr absl::Duration kPollInterval = absl::Milliseconds(20);
+constexpr int kPollMillis = 20;
 
 // Waits for the engine to become idle without blocking a gRPC thread.
 class DrainCall : public grpc::ServerUnaryReactor {
@@ -55,10 +56,10 @@ class DrainCall : public grpc::ServerUnaryReactor {
 
  private:
   void Poll() {
-    const absl::Time now = absl::Now();
     const bool idle = core_.IsIdle();
-    if (!idle && now < deadline_ && !cancelled_) {
-      alarm_.Set(absl::ToChronoTime(now + kPollInterval),
+    if (!idle && SteadyNow() < deadline_ && !cancelled_) {
+      alarm_.Set(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                              gpr_time_from_millis(kPollMillis, GPR_TIMESPAN)),
                  [this](bool) { Poll(); });
       return;
     }
@@ -69,7 +70,7 @@ class DrainCall : public grpc::ServerUnaryReactor {
   }
 
   const InferenceCore& core_;
-  const absl::Time deadline_;
+  const absl::Time deadline_;  // by SteadyNow
   grpc::ByteBuffer* response_;
   std::atomic<bool> cancelled_ = false;
   grpc::Alarm alarm_;
@@ -149,7 +150,7 @@ class ControlService : public RawService {
       return reactor;
     }
     const absl::Time deadline =
-        absl::Now() + absl::Seconds(request.wait_seconds());
+        SteadyNow() + absl::Seconds(request.wait_seconds());
     return new DrainCall(core_, deadline, response);
   }
 

@@ -6,8 +6,10 @@
 #include <string>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "kernels/core/status_macros.h"
+#include "kernels/core/steady_clock.h"
 #include "proto/moe/v1/generation.pb.h"
 #include "server/generation/chunk_writer.h"
 #include "server/generation/generation_stream.h"
@@ -29,7 +31,8 @@ InferenceCore::Call DescribeCall(const grpc::CallbackServerContext& context) {
   }
   const auto deadline = context.deadline();
   if (deadline != std::chrono::system_clock::time_point::max()) {
-    call.deadline = absl::FromChrono(deadline);
+    // The only time that comes as one; from here on by the steady clock.
+    call.deadline = SteadyNow() + (absl::FromChrono(deadline) - absl::Now());
   }
   return call;
 }

@@ -1,12 +1,12 @@
 #include "server/grpc/grpc_server.h"
 
+#include <grpc/support/time.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
-#include <chrono>
 #include <fstream>
 #include <memory>
 #include <mutex>
@@ -89,6 +89,13 @@ void SetOptions(const ListenConfig& config, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
 }
 
+// By gRPC's steady clock.
+gpr_timespec FromNow(absl::Duration duration) {
+  return gpr_time_add(
+      gpr_now(GPR_CLOCK_MONOTONIC),
+      gpr_time_from_micros(absl::ToInt64Microseconds(duration), GPR_TIMESPAN));
+}
+
 // gRPC reports a bad certificate or key only when it opens a port with them.
 absl::Status CheckTls(
     const std::shared_ptr<grpc::ServerCredentials>& credentials) {
@@ -97,7 +104,7 @@ absl::Status CheckTls(
   builder.AddListeningPort("127.0.0.1:0", credentials, &port);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server != nullptr && port != 0) {
-    server->Shutdown(std::chrono::system_clock::now());
+    server->Shutdown(FromNow(absl::ZeroDuration()));
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
@@ -119,7 +126,7 @@ class GrpcServerImpl : public GrpcServer {
         generation_(MakeGenerationService(core, config.max_message_bytes)),
         control_(MakeControlService(core, config.remote_control)) {}
 
-  ~GrpcServerImpl() override { Shutdown(absl::Now()); }
+  ~GrpcServerImpl() override { Shutdown(absl::ZeroDuration()); }
 
   absl::Status Listen(const ListenConfig& config) {
     ASSIGN_OR_RETURN(listener_,
@@ -154,14 +161,14 @@ class GrpcServerImpl : public GrpcServer {
     if (monitor_ != nullptr) monitor_->CheckNow();
   }
 
-  void Shutdown(absl::Time deadline) override {
+  void Shutdown(absl::Duration grace) override {
     core_.SetReadyListener(nullptr);
     std::lock_guard lock(shutdown_mutex_);
     monitor_.reset();
     listener_.reset();
     if (server_ == nullptr) return;
     Report(absl::UnavailableError("shutting down"));
-    server_->Shutdown(absl::ToChronoTime(deadline));
+    server_->Shutdown(FromNow(grace));
     server_.reset();
   }
 

@@ -29,9 +29,9 @@ class GrpcServer {
 
   virtual int port() const = 0;
 
-  // Refuses new calls, waits until `deadline` for running ones, then cancels
-  // them. The server cannot be used again.
-  virtual void Shutdown(absl::Time deadline) = 0;
+  // Refuses new calls, waits up to `grace` for running ones, then cancels them.
+  // The server cannot be used again.
+  virtual void Shutdown(absl::Duration grace) = 0;
 };
 
 }  // namespace moe

@@ -5,12 +5,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/loading/load_checks.h"
 #include "engine/loading/open_checkpoint.h"
 #include "engine/parallel/parallel_check.h"
 #include "kernels/core/status_macros.h"
+#include "kernels/core/steady_clock.h"
 #include "server/logging/log.h"
 #include "server/text/load_tokenizer.h"
 
@@ -54,8 +54,8 @@ LoadEngineOptions EngineOptionsWith(const ServerConfig& config,
 
 // Logs the progress of loading, at most once per kProgressInterval.
 LoadProgress LogProgress() {
-  return [last = absl::Now()](int64_t done, int64_t total) mutable {
-    const absl::Time now = absl::Now();
+  return [last = SteadyNow()](int64_t done, int64_t total) mutable {
+    const absl::Time now = SteadyNow();
     if (now - last < kProgressInterval) return;
     last = now;
     Log(Severity::kInfo, "loading",

@@ -10,7 +10,6 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/distributed/exit_watchdog.h"
 #include "kernels/core/status_macros.h"
@@ -62,7 +61,7 @@ std::unique_ptr<RankRuntime::Subscription> ExitIfARankFails(
                                    GrpcServer& server) {
   ExitWithin(kFailureFlushTime + kExitSlack, ranks.failure_exit_status());
   RemovePortFile(config.listen.port_file, server.port());
-  server.Shutdown(absl::Now() + kFailureFlushTime);
+  server.Shutdown(kFailureFlushTime);
   Log(Severity::kError, "stopped",
       {{"reason", std::string(ranks.status().message())}});
   FlushLog();

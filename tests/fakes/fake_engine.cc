@@ -169,14 +169,14 @@ void FakeEngine::Resume() {
   draining_ = false;
 }
 
-bool FakeEngine::WaitIdle(absl::Time deadline) {
+bool FakeEngine::WaitIdle(absl::Duration timeout) {
   std::unique_lock lock(mutex_);
   const auto idle = [this] {
     return std::all_of(
         requests_.begin(), requests_.end(),
         [](const auto& entry) { return entry.second.observer == nullptr; });
   };
-  return changed_.wait_until(lock, absl::ToChronoTime(deadline), idle);
+  return changed_.wait_for(lock, absl::ToChronoMicroseconds(timeout), idle);
 }
 
 void FakeEngine::Shutdown(const absl::Status& status) {

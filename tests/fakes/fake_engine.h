@@ -56,7 +56,7 @@ class FakeEngine : public Engine {
   absl::Status CheckHealth() const override;
   void StartDrain() override;
   void Resume() override;
-  bool WaitIdle(absl::Time deadline) override;
+  bool WaitIdle(absl::Duration timeout) override;
   void Shutdown(const absl::Status& status) override;
 
  private:

@@ -104,7 +104,7 @@ class ServingTest : public testing::Test {
   }
 
   void ExpectAllBlocksFree() {
-    EXPECT_TRUE(engine_->WaitIdle(absl::Now() + absl::Seconds(30)));
+    EXPECT_TRUE(engine_->WaitIdle(absl::Seconds(30)));
     const EngineLoad load = engine_->GetLoad();
     EXPECT_EQ(load.running, 0);
     EXPECT_EQ(load.waiting, 0);

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "kernels/core/steady_clock.h"
 #include "proto/moe/v1/control.grpc.pb.h"
 #include "tools/client/connection.h"
 #include "tools/client/health.grpc.pb.h"
@@ -117,11 +118,11 @@ int RunHealth(const std::vector<std::string>& arguments) {
   const auto stub = Health::NewStub(*channel);
   HealthRequest request;
   if (!arguments.empty()) request.set_service(arguments.front());
-  const absl::Time deadline = absl::Now() + absl::GetFlag(FLAGS_wait);
+  const absl::Time deadline = SteadyNow() + absl::GetFlag(FLAGS_wait);
   while (true) {
     grpc::ClientContext context;
     // Until the deadline, wait for a server that is still starting.
-    const absl::Duration left = deadline - absl::Now();
+    const absl::Duration left = deadline - SteadyNow();
     const bool last = left <= absl::ZeroDuration();
     if (!last) context.set_wait_for_ready(true);
     SetDeadline(last ? kTimeout : std::min(left, kTimeout), &context);

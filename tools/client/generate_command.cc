@@ -14,8 +14,9 @@
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "kernels/core/status_macros.h"
+#include "kernels/core/steady_clock.h"
 #include "proto/moe/v1/generation.grpc.pb.h"
 #include "tools/client/answer_printer.h"
 #include "tools/client/connection.h"
@@ -70,8 +71,8 @@ class CallCanceller {
 class Progress {
  public:
   void Show(const StreamStatistics& statistics) {
-    if (!enabled_ || absl::Now() < next_) return;
-    next_ = absl::Now() + kProgressInterval;
+    if (!enabled_ || SteadyNow() < next_) return;
+    next_ = SteadyNow() + kProgressInterval;
     std::fprintf(stderr, "\r%ld new tokens, %.1f tokens/s ",
                  static_cast<long>(statistics.new_tokens()),
                  statistics.tokens_per_second());
@@ -97,14 +98,14 @@ grpc::Status StreamOne(const v1::GenerateRequest& request,
                        StreamStatistics& statistics) {
   AnswerPrinter printer(NumAnswers(request));
   Progress progress;
-  statistics.StartRequest(absl::Now());
+  statistics.StartRequest(SteadyNow());
   const auto reader = stub.GenerateStream(&context, request);
   v1::GenerateChunk chunk;
   while (reader->Read(&chunk)) {
     if (chunk.has_prompt()) {
       statistics.AddPrompt(chunk.prompt().num_tokens());
     }
-    statistics.AddTokens(chunk.tokens_size(), absl::Now());
+    statistics.AddTokens(chunk.tokens_size(), SteadyNow());
     if (WantsJson()) {
       Print(ToJsonLine(chunk) + "\n");
     } else {
@@ -113,7 +114,7 @@ grpc::Status StreamOne(const v1::GenerateRequest& request,
     progress.Show(statistics);
   }
   const grpc::Status status = reader->Finish();
-  statistics.EndRequest(absl::Now());
+  statistics.EndRequest(SteadyNow());
   progress.Clear();
   printer.Finish();
   return status;
@@ -123,14 +124,14 @@ grpc::Status GenerateOne(const v1::GenerateRequest& request,
                          v1::Inference::Stub& stub,
                          grpc::ClientContext& context,
                          StreamStatistics& statistics) {
-  statistics.StartRequest(absl::Now());
+  statistics.StartRequest(SteadyNow());
   v1::GenerateResponse response;
   const grpc::Status status = stub.Generate(&context, request, &response);
-  statistics.EndRequest(absl::Now());
+  statistics.EndRequest(SteadyNow());
   if (!status.ok()) return status;
   statistics.AddPrompt(response.prompt().num_tokens());
   for (const v1::Answer& answer : response.answers()) {
-    statistics.AddTokens(answer.tokens_size(), absl::Now());
+    statistics.AddTokens(answer.tokens_size(), SteadyNow());
   }
   if (WantsJson()) {
     Print(ToJsonLine(response) + "\n");

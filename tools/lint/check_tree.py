@@ -7,6 +7,7 @@ import pathlib
 import sys
 
 from circles import check_circles
+from clocks import check_clocks
 from drawn_edges import read_drawing
 from file_shape import check_file_shape
 from include_direction import check_include_direction
@@ -23,6 +24,7 @@ def check_tree(root):
     breaches += check_include_direction(sources, drawing)
     breaches += check_circles(sources, drawing)
     breaches += check_file_shape(sources)
+    breaches += check_clocks(sources)
     breaches += check_page_names(root)
     return breaches
 

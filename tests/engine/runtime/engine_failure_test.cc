@@ -73,8 +73,10 @@ TEST(EngineFailureTest, StalledStepTurnsHealthBadUntilItReturns) {
       MakeFakeEngine(options, gate.Hooks(), 1, clock.Function());
   auto observer = SubmitOk(*engine, MakeRequest("a", 3, 2));
   gate.AwaitArrivals(1);
-  clock.Advance(absl::Seconds(30));
-  EXPECT_TRUE(engine->CheckHealth().ok());
+  for (int i = 0; i < 6; ++i) {
+    clock.Advance(absl::Seconds(5));
+    EXPECT_TRUE(engine->CheckHealth().ok());
+  }
   clock.Advance(absl::Seconds(1));
   const absl::Status status = engine->CheckHealth();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
@@ -128,7 +130,7 @@ TEST(EngineFailureTest, ShutdownGivesUpAStepThatHangs) {
     ASSERT_TRUE(observer->done());
     EXPECT_EQ(observer->WaitDone(), absl::UnavailableError("going down"));
   }
-  EXPECT_TRUE(engine->WaitIdle(absl::Now()));
+  EXPECT_TRUE(engine->WaitIdle(absl::ZeroDuration()));
   engine.reset();
   // The step returns at last; the engine's memory goes with it.
   gate.Open();

@@ -188,11 +188,11 @@ TEST(EngineTest, DrainRefusesNewAndFinishesOld) {
   auto refused = std::make_shared<RecordingObserver>();
   EXPECT_EQ(engine->Submit(MakeRequest("new", 3, 4), refused).code(),
             absl::StatusCode::kUnavailable);
-  EXPECT_FALSE(engine->WaitIdle(absl::Now()));
+  EXPECT_FALSE(engine->WaitIdle(absl::ZeroDuration()));
   EXPECT_TRUE(engine->CheckHealth().ok());
   gate.Open();
   EXPECT_TRUE(old->WaitDone().ok());
-  EXPECT_TRUE(engine->WaitIdle(absl::InfiniteFuture()));
+  EXPECT_TRUE(engine->WaitIdle(absl::InfiniteDuration()));
   engine->Resume();
   EXPECT_TRUE(SubmitOk(*engine, MakeRequest("new", 3, 4))->WaitDone().ok());
 }

@@ -14,7 +14,9 @@ TEST(StepClockTest, NamesAStepThatTakesTooLong) {
   const absl::Duration timeout = absl::Seconds(2);
   EXPECT_TRUE(clock.Check(timeout, start).ok());
   clock.Begin(17, 96, start);
-  EXPECT_TRUE(clock.Check(timeout, start + timeout).ok());
+  for (int i = 0; i <= 8; ++i) {
+    EXPECT_TRUE(clock.Check(timeout, start + timeout / 8 * i).ok());
+  }
   const absl::Status status = clock.Check(timeout, start + absl::Seconds(3));
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()),
@@ -25,6 +27,27 @@ TEST(StepClockTest, NamesAStepThatTakesTooLong) {
   EXPECT_TRUE(clock.Check(timeout, start + absl::Hours(1)).ok());
   clock.Begin(18, 1, start);
   EXPECT_TRUE(clock.ShouldReportStall());
+}
+
+TEST(StepClockTest, AProcessThatWasStoppedIsNotStalled) {
+  StepClock clock;
+  absl::Time now = absl::UnixEpoch();
+  const absl::Duration timeout = absl::Seconds(2);
+  clock.Begin(17, 96, now);
+  const auto check_after = [&](absl::Duration time) {
+    now += time;
+    return clock.Check(timeout, now);
+  };
+  // Stopped twice, each longer than the timeout.
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(check_after(absl::Milliseconds(100)).ok());
+    EXPECT_TRUE(check_after(absl::Hours(1)).ok());
+  }
+  // Of the 2 seconds 1.2 have passed.
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_TRUE(check_after(absl::Milliseconds(100)).ok());
+  }
+  EXPECT_FALSE(check_after(absl::Milliseconds(100)).ok());
 }
 
 }  // namespace

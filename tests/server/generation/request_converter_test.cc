@@ -50,6 +50,26 @@ TEST_F(RequestConverterTest, UnsetFieldsMeanTheModelsDefaults) {
   EXPECT_FALSE(result->options.tokens);
 }
 
+TEST_F(RequestConverterTest, TokenIdsSentManyTimesAreASet) {
+  v1::Penalties& penalties = *proto_.mutable_penalties();
+  v1::Stopping& stopping = *proto_.mutable_stopping();
+  for (int i = 0; i < 100000; ++i) {
+    penalties.add_allowed_token_ids(9 - i % 3);
+    penalties.add_banned_token_ids(i % 2 == 0 ? 8 : 4);
+    stopping.add_stop_token_ids(1 + i % 2);
+  }
+  const auto result = Convert();
+  ASSERT_TRUE(result.ok()) << result.status();
+  using Ids = std::vector<int32_t>;
+  EXPECT_EQ(result->request.sampling.allowed_token_ids, (Ids{7, 8, 9}));
+  EXPECT_EQ(result->request.sampling.banned_token_ids, (Ids{4, 8}));
+  EXPECT_EQ(result->request.stopping.stop_token_ids, (Ids{1, 2}));
+  EXPECT_EQ(result->options.stop_token_ids, (Ids{1, 2}));
+  penalties.set_allowed_token_ids(77, 1 << 20);
+  EXPECT_TRUE(absl::StrContains(Convert().status().message(),
+                                "penalties.allowed_token_ids[77]"));
+}
+
 TEST_F(RequestConverterTest, ZeroIsAValueAndNotTheDefault) {
   model_.defaults.temperature = 0.7f;
   model_.defaults.top_k = 40;

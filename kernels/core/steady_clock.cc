@@ -1,4 +1,4 @@
-#include "engine/runtime/steady_clock.h"
+#include "kernels/core/steady_clock.h"
 
 #include <chrono>
 
