@@ -35,6 +35,7 @@ class ThreadWorld : public World {
   }
 
   absl::Status CheckLauncher() const override { return absl::OkStatus(); }
+  absl::Status ReserveSharedFiles() override { return absl::OkStatus(); }
   void RemoveSharedFiles() override {}
 
   absl::Status Finalize(absl::Duration) override {

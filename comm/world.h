@@ -38,6 +38,11 @@ class World {
   // files, has died. Any thread.
   virtual absl::Status CheckLauncher() const = 0;
 
+  // Gives the files in memory that the ranks share all of their room: a page
+  // that finds none later would end the process with SIGBUS. kResourceExhausted
+  // that names the file and what it needs. Any thread.
+  virtual absl::Status ReserveSharedFiles() = 0;
+
   // Removes the files that the ranks share. For a job that has failed: there
   // may be no other process left that would. Any thread.
   virtual void RemoveSharedFiles() = 0;

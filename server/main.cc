@@ -194,8 +194,10 @@ int Main(int* argc, char*** argv) {
   ShutdownSignal signal;  // before any thread starts
   // RunRank reports an error to the other ranks before this one exits.
   const absl::StatusOr<ServerConfig> config = ReadConfig(file);
+  if (config.ok()) InitLog(config->log_level, config->log_format);
   const auto ranks = RankRuntime::Init(
-      argc, argv, config.ok() ? config->connect_timeout : absl::Minutes(1));
+      argc, argv, config.ok() ? config->connect_timeout : absl::Minutes(1),
+      [](const absl::Status& reason) { Fail(reason); });
   if (!ranks.ok()) return Fail(ranks.status());
   return RunRank(file, config, **ranks, signal);
 }

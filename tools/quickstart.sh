@@ -13,6 +13,9 @@
 # MOE_BAZEL_STARTUP: options for bazel itself.
 set -euo pipefail
 
+# Bazel, mpirun and their libraries write there; a container may have none.
+export HOME="${HOME:-${TMPDIR:-/tmp}}"
+
 readonly START_SECONDS=120  # for the model to load
 readonly STOP_SECONDS=60    # for the server to drain
 readonly PROMPT_SECONDS=120 # for one answer

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "comm/control/control_link.h"
+#include "comm/control/interface_addresses.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {

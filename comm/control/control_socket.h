@@ -44,9 +44,6 @@ absl::StatusOr<ListeningSocket> ListenOnFreePort(bool loopback_only);
 // The next connection; invalid if there is none now.
 FileDescriptor AcceptConnection(const FileDescriptor& listener);
 
-// Numeric addresses of this host's interfaces that are up, loopback excepted.
-std::vector<std::string> InterfaceAddresses();
-
 // `address` is numeric. kUnavailable, with the reason, at the latest when the
 // deadline passes.
 absl::StatusOr<FileDescriptor> ConnectTo(const std::string& address, int port,

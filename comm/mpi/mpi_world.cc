@@ -1,14 +1,15 @@
 #include "comm/mpi/mpi_world.h"
 
 #include <mpi.h>
-#include <unistd.h>
 
 #include <utility>
 
 #include "comm/mpi/mpi_communicator.h"
 #include "comm/mpi/mpi_idle_doorbell.h"
+#include "comm/mpi/mpi_launcher.h"
 #include "comm/mpi/mpi_runtime.h"
 #include "comm/mpi/mpi_shared_memory.h"
+#include "comm/mpi/mpi_single_copy.h"
 #include "comm/mpi/mpi_topology.h"
 #include "kernels/core/status_macros.h"
 
@@ -17,10 +18,9 @@ namespace {
 
 class MpiWorld : public World {
  public:
-  // `launcher`: mpirun, or its daemon on this host.
-  MpiWorld(pid_t launcher, std::unique_ptr<MpiRuntime> mpi,
+  MpiWorld(MpiLauncher launcher, std::unique_ptr<MpiRuntime> mpi,
            std::unique_ptr<HostCommunicator> communicator)
-      : launcher_(launcher),
+      : launcher_(std::move(launcher)),
         mpi_(std::move(mpi)),
         communicator_(std::move(communicator)) {}
 
@@ -47,11 +47,11 @@ class MpiWorld : public World {
     return MakeMpiDoorbell(MPI_COMM_WORLD, *communicator_, topology);
   }
 
-  absl::Status CheckLauncher() const override {
-    if (getppid() == launcher_) return absl::OkStatus();
-    return absl::UnavailableError("mpirun, which started it, has ended");
-  }
+  absl::Status CheckLauncher() const override { return launcher_.Check(); }
 
+  absl::Status ReserveSharedFiles() override {
+    return ReserveMpiSharedMemory();
+  }
   void RemoveSharedFiles() override { UnlinkMpiSharedMemory(); }
 
   absl::Status Finalize(absl::Duration timeout) override {
@@ -62,7 +62,7 @@ class MpiWorld : public World {
   void Abandon() override { abandoned_ = true; }
 
  private:
-  const pid_t launcher_;
+  const MpiLauncher launcher_;
   std::unique_ptr<MpiRuntime> mpi_;
   std::unique_ptr<HostCommunicator> communicator_;
   bool abandoned_ = false;
@@ -72,12 +72,13 @@ class MpiWorld : public World {
 
 absl::StatusOr<std::unique_ptr<World>> JoinMpiWorld(
     int* argc, char*** argv, const CommunicatorOptions& options) {
-  const pid_t launcher = getppid();
+  MpiLauncher launcher;
+  ChooseMpiSingleCopy();
   ASSIGN_OR_RETURN(std::unique_ptr<MpiRuntime> mpi,
                    MpiRuntime::Init(argc, argv));
   ASSIGN_OR_RETURN(std::unique_ptr<HostCommunicator> communicator,
                    mpi->MakeWorld(options));
-  return std::make_unique<MpiWorld>(launcher, std::move(mpi),
+  return std::make_unique<MpiWorld>(std::move(launcher), std::move(mpi),
                                     std::move(communicator));
 }
 

@@ -1,5 +1,8 @@
 #include "engine/distributed/bootstrap.h"
 
+#include <unistd.h>
+
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -9,6 +12,13 @@
 
 namespace moe {
 namespace {
+
+// "pid:[4026531836]".
+std::string PidNamespace() {
+  char name[64] = "";
+  const ssize_t length = readlink("/proc/self/ns/pid", name, sizeof(name) - 1);
+  return std::string(name, length < 0 ? 0 : length);
+}
 
 absl::StatusOr<std::vector<BootstrapRecord>> ExchangeRecords(
     HostCommunicator& all, const BootstrapRecord& own) {
@@ -28,7 +38,7 @@ absl::StatusOr<Topology> Bootstrap(World& world, const std::string& host,
                                    const absl::StatusOr<BootstrapInfo>& info) {
   HostCommunicator& all = world.communicator();
   ASSIGN_OR_RETURN(const std::vector<BootstrapRecord> ranks,
-                   ExchangeRecords(all, {host, info}));
+                   ExchangeRecords(all, {host, PidNamespace(), info}));
   ASSIGN_OR_RETURN(const Topology machines, world.DetectTopology());
   RETURN_IF_ERROR(ValidateBootstrap(ranks, machines));
   if (!info->node_shape.has_value()) return machines;

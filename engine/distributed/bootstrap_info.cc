@@ -66,11 +66,31 @@ absl::Status CheckProblems(absl::Span<const BootstrapRecord> ranks) {
                                           problem.message()));
 }
 
+// Ranks of a machine copy out of each other's memory, and find each other by
+// process ids.
+absl::Status CheckPidNamespaces(absl::Span<const BootstrapRecord> ranks,
+                                const Topology& topology) {
+  for (int node = 0; node < topology.num_nodes(); ++node) {
+    const int first = topology.ranks_on(node)[0];
+    for (const int rank : topology.ranks_on(node)) {
+      if (ranks[rank].pid_namespace == ranks[first].pid_namespace) continue;
+      return absl::FailedPreconditionError(absl::StrCat(
+          Describe(ranks, first), " and ", Describe(ranks, rank),
+          " share a machine but have process ids of their own (pid namespaces ",
+          ranks[first].pid_namespace, " and ", ranks[rank].pid_namespace,
+          "): run all ranks of a machine in one container, with mpirun inside, "
+          "or let their containers share the process ids (docker run --pid, in "
+          "Kubernetes shareProcessNamespace)"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::string BootstrapRecord::Serialize() const {
   // Hexadecimal, since texts may contain commas.
-  std::vector<std::string> fields = {host};
+  std::vector<std::string> fields = {host, pid_namespace};
   if (info.ok()) {
     const std::optional<NodeShape>& shape = info->node_shape;
     fields.insert(
@@ -99,29 +119,29 @@ absl::StatusOr<BootstrapRecord> BootstrapRecord::Parse(
   const absl::Status damaged = absl::InternalError(
       "a rank's start record cannot be read: do all run the same program?");
   int code = 0;
-  if (fields.size() == 3 && absl::SimpleAtoi(fields[1], &code) && code != 0) {
+  if (fields.size() == 4 && absl::SimpleAtoi(fields[2], &code) && code != 0) {
     return BootstrapRecord{
-        fields[0],
-        absl::Status(static_cast<absl::StatusCode>(code), fields[2])};
+        fields[0], fields[1],
+        absl::Status(static_cast<absl::StatusCode>(code), fields[3])};
   }
   BootstrapInfo info;
   int64_t watchdog = 0;
-  if (fields.size() != 8 ||
-      !absl::SimpleAtoi(fields[4], &info.expected_world_size) ||
-      !absl::SimpleAtoi(fields[5], &info.expected_nodes) ||
-      !absl::SimpleAtoi(fields[7], &watchdog)) {
+  if (fields.size() != 9 ||
+      !absl::SimpleAtoi(fields[5], &info.expected_world_size) ||
+      !absl::SimpleAtoi(fields[6], &info.expected_nodes) ||
+      !absl::SimpleAtoi(fields[8], &watchdog)) {
     return damaged;
   }
-  info.version = fields[1];
-  info.build_id = fields[2];
-  info.config_digest = fields[3];
+  info.version = fields[2];
+  info.build_id = fields[3];
+  info.config_digest = fields[4];
   info.watchdog = absl::Nanoseconds(watchdog);
-  if (!fields[6].empty()) {
-    const auto shape = ParseNodeShape(fields[6]);
+  if (!fields[7].empty()) {
+    const auto shape = ParseNodeShape(fields[7]);
     if (!shape.ok()) return damaged;
     info.node_shape = *shape;
   }
-  return BootstrapRecord{fields[0], std::move(info)};
+  return BootstrapRecord{fields[0], fields[1], std::move(info)};
 }
 
 absl::Status ValidateBootstrap(absl::Span<const BootstrapRecord> ranks,
@@ -141,6 +161,10 @@ absl::Status ValidateBootstrap(absl::Span<const BootstrapRecord> ranks,
                    "give all ranks the same file",
                    [](const BootstrapInfo& f) { return f.config_digest; })}) {
     if (!status.ok()) return status;
+  }
+  if (const absl::Status status = CheckPidNamespaces(ranks, topology);
+      !status.ok()) {
+    return status;
   }
   const BootstrapInfo& info = *ranks[0].info;
   const int size = static_cast<int>(ranks.size());

@@ -29,6 +29,7 @@ struct BootstrapInfo {
 // that keeps it from starting.
 struct BootstrapRecord {
   std::string host;
+  std::string pid_namespace;  // "": unknown
   absl::StatusOr<BootstrapInfo> info;
 
   std::string Serialize() const;

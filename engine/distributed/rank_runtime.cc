@@ -1,10 +1,14 @@
 #include "engine/distributed/rank_runtime.h"
 
+#include <atomic>
+#include <cstdlib>
 #include <optional>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "comm/control/interface_addresses.h"
 #include "comm/mpi/mpi_world.h"
 #include "comm/thread_world.h"
 #include "engine/distributed/bootstrap.h"
@@ -15,6 +19,44 @@
 #include "kernels/core/status_macros.h"
 
 namespace moe {
+namespace {
+
+absl::Status StartTimedOut(absl::Duration connect_timeout) {
+  const std::vector<std::string> addresses = InterfaceAddresses();
+  return absl::DeadlineExceededError(absl::StrCat(
+      "the ranks of this job have not found each other within ",
+      absl::FormatDuration(connect_timeout),
+      " (parallel.connect_timeout): is one of the processes stopped, or a host "
+      "out of reach? This host's addresses are ",
+      addresses.empty() ? "none" : absl::StrJoin(addresses, ", "),
+      "; if others cannot reach all of them, choose the interface with mpirun "
+      "--mca btl_tcp_if_include NAME --mca oob_tcp_if_include NAME"));
+}
+
+// MPI may end the process while it starts: reports that, as long as this lives.
+class ExitReport {
+ public:
+  explicit ExitReport(const RankRuntime::StartFailureReport& report) {
+    static const bool registered = std::atexit(Report) == 0;
+    if (registered) active_ = &report;
+  }
+  ~ExitReport() { active_ = nullptr; }
+
+ private:
+  static void Report() {
+    const RankRuntime::StartFailureReport* report = active_.exchange(nullptr);
+    if (report == nullptr) return;
+    (*report)(absl::InternalError(
+        "Open MPI has ended the process while it started; its own message says "
+        "why. A launcher has set PMIX_RANK or OMPI_COMM_WORLD_SIZE: is its job "
+        "still there?"));
+  }
+
+  inline static std::atomic<const RankRuntime::StartFailureReport*> active_ =
+      nullptr;
+};
+
+}  // namespace
 
 RankRuntime::RankRuntime(std::unique_ptr<World> world,
                          std::unique_ptr<ExitWatchdog> watchdog,
@@ -35,20 +77,23 @@ RankRuntime::~RankRuntime() {
 }
 
 absl::StatusOr<std::unique_ptr<RankRuntime>> RankRuntime::Init(
-    int* argc, char*** argv, absl::Duration connect_timeout) {
+    int* argc, char*** argv, absl::Duration connect_timeout,
+    const StartFailureReport& on_failure) {
+  const StartFailureReport report =
+      on_failure ? on_failure : [](const absl::Status& reason) {
+        WriteToStderr(std::string(reason.message()))();
+      };
   std::unique_ptr<ExitWatchdog> start_watchdog;
   std::unique_ptr<World> world;
-  if (LaunchedByMpi()) {
+  ASSIGN_OR_RETURN(const bool launched, LaunchedByMpi());
+  if (launched) {
     start_watchdog = std::make_unique<ExitWatchdog>(
         connect_timeout, ExitPolicy::kExitStartFailed,
-        WriteToStderr(absl::StrCat(
-            "the ranks of this job have not found each other within ",
-            absl::FormatDuration(connect_timeout),
-            " (parallel.connect_timeout): is one of the processes stopped, or "
-            "a host out of reach?")));
+        [report, reason = StartTimedOut(connect_timeout)] { report(reason); });
     CommunicatorOptions options;
     // The watchdog bounds the start.
     options.timeout = 2 * connect_timeout;
+    const ExitReport exit_report(report);
     ASSIGN_OR_RETURN(world, JoinMpiWorld(argc, argv, options));
   } else {
     world = std::move(MakeThreadWorlds(1, Topology::OneNode(1))[0]);
@@ -90,7 +135,11 @@ absl::Status RankRuntime::Connect(const absl::StatusOr<BootstrapInfo>& info) {
   ASSIGN_OR_RETURN(topology_, Bootstrap(*world_, host_, info));
   if (size_ > 1) RETURN_IF_ERROR(OpenLink(info->watchdog));
   ASSIGN_OR_RETURN(doorbell_, world_->MakeDoorbell(topology_));
-  return absl::OkStatus();
+  if (size_ == 1) return absl::OkStatus();
+  RankReport report;
+  report.host = host_;
+  report.status = world_->ReserveSharedFiles();
+  return ExchangeReports(world_->communicator(), report).status();
 }
 
 absl::Status RankRuntime::OpenLink(absl::Duration watchdog) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -32,13 +33,19 @@ namespace moe {
 // Thread-safe where it says so; one thread calls the rest.
 class RankRuntime {
  public:
+  // Called when the process is about to end because it cannot start; must not
+  // block. Any thread.
+  using StartFailureReport = std::function<void(const absl::Status&)>;
+
   // Collective over the processes that mpirun started. A process that it did
-  // not start is a world of one and does not initialize MPI. If Start has not
-  // returned within `connect_timeout`, the process writes a message to standard
-  // error and calls _exit(1): MPI_Init has no timeout for a missing peer.
+  // not start, or started alone, is a world of one and does not initialize MPI.
+  // If Start has not returned within `connect_timeout`, the process calls
+  // `on_failure` and _exit(1): MPI_Init has no timeout for a missing peer. It
+  // calls it too if MPI ends the process. Empty: it writes to standard error.
   static absl::StatusOr<std::unique_ptr<RankRuntime>> Init(
       int* argc, char*** argv,
-      absl::Duration connect_timeout = absl::Minutes(1));
+      absl::Duration connect_timeout = absl::Minutes(1),
+      const StartFailureReport& on_failure = nullptr);
   // `size` ranks that are threads of this process; element r is rank r. Start
   // has been called, and failures do not end the process. For tests.
   static absl::StatusOr<std::vector<std::unique_ptr<RankRuntime>>> MakeThreads(

@@ -9,8 +9,9 @@
 
 namespace moe {
 
-// Receives SIGTERM, SIGINT and SIGUSR1. (mpirun forwards SIGUSR1 at once and
-// does not kill the ranks after it.) Once armed, Wait reports the first signal,
+// Receives SIGTERM, SIGINT, SIGUSR1 and, unless it was ignored at the start
+// (nohup), SIGHUP. (mpirun forwards SIGUSR1 at once and does not kill the ranks
+// after it.) Once armed, Wait reports the first signal,
 // and the second ends the process at once with status 128 + signal. Before
 // that, when there is nothing to drain, the first signal ends it. Construct it
 // before any other thread starts: threads inherit the blocked signals. One per

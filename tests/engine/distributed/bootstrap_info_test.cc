@@ -25,7 +25,7 @@ BootstrapInfo Info() {
 std::vector<BootstrapRecord> Ranks() {
   std::vector<BootstrapRecord> ranks;
   for (const char* host : {"a", "a", "b", "b"}) {
-    ranks.push_back({host, Info()});
+    ranks.push_back({host, "pid:[1]", Info()});
   }
   return ranks;
 }
@@ -43,6 +43,17 @@ TEST(CheckStartTest, EqualRanksMayStart) {
     rank.info->expected_nodes = 2;
   }
   EXPECT_EQ(Check(ranks), "");
+}
+
+TEST(CheckStartTest, RanksOfAMachineShareTheProcessIds) {
+  std::vector<BootstrapRecord> ranks = Ranks();
+  ranks[2].pid_namespace = ranks[3].pid_namespace = "pid:[2]";
+  EXPECT_EQ(Check(ranks), "");
+  ranks[1].pid_namespace = "pid:[3]";
+  EXPECT_TRUE(absl::StartsWith(
+      Check(ranks),
+      "rank 0 (host a) and rank 1 (host a) share a machine but have process "
+      "ids of their own (pid namespaces pid:[1] and pid:[3])"));
 }
 
 TEST(CheckStartTest, OneRanksProblemIsToldWithItsHost) {
@@ -97,7 +108,7 @@ TEST(CheckStartTest, OtherNumbersOfRanksOrNodesThanConfigured) {
 }
 
 TEST(BootstrapRecordTest, ComesBackAsItWas) {
-  BootstrapRecord record = {"a,b", Info()};
+  BootstrapRecord record = {"a,b", "pid:[7]", Info()};
   record.info->expected_world_size = 7;
   record.info->expected_nodes = 3;
   record.info->node_shape = NodeShape{2, 4};
@@ -115,7 +126,7 @@ TEST(BootstrapRecordTest, ComesBackAsItWas) {
 
   const absl::Status problem = absl::NotFoundError("a, \"b\"\n");
   const auto error =
-      BootstrapRecord::Parse(BootstrapRecord{"h", problem}.Serialize());
+      BootstrapRecord::Parse(BootstrapRecord{"h", "", problem}.Serialize());
   ASSERT_TRUE(error.ok());
   EXPECT_EQ(error->info.status(), problem);
 

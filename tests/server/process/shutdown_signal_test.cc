@@ -46,6 +46,28 @@ TEST(ShutdownSignalDeathTest, BeforeItIsArmedTheFirstEndsTheProcess) {
       testing::ExitedWithCode(128 + SIGINT), "");
 }
 
+TEST(ShutdownSignalDeathTest, AHangupIsReportedUnlessItWasIgnored) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ShutdownSignal shutdown;
+        shutdown.Arm();
+        kill(getpid(), SIGHUP);
+        _exit(shutdown.Wait() == SIGHUP ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(
+      {
+        signal(SIGHUP, SIG_IGN);
+        ShutdownSignal shutdown;
+        shutdown.Arm();
+        kill(getpid(), SIGHUP);
+        kill(getpid(), SIGTERM);
+        _exit(shutdown.Wait() == SIGTERM ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
+}
+
 TEST(ShutdownSignalDeathTest, TheLaunchersSignalIsReportedToo) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
