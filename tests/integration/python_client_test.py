@@ -3,75 +3,24 @@
 python_client_test.py SERVER CHECKPOINT_DIRECTORY: run from the root of the
 repository (or the runfiles).
 """
-import importlib
-import json
 import os
 import pathlib
 import signal
-import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
 import grpc
 import grpc_status.rpc_status
-import grpc_tools.protoc
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
+from python_client import ServerProcess, generate_client, write_byte_tokenizer
 
 SERVER, CHECKPOINT = sys.argv.pop(1), sys.argv.pop(1)
 PATIENCE = 60  # seconds; only a bug takes that long
-
-
-def generate_client(directory):
-    """Imports generation_pb2 and the other modules made from proto/moe/v1."""
-    protos = sorted(str(p) for p in pathlib.Path("proto/moe/v1").glob("*.proto"))
-    arguments = ["protoc", "-I.", f"--python_out={directory}", f"--grpc_python_out={directory}"]
-    assert grpc_tools.protoc.main(arguments + protos) == 0
-    sys.path.insert(0, str(directory))
-    return [
-        importlib.import_module(f"proto.moe.v1.{name}")
-        for name in ("generation_pb2", "generation_pb2_grpc", "control_pb2", "control_pb2_grpc")
-    ]
-
-
-def byte_alphabet():
-    """The printable character that stands for each byte in byte-level BPE."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [b for b in range(256) if b not in printable]
-    table = {b: chr(b) for b in printable}
-    table.update({b: chr(256 + i) for i, b in enumerate(others)})
-    return table
-
-
-def write_byte_tokenizer(path):
-    """A tokenizer.json whose token i is byte i, and 256 the end of text."""
-    vocab = {text: byte for byte, text in sorted(byte_alphabet().items())}
-    vocab["<|endoftext|>"] = 256
-    tokenizer = {
-        "version": "1.0",
-        "added_tokens": [
-            {
-                "id": 256,
-                "content": "<|endoftext|>",
-                "single_word": False,
-                "lstrip": False,
-                "rstrip": False,
-                "normalized": False,
-                "special": True,
-            }
-        ],
-        "normalizer": None,
-        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
-        "post_processor": None,
-        "decoder": {"type": "ByteLevel"},
-        "model": {"type": "BPE", "vocab": vocab, "merges": []},
-    }
-    path.write_text(json.dumps(tokenizer), encoding="utf-8")
 
 
 class PythonClientTest(unittest.TestCase):
@@ -83,34 +32,24 @@ class PythonClientTest(unittest.TestCase):
         generated.mkdir()
         cls.pb, stubs, cls.control_pb, control_stubs = generate_client(generated)
         write_byte_tokenizer(root / "tokenizer.json")
-        config = root / "server.textproto"
-        config.write_text(
+        cls.server = ServerProcess(
+            SERVER,
+            root,
             f"""
             model {{ path: "{os.path.abspath(CHECKPOINT)}" name: "tiny" tokenizer: "tokenizer.json" }}
             engine {{ threads: 1 }}
-            server {{ port: 0 port_file: "port" }}
-            """
+            """,
+            PATIENCE,
         )
-        cls.log = open(root / "log", "w+")
-        cls.process = subprocess.Popen([SERVER, f"--config={config}"], stderr=cls.log)
+        cls.process = cls.server.process
         cls.addClassCleanup(cls.stop)
-        deadline = time.monotonic() + PATIENCE
-        port_file = root / "port"
-        while not port_file.exists():
-            if cls.process.poll() is not None or time.monotonic() > deadline:
-                cls.log.seek(0)
-                raise RuntimeError("the server did not start:\n" + cls.log.read())
-            time.sleep(0.02)
-        cls.channel = grpc.insecure_channel(f"127.0.0.1:{port_file.read_text().strip()}")
+        cls.channel = grpc.insecure_channel(cls.server.address)
         cls.inference = stubs.InferenceStub(cls.channel)
         cls.control = control_stubs.ControlStub(cls.channel)
 
     @classmethod
     def stop(cls):
-        if cls.process.poll() is None:
-            cls.process.kill()
-        cls.process.wait()
-        cls.log.close()
+        cls.server.stop()
         cls.directory.cleanup()
 
     def request(self, **fields):

@@ -1,6 +1,6 @@
 #!/bin/bash
-# python_client_test.sh SERVER CHECKPOINT_DIRECTORY: runs
-# python_client_test.py against the real server. Needs grpcio and its tools in
+# python_client_test.sh SCRIPT ARGUMENT...: runs a script of this folder against
+# the real server. Needs grpcio and its tools in
 # $MOE_PYTHON (default python3); without them the test is skipped, or fails if
 # MOE_REQUIRE_PYTHON=1.
 set -euo pipefail
@@ -15,4 +15,6 @@ if ! "$python" -c 'import grpc, grpc_health, grpc_reflection, grpc_status, grpc_
     "pip install -r tests/integration/requirements.txt"
   exit 0
 fi
-exec "$python" tests/integration/python_client_test.py "$@"
+script=$1
+shift
+exec "$python" "tests/integration/$script" "$@"
