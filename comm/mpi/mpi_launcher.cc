@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -18,9 +20,9 @@
 namespace moe {
 namespace {
 
-constexpr std::array<absl::string_view, 9> kLaunchers = {
-    "mpirun", "mpiexec", "orterun",    "orted", "prterun",
-    "prte",   "prted",   "slurmstepd", "srun"};
+// How their names begin ("mpirun.openmpi").
+constexpr std::array<absl::string_view, 6> kLaunchers = {
+    "mpirun", "mpiexec", "orte", "prte", "slurmstepd", "srun"};
 
 // Scripts between a rank and its launcher.
 constexpr int kMaxAncestors = 16;
@@ -55,8 +57,10 @@ std::optional<ProcessStat> ReadStat(const std::string& proc, pid_t pid) {
 }
 
 bool IsLauncher(const std::string& name) {
-  return std::find(kLaunchers.begin(), kLaunchers.end(), name) !=
-         kLaunchers.end();
+  return std::any_of(kLaunchers.begin(), kLaunchers.end(),
+                     [&](absl::string_view launcher) {
+                       return absl::StartsWith(name, launcher);
+                     });
 }
 
 }  // namespace
@@ -64,18 +68,36 @@ bool IsLauncher(const std::string& name) {
 MpiLauncher::MpiLauncher(std::string proc)
     : proc_(std::move(proc)), pid_(getppid()) {
   pid_t pid = pid_;
-  for (int i = 0; i < kMaxAncestors && pid > 1; ++i) {
+  for (int i = 0; i < kMaxAncestors && !found_ && pid > 0; ++i) {
     const std::optional<ProcessStat> stat = ReadStat(proc_, pid);
     if (!stat.has_value()) return;
-    const bool found = IsLauncher(stat->name);
-    if (i == 0 || found) {
+    found_ = IsLauncher(stat->name);
+    if (i == 0 || found_) {
       pid_ = pid;
       name_ = stat->name;
       started_ = stat->started;
     }
-    if (found) return;
     pid = stat->parent;
   }
+  reached_top_ = !found_ && pid == 0;
+}
+
+absl::Status MpiLauncher::CheckPidNamespace() const {
+  const char* const local_size = std::getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+  if (!reached_top_ || local_size == nullptr ||
+      absl::string_view(local_size) == "1") {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      "this rank is one of ", local_size,
+      " that mpirun has started on this machine, but mpirun is not among its "
+      "ancestors: it has process ids of its own (a pid namespace), and Open "
+      "MPI "
+      "finds ranks by theirs. Run all ranks of a machine in one container, "
+      "with "
+      "mpirun inside, or let their containers share the process ids (docker "
+      "run "
+      "--pid, in Kubernetes shareProcessNamespace)"));
 }
 
 absl::Status MpiLauncher::Check() const {
@@ -86,13 +108,12 @@ absl::Status MpiLauncher::Check() const {
     return absl::OkStatus();
   }
   return absl::UnavailableError(
-      IsLauncher(name_)
-          ? absl::StrCat(name_, " (pid ", pid_,
-                         "), which started it, has ended")
-          : absl::StrCat(
-                "its parent process, pid ", pid_,
-                name_.empty() ? "" : absl::StrCat(" (", name_, ")"),
-                ", has ended, and no MPI launcher was found above it"));
+      found_ ? absl::StrCat(name_, " (pid ", pid_,
+                            "), which started it, has ended")
+             : absl::StrCat(
+                   "its parent process, pid ", pid_,
+                   name_.empty() ? "" : absl::StrCat(" (", name_, ")"),
+                   ", has ended, and no MPI launcher was found above it"));
 }
 
 }  // namespace moe

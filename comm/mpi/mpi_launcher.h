@@ -24,6 +24,11 @@ class MpiLauncher {
   // kUnavailable that names it if it has ended.
   absl::Status Check() const;
 
+  // kFailedPrecondition if none of the ancestors is a launcher and the process
+  // has process ids of its own (a container): then those of its peers differ,
+  // and Open MPI, which finds the peers of a machine by them, would crash.
+  absl::Status CheckPidNamespace() const;
+
  private:
   const std::string proc_;
   pid_t pid_ = 0;
@@ -31,6 +36,8 @@ class MpiLauncher {
   // When it started, in clock ticks: another process may get its pid. 0:
   // unknown.
   uint64_t started_ = 0;
+  bool found_ = false;
+  bool reached_top_ = false;  // of the ancestors in this pid namespace
 };
 
 }  // namespace moe

@@ -73,6 +73,7 @@ class MpiWorld : public World {
 absl::StatusOr<std::unique_ptr<World>> JoinMpiWorld(
     int* argc, char*** argv, const CommunicatorOptions& options) {
   MpiLauncher launcher;
+  RETURN_IF_ERROR(launcher.CheckPidNamespace());
   ChooseMpiSingleCopy();
   ASSIGN_OR_RETURN(std::unique_ptr<MpiRuntime> mpi,
                    MpiRuntime::Init(argc, argv));

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -71,6 +72,19 @@ TEST_F(MpiLauncherTest, WithoutOneTheParentCounts) {
   const MpiLauncher launcher(proc_);
   EXPECT_EQ(launcher.pid(), parent_);
   EXPECT_TRUE(launcher.Check().ok());
+}
+
+TEST_F(MpiLauncherTest, OneThatIsOutsideOfTheContainerIsAnError) {
+  Plant(parent_, "bash", 1);
+  Plant(1, "bash", 0);
+  setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "1", 1);
+  EXPECT_TRUE(MpiLauncher(proc_).CheckPidNamespace().ok());
+  setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "2", 1);
+  EXPECT_THAT(std::string(MpiLauncher(proc_).CheckPidNamespace().message()),
+              HasSubstr("mpirun is not among its ancestors"));
+  Plant(1, "mpirun.openmpi", 0);
+  EXPECT_TRUE(MpiLauncher(proc_).CheckPidNamespace().ok());
+  unsetenv("OMPI_COMM_WORLD_LOCAL_SIZE");
 }
 
 TEST_F(MpiLauncherTest, WithoutAProcessFileSystemTheParentCounts) {
