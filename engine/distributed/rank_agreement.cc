@@ -70,6 +70,7 @@ std::string RankReport::Serialize() const {
   PutText(absl::string_view(reinterpret_cast<const char*>(cpus.data()),
                             cpus.size() * sizeof(int32_t)),
           &bytes);
+  PutText(cpu_quota_file, &bytes);
   for (int64_t number :
        {available_bytes, read_bytes, weight_bytes, step_bytes, num_blocks,
         num_threads, std::bit_cast<int64_t>(load_seconds)}) {
@@ -92,6 +93,7 @@ absl::StatusOr<RankReport> RankReport::Parse(absl::string_view bytes) {
     std::memcpy(report.cpus.data(), cpus.data(),
                 report.cpus.size() * sizeof(int32_t));
   }
+  report.cpu_quota_file = reader.Text();
   for (int64_t* number :
        {&report.available_bytes, &report.read_bytes, &report.weight_bytes,
         &report.step_bytes, &report.num_blocks, &report.num_threads}) {

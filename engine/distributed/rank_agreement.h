@@ -17,6 +17,7 @@ struct RankReport {
   std::string host;
   std::string model;  // what it found at the checkpoint's path
   std::vector<int32_t> cpus;
+  std::string cpu_quota_file;   // what bounds its CPU time; "": nothing
   int64_t available_bytes = 0;  // of memory, on its machine; 0: unknown
   int64_t read_bytes = 0;       // of the checkpoint
   int64_t weight_bytes = 0;

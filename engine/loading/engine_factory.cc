@@ -89,6 +89,12 @@ void LogLoaded(const EngineInfo& info, const EngineOptions& options) {
        {"threads", info.num_threads},
        {"isa", info.isa},
        {"load_seconds", absl::ToDoubleSeconds(info.load_time)}});
+  if (!info.cpu_quota_file.empty()) {
+    LogEngineEvent(EngineLogLevel::kInfo, "cpu_quota",
+                   {{"cpus", info.cpu_quota},
+                    {"file", info.cpu_quota_file},
+                    {"threads", info.num_threads}});
+  }
   if (info.ranks.size() > 1) LogLayout(info);
   LogCheckpointWarnings(info);
   const int64_t capacity = info.num_blocks * info.block_size;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,9 @@ struct EngineInfo {
   int64_t step_bytes = 0;
   DType weight_dtype = DType::kBf16;
   int num_threads = 0;
+  // What limits the CPU time of this rank, in CPUs; infinity, "": nothing.
+  double cpu_quota = std::numeric_limits<double>::infinity();
+  std::string cpu_quota_file;
   std::string isa;  // "AVX2", "AVX3", ...: of the matrix kernels
   std::string checkpoint_description;
   std::vector<std::string> checkpoint_warnings;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/algorithm/container.h"
@@ -10,12 +11,20 @@
 #include "absl/strings/string_view.h"
 #include "engine/cache/kv_cache.h"
 #include "engine/runtime/request_validation.h"
+#include "kernels/core/available_memory.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
 namespace {
 
 constexpr int kMaxThreads = 1024;
+
+// " (the limit ...)", or "" where no limit of the process applies.
+std::string MemoryLimit(const DeviceBackend& backend) {
+  if (backend.device() != Device{}) return "";
+  const std::string limit = DescribeHostMemoryLimit();
+  return limit.empty() ? "" : absl::StrCat(" (", limit, ")");
+}
 
 // Each of `ranks_on_host` ranks of this machine needs as much.
 absl::Status CheckMemory(const DeviceBackend& backend, absl::string_view what,
@@ -27,11 +36,11 @@ absl::Status CheckMemory(const DeviceBackend& backend, absl::string_view what,
     return absl::OkStatus();
   }
   return absl::ResourceExhaustedError(absl::StrFormat(
-      "%s needs %.0f bytes of memory%s, %d are available: %s", what, needed,
+      "%s needs %.0f bytes of memory%s, %d are available%s: %s", what, needed,
       ranks_on_host > 1
           ? absl::StrCat(" on each of ", ranks_on_host, " ranks of a machine")
           : "",
-      *available, advice));
+      *available, MemoryLimit(backend), advice));
 }
 
 }  // namespace
@@ -135,9 +144,8 @@ absl::StatusOr<int64_t> ChooseNumBlocks(const LoadEngineOptions& options,
       (local.max_positions + engine.block_size - 1) / engine.block_size;
   if (affordable < 1) {
     return absl::ResourceExhaustedError(absl::StrCat(
-        "only ", available,
-        " bytes of memory are available beside the weights; a step "
-        "of max_step_tokens ",
+        "only ", available, " bytes of memory are available beside the weights",
+        MemoryLimit(backend), "; a step of max_step_tokens ",
         engine.max_step_tokens, " may need ", step_bytes,
         " if all its rows choose experts of one rank, one KV cache "
         "block ",

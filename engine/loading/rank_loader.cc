@@ -24,6 +24,7 @@
 #include "engine/parallel/parallel_plan.h"
 #include "engine/parallel/rank_shard.h"
 #include "engine/runtime/engine_limits.h"
+#include "kernels/core/control_groups.h"
 #include "kernels/core/cpu_features.h"
 #include "kernels/core/cpu_stream.h"
 #include "kernels/core/status_macros.h"
@@ -84,6 +85,8 @@ class RankLoader {
   std::vector<RankReport> reports_;  // of all ranks, of the last Agree
   int ranks_on_host_ = 1;            // ranks of this machine
   CpuShare cpu_share_;
+  double cpu_quota_ = 0;     // CPUs' time; infinity: none
+  int ranks_on_quota_ = 1;   // ranks that share it
   RankResources resources_;  // of all ranks
   std::unique_ptr<Checkpoint> checkpoint_;
   std::optional<ParallelPlan> plan_;
@@ -139,6 +142,9 @@ absl::StatusOr<LoadedRank> RankLoader::Load() {
 absl::Status RankLoader::OpenGroups() {
   own_.host = HostName();
   own_.cpus = UsableCpus();
+  const ControlGroupLimits limits = ReadControlGroupLimits();
+  cpu_quota_ = limits.cpus;
+  own_.cpu_quota_file = limits.cpus_file;
   if (ranks_ == nullptr || ranks_->size() == 1) return absl::OkStatus();
   ASSIGN_OR_RETURN(rank_.groups, RankGroups::Create(ranks_, options_.parallel));
   return absl::OkStatus();
@@ -208,6 +214,9 @@ absl::Status RankLoader::CompareRanks() {
     ranks_on_host_ = static_cast<int>(ranks_on_host);
     if (r == own) own_index = static_cast<int>(cpus.size());
     cpus.push_back(report.cpus);
+    if (r != own && report.cpu_quota_file == own_.cpu_quota_file) {
+      ++ranks_on_quota_;
+    }
   }
   cpu_share_ = ShareOfCpus(cpus, own_index);
   return absl::OkStatus();
@@ -215,7 +224,8 @@ absl::Status RankLoader::CompareRanks() {
 
 absl::Status RankLoader::StartThreads() {
   const int num_cpus = static_cast<int>(own_.cpus.size());
-  const int fair_threads = std::max(1, num_cpus / cpu_share_.num_ranks);
+  const int fair_threads =
+      FairThreads(num_cpus, cpu_share_.num_ranks, cpu_quota_, ranks_on_quota_);
   const int num_threads =
       options_.num_threads > 0 ? options_.num_threads : fair_threads;
   std::vector<int32_t> cpus = own_.cpus;
@@ -244,6 +254,8 @@ absl::Status RankLoader::StartThreads() {
         ToString(options_.device.backend->device())));
   }
   own_.num_threads = num_threads;
+  rank_.info.cpu_quota = cpu_quota_;
+  rank_.info.cpu_quota_file = own_.cpu_quota_file;
   return absl::OkStatus();
 }
 

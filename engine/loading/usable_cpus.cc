@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace moe {
 namespace {
@@ -38,6 +39,12 @@ ScopedCpuBinding::ScopedCpuBinding(const std::vector<int32_t>& cpus) {
 
 ScopedCpuBinding::~ScopedCpuBinding() {
   if (!before_.empty()) Bind(before_);
+}
+
+int FairThreads(int num_cpus, int num_ranks, double quota, int quota_ranks) {
+  double threads = std::floor(static_cast<double>(num_cpus) / num_ranks);
+  threads = std::min(threads, std::floor(std::ceil(quota) / quota_ranks));
+  return static_cast<int>(std::max(1.0, threads));
 }
 
 CpuShare ShareOfCpus(const std::vector<std::vector<int32_t>>& usable, int own) {

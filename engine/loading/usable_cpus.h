@@ -28,6 +28,11 @@ struct CpuShare {
   int index = 0;      // of this rank among them
 };
 
+// The threads of a rank that shares `num_cpus` with `num_ranks` ranks, and a
+// quota of `quota` CPUs' time (infinity: none) with `quota_ranks`: no more over
+// all of them than CPUs, or than the quota rounded up, but one each.
+int FairThreads(int num_cpus, int num_ranks, double quota, int quota_ranks);
+
 // `usable`: UsableCpus of each rank of the machine. `own`: the index of this
 // rank in it.
 CpuShare ShareOfCpus(const std::vector<std::vector<int32_t>>& usable, int own);

@@ -19,6 +19,7 @@ RankReport ReportOf(int rank) {
   report.host = absl::StrCat("node", rank);
   report.model = "gpt of 3 layers";
   report.cpus = {rank, rank + 1};
+  report.cpu_quota_file = absl::StrCat("/quota", rank);
   report.available_bytes = int64_t{1} << (40 + rank);
   report.read_bytes = 1000 + rank;
   report.weight_bytes = 2000 + rank;
@@ -38,6 +39,7 @@ TEST(RankAgreementTest, ReportsComeToAllRanks) {
       EXPECT_EQ((*reports)[r].Serialize(), ReportOf(r).Serialize());
       EXPECT_EQ((*reports)[r].host, absl::StrCat("node", r));
       EXPECT_EQ((*reports)[r].cpus, (std::vector<int32_t>{r, r + 1}));
+      EXPECT_EQ((*reports)[r].cpu_quota_file, absl::StrCat("/quota", r));
       EXPECT_EQ((*reports)[r].load_seconds, 0.25 * r);
       EXPECT_EQ((*reports)[r].step_bytes, 4000 + r);
     }

@@ -1,6 +1,7 @@
 #include "engine/loading/usable_cpus.h"
 
 #include <algorithm>
+#include <limits>
 #include <thread>
 
 #include "gmock/gmock.h"
@@ -32,6 +33,18 @@ TEST(UsableCpusTest, ABindingThatCannotBeChangesNothing) {
     EXPECT_EQ(UsableCpus(), all);
   }
   EXPECT_EQ(UsableCpus(), all);
+}
+
+TEST(UsableCpusTest, ThreadsKeepToCpusAndQuota) {
+  const double none = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(FairThreads(8, 1, none, 1), 8);
+  EXPECT_EQ(FairThreads(8, 3, none, 3), 2);
+  EXPECT_EQ(FairThreads(2, 4, none, 4), 1);
+  EXPECT_EQ(FairThreads(8, 1, 0.5, 1), 1);
+  EXPECT_EQ(FairThreads(8, 1, 2.5, 1), 3);
+  EXPECT_EQ(FairThreads(8, 2, 3, 2), 1);
+  EXPECT_EQ(FairThreads(8, 2, 3, 1), 3);  // each has a quota of its own
+  EXPECT_EQ(FairThreads(8, 4, 2, 4), 1);
 }
 
 TEST(UsableCpusTest, RanksShareWhatSeveralMayUse) {
