@@ -36,6 +36,7 @@
 #include "server/process/port_file.h"
 #include "server/process/serve.h"
 #include "server/process/shutdown_signal.h"
+#include "server/process/thread_reserve.h"
 
 ABSL_FLAG(
     std::string, config, "",
@@ -65,6 +66,12 @@ int Fail(const absl::Status& status) {
       {{"status", absl::StatusCodeToString(status.code())},
        {"message", std::string(status.message())}});
   return kExitFailed;
+}
+
+void FailAndExit(const absl::Status& status) {
+  Fail(status);
+  FlushLog();
+  _exit(kExitFailed);
 }
 
 // The configuration with the overrides of the command line.
@@ -191,7 +198,10 @@ int Main(int* argc, char*** argv) {
     return Fail(absl::InvalidArgumentError("--config is required"));
   }
   if (absl::GetFlag(FLAGS_check_config)) return CheckConfig(file);
-  ShutdownSignal signal;  // before any thread starts
+  // The log's thread is the first; from then on the log says what fails.
+  InitLog(Severity::kInfo, LogFormat::kKeyValue);
+  thread_reserve::SetFailureHandler(FailAndExit);
+  ShutdownSignal signal;  // before any other thread starts
   // RunRank reports an error to the other ranks before this one exits.
   const absl::StatusOr<ServerConfig> config = ReadConfig(file);
   if (config.ok()) InitLog(config->log_level, config->log_format);

@@ -221,6 +221,11 @@ bool InferenceCore::IsIdle() const {
 absl::Status InferenceCore::CheckReady() const {
   RETURN_IF_ERROR(failure());
   if (draining_) return Draining();
+  if (lost_thread_) {
+    return absl::UnavailableError(
+        "a thread could not be started, and calls that need it may hang: "
+        "restart the server with a higher limit of tasks");
+  }
   return model_.engine->CheckHealth();
 }
 

@@ -79,6 +79,10 @@ class InferenceCore {
   // the engine.
   void Fail(const absl::Status& reason);
 
+  // A thread that some call needs could not be started: from now on the server
+  // is not ready. Does nothing else, whatever locks the caller holds.
+  void NoteLostThread() { lost_thread_ = true; }
+
   // `listener` is called when one of the calls above may have changed
   // CheckReady. With null there are no more calls, and none runs when this
   // returns.
@@ -99,6 +103,7 @@ class InferenceCore {
   const ServedModel model_;
   std::mutex drain_mutex_;  // held while the next two change
   std::atomic<bool> draining_ = false;
+  std::atomic<bool> lost_thread_ = false;
   bool shutting_down_ = false;  // guarded by drain_mutex_
   std::mutex listener_mutex_;   // held while the listener runs
   std::function<void()> ready_listener_;

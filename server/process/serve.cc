@@ -5,13 +5,17 @@
 #include <atomic>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "engine/distributed/exit_watchdog.h"
+#include "kernels/core/control_groups.h"
 #include "kernels/core/status_macros.h"
 #include "server/generation/inference_core.h"
 #include "server/grpc/grpc_server.h"
@@ -19,6 +23,7 @@
 #include "server/process/drain.h"
 #include "server/process/model_loader.h"
 #include "server/process/port_file.h"
+#include "server/process/thread_reserve.h"
 
 namespace moe {
 namespace {
@@ -56,6 +61,30 @@ std::unique_ptr<RankRuntime::Subscription> ExitIfARankFails(
   });
 }
 
+// gRPC starts threads when calls come: up to two for each CPU, and a few for
+// timers. Near a limit of tasks they take the place of those of the reserve. If
+// one cannot be started nevertheless, `lost` is called; its calls may hang.
+void ReserveThreads(std::function<void()> lost) {
+  const int wanted =
+      2 * static_cast<int>(std::thread::hardware_concurrency()) + 8;
+  const int reserved = thread_reserve::Fill(wanted);
+  const ControlGroupLimits limits = ReadControlGroupLimits();
+  if (reserved < wanted) {
+    Log(Severity::kWarning, "few_threads",
+        {{"reserved", static_cast<int64_t>(reserved)},
+         {"needed", static_cast<int64_t>(wanted)},
+         {"limit", limits.tasks_file.empty() ? "ulimit -u" : limits.tasks_file},
+         {"message",
+          "a limit leaves few threads for load: raise it by what is missing"}});
+  }
+  thread_reserve::SetFailureHandler(
+      [lost = std::move(lost)](const absl::Status& reason) {
+        lost();
+        Log(Severity::kError, "thread_failed",
+            {{"message", std::string(reason.message())}});
+      });
+}
+
 [[noreturn]] void ExitAfterFailure(const ServerConfig& config,
                                    const RankRuntime& ranks,
                                    GrpcServer& server) {
@@ -81,6 +110,7 @@ absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
   InferenceCore core(model.served);
   signal.Arm();
   ASSIGN_OR_RETURN(const auto server, GrpcServer::Start(config.listen, core));
+  ReserveThreads([&core] { core.NoteLostThread(); });
   const auto serving = ranks.OnFailure([&](const absl::Status& reason) {
     // mpirun now signals this process; ExitAfterFailure ends it.
     signal.Ignore();
@@ -111,6 +141,7 @@ absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
        {"grace", absl::FormatDuration(config.drain_grace)}});
   RemovePortFile(config.listen.port_file, server->port());
   const bool finished = DrainServer(config.drain_grace, core, *server);
+  thread_reserve::SetFailureHandler(nullptr);  // it refers to the core
   if (!ranks.status().ok()) ExitAfterFailure(config, ranks, *server);
   Log(finished ? Severity::kInfo : Severity::kWarning, "stopped",
       {{"finished_all", finished ? "true" : "false"}});
