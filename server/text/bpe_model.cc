@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "kernels/core/status_macros.h"
 #include "server/text/byte_alphabet.h"
+#include "server/text/stop_signal.h"
 
 namespace moe {
 namespace {
@@ -132,7 +133,8 @@ const BpeModel::Merge* BpeModel::FindMerge(int32_t left, int32_t right) const {
 }
 
 absl::Status BpeModel::Encode(absl::string_view piece,
-                              std::vector<BpeSymbol>* symbols) const {
+                              std::vector<BpeSymbol>* symbols,
+                              StopSignal* stop) const {
   if (piece.size() > std::numeric_limits<int32_t>::max()) {
     return absl::InvalidArgumentError(
         absl::StrCat("a word of ", piece.size(), " bytes is too long"));
@@ -179,6 +181,7 @@ absl::Status BpeModel::Encode(absl::string_view piece,
                      merge->merged_id};
   };
   for (int32_t i = 0; i < static_cast<int32_t>(nodes.size()); ++i) {
+    RETURN_IF_ERROR(StopSignal::Check(stop));
     if (auto candidate = candidate_at(i)) candidates.push_back(*candidate);
   }
   std::make_heap(candidates.begin(), candidates.end(), AppliesLater());
@@ -188,6 +191,7 @@ absl::Status BpeModel::Encode(absl::string_view piece,
     std::push_heap(candidates.begin(), candidates.end(), AppliesLater());
   };
   while (!candidates.empty()) {
+    RETURN_IF_ERROR(StopSignal::Check(stop));
     std::pop_heap(candidates.begin(), candidates.end(), AppliesLater());
     const Candidate best = candidates.back();
     candidates.pop_back();

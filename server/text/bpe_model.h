@@ -13,6 +13,8 @@
 
 namespace moe {
 
+class StopSignal;
+
 // The parts of a byte-level BPE model, as its file has them.
 struct BpeModelSpec {
   // Written in the byte alphabet (byte_alphabet.h).
@@ -41,9 +43,10 @@ class BpeModel {
 
   // Appends the symbols of `piece` to `symbols`; their num_bytes add up to
   // its size. O(n log n) in the bytes of the piece. kInvalidArgument if a byte
-  // is not in the vocabulary and there is no unk_token.
-  absl::Status Encode(absl::string_view piece,
-                      std::vector<BpeSymbol>* symbols) const;
+  // is not in the vocabulary and there is no unk_token; kCancelled after
+  // `stop`.
+  absl::Status Encode(absl::string_view piece, std::vector<BpeSymbol>* symbols,
+                      StopSignal* stop = nullptr) const;
 
   // The bytes of each id; empty if the id is unused.
   const std::vector<std::string>& token_bytes() const { return token_bytes_; }

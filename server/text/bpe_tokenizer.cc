@@ -6,6 +6,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/core/status_macros.h"
+#include "server/text/stop_signal.h"
 #include "server/text/utf8.h"
 
 namespace moe {
@@ -134,7 +135,7 @@ absl::StatusOr<Encoding> BpeTokenizer::Encode(
         spans.push_back({part.begin, part.end});
       } else {
         RETURN_IF_ERROR(EncodeWords(normalized.text(), part.begin, part.end,
-                                    &encoding.ids, &spans));
+                                    options.stop, &encoding.ids, &spans));
       }
     }
     if (offsets == nullptr) continue;
@@ -151,18 +152,20 @@ absl::StatusOr<Encoding> BpeTokenizer::Encode(
 }
 
 absl::Status BpeTokenizer::EncodeWords(absl::string_view text, int64_t begin,
-                                       int64_t end, std::vector<int32_t>* ids,
+                                       int64_t end, StopSignal* stop,
+                                       std::vector<int32_t>* ids,
                                        std::vector<ByteSpan>* offsets) const {
   std::vector<Pretoken> words;
-  RETURN_IF_ERROR(pretokenizer_.Split(text, begin, end, &words));
+  RETURN_IF_ERROR(pretokenizer_.Split(text, begin, end, &words, stop));
   std::vector<BpeSymbol> symbols;
   for (const Pretoken& word : words) {
+    RETURN_IF_ERROR(StopSignal::Check(stop));
     const absl::string_view bytes =
         text.substr(word.begin, word.end - word.begin);
     symbols.clear();
-    RETURN_IF_ERROR(word.prefix_space
-                        ? model_.Encode(absl::StrCat(" ", bytes), &symbols)
-                        : model_.Encode(bytes, &symbols));
+    RETURN_IF_ERROR(word.prefix_space ? model_.Encode(absl::StrCat(" ", bytes),
+                                                      &symbols, stop)
+                                      : model_.Encode(bytes, &symbols, stop));
     int64_t at = word.begin - (word.prefix_space ? 1 : 0);
     for (const BpeSymbol& symbol : symbols) {
       ids->push_back(symbol.id);

@@ -65,7 +65,7 @@ class BpeTokenizer final : public Tokenizer {
   // Encodes bytes [begin, end) of `text`, which contain no added token. Offsets
   // are relative to `text`.
   absl::Status EncodeWords(absl::string_view text, int64_t begin, int64_t end,
-                           std::vector<int32_t>* ids,
+                           StopSignal* stop, std::vector<int32_t>* ids,
                            std::vector<ByteSpan>* offsets) const;
 
   BpeModel model_;

@@ -68,15 +68,16 @@ absl::StatusOr<Pretokenizer> Pretokenizer::Create(PretokenizerSpec spec) {
 }
 
 absl::Status Pretokenizer::Split(absl::string_view text, int64_t begin,
-                                 int64_t end,
-                                 std::vector<Pretoken>* pretokens) const {
+                                 int64_t end, std::vector<Pretoken>* pretokens,
+                                 StopSignal* stop) const {
   if (begin == end) return absl::OkStatus();
   std::vector<PatternSpan> pieces = {{begin, end, false}};
   for (const SplitStep& step : spec_.steps) {
     std::vector<PatternSpan> next;
     for (const PatternSpan& piece : pieces) {
       std::vector<PatternSpan> spans;
-      RETURN_IF_ERROR(step.pattern.Split(text, piece.begin, piece.end, &spans));
+      RETURN_IF_ERROR(
+          step.pattern.Split(text, piece.begin, piece.end, &spans, stop));
       if (step.invert) {
         for (PatternSpan& span : spans) span.matched = !span.matched;
       }
@@ -87,11 +88,12 @@ absl::Status Pretokenizer::Split(absl::string_view text, int64_t begin,
   }
   for (const PatternSpan& piece : pieces) {
     if (spec_.add_prefix_space && text[piece.begin] != ' ') {
-      RETURN_IF_ERROR(SplitWithPrefix(text, piece.begin, piece.end, pretokens));
+      RETURN_IF_ERROR(
+          SplitWithPrefix(text, piece.begin, piece.end, pretokens, stop));
     } else if (spec_.use_gpt2_pattern) {
       std::vector<PatternSpan> words;
       RETURN_IF_ERROR(
-          gpt2_pattern_.Split(text, piece.begin, piece.end, &words));
+          gpt2_pattern_.Split(text, piece.begin, piece.end, &words, stop));
       for (const PatternSpan& word : words) {
         pretokens->push_back({word.begin, word.end, false});
       }
@@ -102,9 +104,10 @@ absl::Status Pretokenizer::Split(absl::string_view text, int64_t begin,
   return absl::OkStatus();
 }
 
-absl::Status Pretokenizer::SplitWithPrefix(
-    absl::string_view text, int64_t begin, int64_t end,
-    std::vector<Pretoken>* pretokens) const {
+absl::Status Pretokenizer::SplitWithPrefix(absl::string_view text,
+                                           int64_t begin, int64_t end,
+                                           std::vector<Pretoken>* pretokens,
+                                           StopSignal* stop) const {
   if (!spec_.use_gpt2_pattern) {
     pretokens->push_back({begin, end, true});
     return absl::OkStatus();
@@ -113,7 +116,7 @@ absl::Status Pretokenizer::SplitWithPrefix(
       absl::StrCat(" ", text.substr(begin, end - begin));
   std::vector<PatternSpan> words;
   RETURN_IF_ERROR(gpt2_pattern_.Split(
-      prefixed, 0, static_cast<int64_t>(prefixed.size()), &words));
+      prefixed, 0, static_cast<int64_t>(prefixed.size()), &words, stop));
   for (const PatternSpan& word : words) {
     const bool has_prefix = word.begin == 0;
     pretokens->push_back({has_prefix ? begin : begin + word.begin - 1,

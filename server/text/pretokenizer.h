@@ -49,16 +49,17 @@ class Pretokenizer {
   static absl::StatusOr<Pretokenizer> Create(PretokenizerSpec spec);
 
   // Appends the words of bytes [begin, end) of `text`, valid UTF-8, in order.
-  // Patterns do not see the rest. kResourceExhausted as in SplitPattern::Split.
+  // Patterns do not see the rest. Errors as in SplitPattern::Split.
   absl::Status Split(absl::string_view text, int64_t begin, int64_t end,
-                     std::vector<Pretoken>* pretokens) const;
+                     std::vector<Pretoken>* pretokens,
+                     StopSignal* stop = nullptr) const;
 
  private:
   Pretokenizer(PretokenizerSpec spec, SplitPattern gpt2_pattern)
       : spec_(std::move(spec)), gpt2_pattern_(std::move(gpt2_pattern)) {}
   absl::Status SplitWithPrefix(absl::string_view text, int64_t begin,
-                               int64_t end,
-                               std::vector<Pretoken>* pretokens) const;
+                               int64_t end, std::vector<Pretoken>* pretokens,
+                               StopSignal* stop) const;
 
   PretokenizerSpec spec_;
   SplitPattern gpt2_pattern_;

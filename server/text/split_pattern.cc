@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/core/status_macros.h"
+#include "server/text/stop_signal.h"
 
 namespace moe {
 namespace {
@@ -199,8 +200,8 @@ absl::StatusOr<SplitPattern> SplitPattern::Compile(std::string source,
 }
 
 absl::Status SplitPattern::Split(absl::string_view text, int64_t begin,
-                                 int64_t end,
-                                 std::vector<PatternSpan>* spans) const {
+                                 int64_t end, std::vector<PatternSpan>* spans,
+                                 StopSignal* stop) const {
   const absl::string_view subject = text.substr(begin, end - begin);
   const std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)>
       match(pcre2_match_data_create_from_pattern(code_.get(), nullptr),
@@ -220,6 +221,7 @@ absl::Status SplitPattern::Split(absl::string_view text, int64_t begin,
   size_t cut = 0;  // everything before is in `spans`
   size_t start = 0;
   while (start < subject.size()) {
+    RETURN_IF_ERROR(StopSignal::Check(stop));
     // Without NO_UTF_CHECK each call would check the whole text again: a
     // quadratic cost.
     uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY;

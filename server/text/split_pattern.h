@@ -13,6 +13,8 @@ struct pcre2_real_code_8;
 
 namespace moe {
 
+class StopSignal;
+
 // A range of a text: a match of the pattern, or the text between two matches.
 struct PatternSpan {
   int64_t begin = 0;
@@ -33,9 +35,10 @@ class SplitPattern {
   // Splits [begin, end) of `text`, which must be valid UTF-8, into matches and
   // the text between them, and appends both in order, without empty spans. The
   // text outside the range has no influence. kResourceExhausted if a match
-  // takes more than a fixed number of steps.
+  // takes more than a fixed number of steps; kCancelled after `stop`.
   absl::Status Split(absl::string_view text, int64_t begin, int64_t end,
-                     std::vector<PatternSpan>* spans) const;
+                     std::vector<PatternSpan>* spans,
+                     StopSignal* stop = nullptr) const;
 
  private:
   using Code = std::shared_ptr<pcre2_real_code_8>;  // by copies; read only

@@ -10,6 +10,8 @@
 
 namespace moe {
 
+class StopSignal;
+
 struct EncodeOptions {
   // Adds what the model expects around a prompt (begin-of-text and the like).
   bool add_special_tokens = true;
@@ -17,6 +19,8 @@ struct EncodeOptions {
   // for text that must not be able to contain special tokens.
   bool parse_special_tokens = true;
   bool return_offsets = false;
+  // Ends a long Encode early, which then returns kCancelled. Null: never.
+  StopSignal* stop = nullptr;
 };
 
 // Bytes [begin, end) of the text that was encoded.
@@ -47,7 +51,8 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
 
   // kInvalidArgument if `text` is not UTF-8 (names the byte) or the vocabulary
-  // cannot express it; kResourceExhausted if a pattern exceeds its step limit.
+  // cannot express it; kResourceExhausted if a pattern exceeds its step limit;
+  // kCancelled after options.stop.
   virtual absl::StatusOr<Encoding> Encode(
       absl::string_view text, const EncodeOptions& options) const = 0;
 

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "gtest/gtest.h"
+#include "server/text/stop_signal.h"
 #include "tests/server/text/tokenizer_cases.h"
 
 namespace moe {
@@ -168,6 +169,30 @@ TEST(BpeTokenizerTest, HostileTextsTakeSeconds) {
       ASSERT_TRUE(encoding.ok()) << name << ": " << encoding.status();
       // Not EXPECT_EQ: printing a difference would take minutes.
       EXPECT_TRUE(*tokenizer->Decode(encoding->ids, true) == text) << name;
+    }
+  }
+}
+
+// Wherever the time goes: into words or into the merges of one word.
+TEST(BpeTokenizerTest, AStoppedEncodeEndsWhereItStands) {
+  std::string words;
+  for (int i = 0; i < 1 << 15; ++i) words += i % 2 ? " sea" : " 12";
+  for (const char* name : {"gpt2", "llama3_like", "deepseek_like"}) {
+    const auto tokenizer = LoadGoldenTokenizer(name);
+    for (const std::string& text : {words, std::string(1 << 17, 'a')}) {
+      int64_t num_asked = 0;
+      const auto encode_until = [&](int64_t last) {
+        num_asked = 0;
+        StopSignal stop([&] { return ++num_asked == last; });
+        return tokenizer->Encode(text, {.stop = &stop}).status();
+      };
+      EXPECT_TRUE(encode_until(-1).ok()) << name;
+      const int64_t num_in_all = num_asked;
+      ASSERT_GT(num_in_all, 32) << name;
+      for (const int64_t last : {int64_t{1}, num_in_all / 2, num_in_all}) {
+        EXPECT_TRUE(absl::IsCancelled(encode_until(last))) << name;
+        EXPECT_EQ(num_asked, last) << name;
+      }
     }
   }
 }
