@@ -8,10 +8,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "kernels/core/file_kind.h"
 
 namespace moe {
 namespace {
@@ -21,15 +24,22 @@ constexpr size_t kPrefetchBytes = size_t{128} << 10;
 
 absl::Status ErrnoStatus(const std::string& path, const char* action) {
   const int error = errno;
-  const std::string message =
+  std::string message =
       absl::StrCat(path, ": ", action, ": ", std::strerror(error));
+  std::error_code ignored;
+  if ((error == ENOENT || error == ELOOP) &&
+      std::filesystem::is_symlink(path, ignored)) {
+    absl::StrAppend(&message, ": it is ", DescribePath(path));
+  }
   switch (error) {
     case ENOENT:
     case ENOTDIR:
+    case ELOOP:
       return absl::NotFoundError(message);
     case EACCES:
     case EPERM:
-      return absl::PermissionDeniedError(message);
+      return absl::PermissionDeniedError(
+          absl::StrCat(message, PermissionHint()));
     case ENOMEM:
     case EMFILE:
     case ENFILE:
@@ -54,8 +64,10 @@ absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
   if (!S_ISREG(info.st_mode) || info.st_size == 0) {
     close(fd);
     return absl::DataLossError(
-        absl::StrCat(path, S_ISREG(info.st_mode) ? ": is empty"
-                                                 : ": is not a regular file"));
+        S_ISREG(info.st_mode)
+            ? absl::StrCat(path, ": is ", DescribeBytes(""), "; copy it again")
+            : absl::StrCat(path, ": is not a regular file but ",
+                           DescribePath(path)));
   }
   const size_t size = static_cast<size_t>(info.st_size);
   void* data = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);

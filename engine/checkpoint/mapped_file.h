@@ -14,8 +14,8 @@ namespace moe {
 // lost part would kill the process (SIGBUS).
 class MappedFile {
  public:
-  // kNotFound if there is no such file, kPermissionDenied if it may not be
-  // read, kDataLoss if it is empty or not a regular file.
+  // kNotFound if there is no such file (or a link to none), kPermissionDenied
+  // if it may not be read, kDataLoss if it is empty or not a regular file.
   static absl::StatusOr<MappedFile> Open(const std::string& path);
 
   MappedFile(MappedFile&& other) noexcept;

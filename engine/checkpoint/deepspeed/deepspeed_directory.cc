@@ -12,7 +12,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "engine/checkpoint/deepspeed/wrong_directory.h"
 #include "engine/checkpoint/mapped_file.h"
+#include "kernels/core/file_kind.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -22,6 +24,7 @@ namespace fs = std::filesystem;
 
 constexpr absl::string_view kSuffix = "_model_states.pt";
 constexpr size_t kMaxTagBytes = 255;         // longest name of a directory
+constexpr size_t kMaxQuotedBytes = 80;       // of a tag
 constexpr int64_t kMaxFileNumber = 1 << 20;  // of ranks, layers, experts
 
 // Removes "<prefix><digits>" from the start of `text`.
@@ -66,12 +69,17 @@ absl::StatusOr<std::vector<std::string>> ListNames(const std::string& path) {
   if (error) {
     const std::string message =
         absl::StrCat(path, ": cannot list: ", error.message());
+    if (error == std::errc::not_a_directory) {
+      return absl::NotFoundError(DescribeNoDirectory(path));
+    }
     if (error == std::errc::no_such_file_or_directory ||
-        error == std::errc::not_a_directory) {
-      return absl::NotFoundError(message);
+        error == std::errc::too_many_symbolic_link_levels) {
+      return absl::NotFoundError(
+          fs::is_symlink(path, error) ? DescribeNoDirectory(path) : message);
     }
     if (error == std::errc::permission_denied) {
-      return absl::PermissionDeniedError(message);
+      return absl::PermissionDeniedError(
+          absl::StrCat(message, PermissionHint()));
     }
     return absl::DataLossError(message);
   }
@@ -88,9 +96,10 @@ absl::StatusOr<std::string> ReadLatest(const std::string& path) {
       !tag.empty() && tag.size() <= kMaxTagBytes && tag != "." && tag != "..";
   for (char c : tag) plain = plain && c != '/' && !absl::ascii_iscntrl(c);
   if (!plain) {
-    return absl::DataLossError(
-        absl::StrCat(path, ": '", absl::CHexEscape(tag),
-                     "' is not the name of a directory beside it"));
+    return absl::DataLossError(absl::StrCat(
+        path, ": '", absl::CHexEscape(tag.substr(0, kMaxQuotedBytes)),
+        "' is not the name of a directory beside it; the file is ",
+        DescribeBytes(file.bytes())));
   }
   return std::string(tag);
 }
@@ -161,12 +170,11 @@ absl::StatusOr<DeepSpeedDirectory> FindDeepSpeedDirectory(
   }
   RETURN_IF_ERROR(CollectFiles(names, directory));
   if (directory.mp_rank_paths.empty()) {
-    return absl::NotFoundError(
-        absl::StrCat(directory.path,
-                     ": no mp_rank_00_model_states.pt in it; give a "
-                     "directory that DeepSpeed saved to (with a file "
-                     "`latest`) or one of its tag directories"));
+    return absl::NotFoundError(DescribeWrongDirectory(directory.path, names));
   }
+  std::error_code ignored;
+  directory.is_universal =
+      fs::is_directory(fs::path(directory.path) / "zero", ignored);
   return directory;
 }
 

@@ -22,13 +22,16 @@ struct DeepSpeedDirectory {
   std::string tag;   // its name, such as "global_step1000"
   std::vector<std::string> mp_rank_paths;  // [tensor degree]
   std::vector<ExpertFile> expert_files;    // by path
+  // Of DeepSpeed's ds_to_universal, which leaves the experts' files out.
+  bool is_universal = false;
 };
 
 // Finds the files below `path`: a directory with a file `latest`, which names
 // the tag's directory in it, or such a directory itself. Opens none but
-// `latest`. kNotFound if there is no checkpoint, kDataLoss for a `latest` that
-// is no plain name or for missing tensor ranks, kInvalidArgument for layouts
-// that are not supported (ZeRO-3, pipeline stages).
+// `latest`. kNotFound if there is no checkpoint, saying what is there,
+// kDataLoss for a `latest` that is no plain name or for missing tensor ranks,
+// kInvalidArgument for layouts that are not supported (ZeRO-3, pipeline
+// stages).
 absl::StatusOr<DeepSpeedDirectory> FindDeepSpeedDirectory(
     const std::string& path);
 

@@ -36,6 +36,25 @@ class IgnoredKeys {
   std::vector<std::string> named_;
 };
 
+// What the object of another writer is, by its keys.
+std::string DescribeObject(const PickleValue& root) {
+  if (root.Find("optimizer_state_dict") != nullptr) {
+    return "optimizer states only (of a file *_optim_states.pt): give "
+           "mp_rank_*_model_states.pt of the same checkpoint";
+  }
+  if (root.Find("model") != nullptr && (root.Find("iteration") != nullptr ||
+                                        root.Find("optimizer") != nullptr)) {
+    return "the file of Megatron-LM without DeepSpeed (model_optim_rng.pt), "
+           "which is not read: train or save with --deepspeed";
+  }
+  for (size_t i = 1; i < root.items.size(); i += 2) {
+    if (!root.items[i]->is(PickleValue::Kind::kTensor)) continue;
+    return "a plain state dict: its tensors are not below `module`, and the "
+           "`args` that describe the model are missing";
+  }
+  return absl::StrCat("a ", root.ToString());
+}
+
 // True if the model's output depends on such a tensor, such as a norm after the
 // embedding. (It does not depend on heads of other tasks.)
 bool IsUnknownDecoderWeight(absl::string_view key) {
@@ -49,11 +68,9 @@ absl::Status AddDense(TorchFile& file, int64_t rank,
                       DeepSpeedTensors& tensors) {
   const PickleValue* module = file.root().Find("module");
   if (module == nullptr) {
-    return absl::DataLossError(
-        absl::StrCat(file.path(),
-                     ": no `module` in it: not DeepSpeed's model states (it "
-                     "holds: ",
-                     file.root().ToString(), ")"));
+    return absl::DataLossError(absl::StrCat(
+        file.path(), ": no `module` in it: not DeepSpeed's model states but ",
+        DescribeObject(file.root())));
   }
   RETURN_IF_ERROR(file.ListTensors(*module));
   IgnoredKeys strays, unknown;

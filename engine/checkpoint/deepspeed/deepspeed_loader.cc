@@ -61,7 +61,12 @@ class WeightFinder {
             directory_.path, ": expert ", expert, " of the ", experts,
             " of layer ", layer, " is missing: it is in none of the ",
             directory_.expert_files.size(), " expert files (looked for ",
-            "layer_*_expert_", expert, "_mp_rank_*_model_states.pt)"));
+            "layer_*_expert_", expert, "_mp_rank_*_model_states.pt)",
+            directory_.is_universal
+                ? ". It is a universal checkpoint (it has a directory zero), "
+                  "which has none of them: give the checkpoint that it was "
+                  "converted from"
+                : ""));
       }
     }
     for (const auto& [layer, expert] : tensors_.expert_ids) {

@@ -12,6 +12,7 @@
 #include "engine/checkpoint/torch/strided_copy.h"
 #include "engine/checkpoint/torch/unpickler.h"
 #include "engine/checkpoint/torch/zip_archive.h"
+#include "kernels/core/file_kind.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -26,6 +27,20 @@ constexpr absl::string_view kLegacyMagic(
     10);
 constexpr absl::string_view kLegacyStart("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46", 8);
 constexpr absl::string_view kPickleSuffix = "/data.pkl";
+
+constexpr size_t kMaxNamedEntries = 3;
+
+std::string NamesOf(const std::vector<ZipEntry>& entries) {
+  std::vector<std::string> names;
+  for (const ZipEntry& entry : entries) {
+    if (names.size() == kMaxNamedEntries) {
+      names.push_back("...");
+      break;
+    }
+    names.push_back(absl::CHexEscape(entry.name.substr(0, 80)));
+  }
+  return names.empty() ? "nothing" : absl::StrJoin(names, ", ");
+}
 
 }  // namespace
 
@@ -48,10 +63,8 @@ absl::StatusOr<std::unique_ptr<TorchFile>> TorchFile::Open(
   } else if (absl::StartsWith(bytes, kLegacyStart)) {
     RETURN_IF_ERROR(file->ParseLegacy());
   } else {
-    return absl::DataLossError(
-        absl::StrCat(path, ": not a file of torch.save: it begins with bytes ",
-                     absl::BytesToHexString(bytes.substr(0, 8)),
-                     ", neither a zip archive nor PyTorch's old form"));
+    return absl::DataLossError(absl::StrCat(
+        path, ": not a file of torch.save: it is ", DescribeBytes(bytes)));
   }
   return file;
 }
@@ -82,7 +95,8 @@ absl::Status TorchFile::ParseZip() {
     return absl::DataLossError(
         absl::StrCat(path(),
                      ": a zip archive without data.pkl: not a file of "
-                     "torch.save"));
+                     "torch.save; it holds ",
+                     NamesOf(archive.entries())));
   }
   const std::string source =
       absl::StrCat(path(), ": ", absl::CHexEscape(pickle->name.substr(0, 80)));

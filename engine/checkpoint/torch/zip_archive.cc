@@ -29,6 +29,12 @@ absl::Status Damaged(const std::string& path, absl::string_view what) {
       absl::StrCat(path, ": damaged zip archive: ", what));
 }
 
+// As files do whose space was reserved before their bytes came.
+bool EndsInZeros(absl::string_view bytes) {
+  return bytes.substr(bytes.size() - kEndBytes).find_first_not_of('\0') ==
+         absl::string_view::npos;
+}
+
 struct Directory {
   uint64_t offset = 0;
   uint64_t size = 0;
@@ -54,8 +60,11 @@ absl::StatusOr<Directory> FindDirectory(absl::string_view bytes,
     reader.Read(&comment);
     if (signature == kEnd && comment == reader.remaining()) break;
     if (end == lowest) {
-      return Damaged(path,
-                     "no end record: it is cut short or not a PyTorch file");
+      return Damaged(path, EndsInZeros(bytes)
+                               ? "no end record: it ends in zeros, so that its "
+                                 "copy or download was not finished"
+                               : "no end record: it is cut short, or not a "
+                                 "file of torch.save; copy it again");
     }
   }
   Directory directory = {offset32, size32, count16};
@@ -149,8 +158,11 @@ absl::StatusOr<CentralEntry> ReadCentralEntry(ByteReader& reader,
   const std::string name = absl::CHexEscape(entry.name);
   if ((flags & 1) != 0) return Damaged(path, name + " is encrypted");
   if (method != 0) {
-    return Damaged(path, absl::StrCat(name, " is compressed (method ", method,
-                                      "); PyTorch stores entries as they are"));
+    return absl::DataLossError(absl::StrCat(
+        path, ": a zip archive, but not as torch.save makes it: ", name,
+        " in it is compressed (method ", method,
+        "). If it is an archive of the checkpoint, unpack it; if a zip program "
+        "packed the file again, take the original"));
   }
   uint64_t stored = stored32;
   entry.size = size32;

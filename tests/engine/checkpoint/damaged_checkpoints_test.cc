@@ -45,7 +45,7 @@ TEST(MissingCheckpointTest, SaysWhatIsNotThere) {
                 empty + ": no mp_rank_00_model_states.pt in it");
   TempCheckpoint checkpoint("variants/strays");
   ExpectRefused(checkpoint.path() + "/latest", absl::StatusCode::kNotFound,
-                "/latest: cannot list: Not a directory");
+                "/latest: is a file, not a directory");
   ExpectRefused("", absl::StatusCode::kNotFound, "cannot list");
 }
 
