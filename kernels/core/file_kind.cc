@@ -29,10 +29,7 @@ struct Magic {
   absl::string_view what;
 };
 
-constexpr absl::string_view kUnpack = "unpack it";
-
-// The signatures of the formats' own documents.
-constexpr Magic kMagics[] = {
+constexpr Magic kCompressors[] = {
     {absl::string_view("\x1f\x8b", 2), "gzip"},
     {absl::string_view("BZh", 3), "bzip2"},
     {absl::string_view("\xfd"
@@ -91,34 +88,14 @@ bool IsText(absl::string_view bytes) {
   return true;
 }
 
-std::string DescribeText(absl::string_view bytes) {
+absl::string_view TextStart(absl::string_view bytes) {
   absl::string_view text = bytes.substr(0, kMaxTextBytes);
   absl::ConsumePrefix(&text, "\xef\xbb\xbf");  // byte-order mark
-  text = absl::StripLeadingAsciiWhitespace(text);
-  if (text.empty()) return "white space";
-  if (absl::StartsWithIgnoreCase(text, "<!doctype html") ||
-      absl::StartsWithIgnoreCase(text, "<html") ||
-      absl::StartsWithIgnoreCase(text, "<head")) {
-    return "an HTML page: the download answered with a page, such as a login "
-           "or an error, not with the file; download it again";
-  }
-  if (text[0] == '<') {
-    return "an XML text: the download may have answered with an error; look "
-           "into it and download the file again";
-  }
-  const absl::string_view line =
-      text.substr(0, std::min(text.find_first_of("\r\n"), kMaxQuotedBytes));
-  const std::string quoted =
-      absl::StrCat("that begins with '", absl::CHexEscape(line), "'");
-  if (text[0] == '{' || text[0] == '[') {
-    return absl::StrCat("a JSON text ", quoted);
-  }
-  return absl::StrCat("a text ", quoted);
+  return absl::StripLeadingAsciiWhitespace(text);
 }
 
-}  // namespace
-
-std::string DescribeBytes(absl::string_view bytes) {
+// The kinds with a signature; "" for others.
+std::string DescribeSigned(absl::string_view bytes) {
   if (bytes.empty()) return "empty: a copy or download that was not finished";
   if (IsZeros(bytes)) return DescribeZeros(bytes);
   if (absl::StartsWith(bytes, "version https://git-lfs.github.com/spec/") ||
@@ -126,25 +103,55 @@ std::string DescribeBytes(absl::string_view bytes) {
     return "a Git LFS pointer, not the file that it stands for: run `git lfs "
            "pull` where the repository was cloned, and copy the file again";
   }
-  for (const Magic& magic : kMagics) {
+  for (const Magic& magic : kCompressors) {
     if (!absl::StartsWith(bytes, magic.bytes)) continue;
-    return absl::StrCat("compressed by ", magic.what, ": ", kUnpack);
+    return absl::StrCat("compressed by ", magic.what, ": unpack it");
   }
   for (const Magic& magic : kFormats) {
     if (absl::StartsWith(bytes, magic.bytes)) return std::string(magic.what);
   }
   if (bytes.size() > kTarMagicAt &&
       absl::StartsWith(bytes.substr(kTarMagicAt), "ustar")) {
-    return absl::StrCat("a tar archive: ", kUnpack);
+    return "a tar archive: unpack it";
   }
   if (IsSafetensors(bytes)) return "a safetensors file";
   if (bytes.size() > 2 && bytes[0] == '\x80' && bytes[1] >= 2 &&
       bytes[1] <= 5) {
     return "a Python pickle";
   }
-  if (IsText(bytes)) return DescribeText(bytes);
-  return absl::StrCat("of an unknown kind: it begins with bytes ",
-                      absl::BytesToHexString(bytes.substr(0, 8)));
+  const absl::string_view text = TextStart(bytes);
+  if (absl::StartsWithIgnoreCase(text, "<!doctype html") ||
+      absl::StartsWithIgnoreCase(text, "<html") ||
+      absl::StartsWithIgnoreCase(text, "<head")) {
+    return "an HTML page: the download answered with a page, such as a login "
+           "or an error, not with the file; download it again";
+  }
+  if (absl::StartsWith(text, "<?xml")) {
+    return "an XML text: the download may have answered with an error; look "
+           "into it and download the file again";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string DescribeBytes(absl::string_view bytes) {
+  if (std::string kind = DescribeSigned(bytes); !kind.empty()) return kind;
+  if (!IsText(bytes)) {
+    return absl::StrCat("of an unknown kind: it begins with bytes ",
+                        absl::BytesToHexString(bytes.substr(0, 8)));
+  }
+  const absl::string_view text = TextStart(bytes);
+  if (text.empty()) return "white space";
+  const absl::string_view line =
+      text.substr(0, std::min(text.find_first_of("\r\n"), kMaxQuotedBytes));
+  return absl::StrCat(
+      text[0] == '{' || text[0] == '[' ? "a JSON text" : "a text",
+      " that begins with '", absl::CHexEscape(line), "'");
+}
+
+bool IsOrdinaryText(absl::string_view bytes) {
+  return DescribeSigned(bytes).empty() && IsText(bytes);
 }
 
 std::string DescribePath(const std::string& path) {

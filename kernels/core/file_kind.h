@@ -15,6 +15,10 @@ namespace moe {
 // bytes in hexadecimal.
 std::string DescribeBytes(absl::string_view bytes);
 
+// True for text, JSON included, that is none of the kinds that are found by
+// mistake (pages, pointers).
+bool IsOrdinaryText(absl::string_view bytes);
+
 // What is at `path`: "a directory", "a symbolic link to X, which does not
 // exist", "a file", "a named pipe", ...; "nothing" if there is nothing.
 std::string DescribePath(const std::string& path);

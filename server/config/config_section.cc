@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "kernels/core/file_kind.h"
 #include "kernels/core/status_macros.h"
 
 namespace moe {
@@ -130,12 +131,18 @@ absl::StatusOr<std::string> ConfigSection::ExistingPath(
     const std::string& field) const {
   const std::string path = Path(field);
   std::error_code error;
-  if (!path.empty() && !std::filesystem::exists(path, error)) {
-    return Error(field,
-                 absl::StrCat("is \"", path, "\", which does not exist",
-                              error ? " (" + error.message() + ")" : ""));
+  if (path.empty() || std::filesystem::exists(path, error)) return path;
+  const std::string what = absl::StrCat("is \"", path, "\", ");
+  if (error == std::errc::permission_denied) {
+    return Error(field, absl::StrCat(what, "which cannot be reached: ",
+                                     error.message(), PermissionHint()));
   }
-  return path;
+  std::error_code ignored;
+  if (std::filesystem::is_symlink(path, ignored)) {
+    return Error(field, absl::StrCat(what, DescribePath(path)));
+  }
+  return Error(field, absl::StrCat(what, "which does not exist",
+                                   error ? " (" + error.message() + ")" : ""));
 }
 
 absl::Status ConfigSection::CheckEnums() const {

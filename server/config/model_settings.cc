@@ -82,6 +82,29 @@ bool IsPrintable(absl::string_view text) {
   return true;
 }
 
+// True too for a broken link or a file that may not be read: the tokenizer's
+// reader reports them.
+bool IsThere(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::symlink_status(path, ignored).type() !=
+         std::filesystem::file_type::not_found;
+}
+
+// The tokenizer.json in the checkpoint's directory; of a tag's directory, also
+// the one beside it, in the directory that training saved to. "" if there is
+// none.
+std::string FindTokenizer(const std::filesystem::path& checkpoint) {
+  constexpr char kName[] = "tokenizer.json";
+  std::error_code ignored;  // the checkpoint's reader reports it
+  if (!std::filesystem::is_directory(checkpoint, ignored)) return "";
+  if (IsThere(checkpoint / kName)) return checkpoint / kName;
+  const bool is_tag = !IsThere(checkpoint / "latest") &&
+                      IsThere(checkpoint / "mp_rank_00_model_states.pt");
+  const std::filesystem::path beside =
+      std::filesystem::canonical(checkpoint, ignored).parent_path() / kName;
+  return is_tag && IsThere(beside) ? beside.string() : "";
+}
+
 }  // namespace
 
 absl::StatusOr<ModelSettings> ReadModelSettings(const config::Model& proto,
@@ -108,11 +131,7 @@ absl::StatusOr<ModelSettings> ReadModelSettings(const config::Model& proto,
                      "that is"));
   }
   ASSIGN_OR_RETURN(out.tokenizer_path, section.ExistingPath("tokenizer"));
-  std::error_code ignored;  // the checkpoint's reader reports it
-  if (out.tokenizer_path.empty() &&
-      std::filesystem::exists(path / "tokenizer.json", ignored)) {
-    out.tokenizer_path = path / "tokenizer.json";
-  }
+  if (out.tokenizer_path.empty()) out.tokenizer_path = FindTokenizer(path);
   for (const uint32_t id : proto.eos_token_ids()) {
     if (id > std::numeric_limits<int32_t>::max()) {
       return section.ErrorOfEach(

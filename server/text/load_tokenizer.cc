@@ -11,7 +11,10 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "kernels/core/file_kind.h"
 #include "kernels/core/status_macros.h"
 #include "server/text/bpe_tokenizer.h"
 #include "server/text/tokenizer_json.h"
@@ -23,10 +26,12 @@ namespace fs = std::filesystem;
 
 // The largest known tokenizer.json has about 35 MB.
 constexpr uintmax_t kMaxFileBytes = 256u << 20;
+constexpr size_t kMaxNamedEntries = 5;  // of a directory
 
-bool IsFile(const fs::path& path) {
+// True too for what cannot be read: ReadFile then says why.
+bool IsThere(const fs::path& path) {
   std::error_code ignored;
-  return fs::is_regular_file(path, ignored);
+  return fs::symlink_status(path, ignored).type() != fs::file_type::not_found;
 }
 
 absl::Status Annotate(const fs::path& path, const absl::Status& status) {
@@ -35,22 +40,38 @@ absl::Status Annotate(const fs::path& path, const absl::Status& status) {
 }
 
 absl::StatusOr<std::string> ReadFile(const fs::path& path) {
+  const auto text = [&path](const auto&... parts) {
+    return absl::StrCat(path.string(), ": ", parts...);
+  };
   std::error_code error;
-  const uintmax_t size = fs::file_size(path, error);
-  if (error) {
-    return absl::NotFoundError(
-        absl::StrCat(path.string(), ": ", error.message()));
+  const fs::file_status status = fs::status(path, error);
+  if (error == std::errc::permission_denied) {
+    return absl::PermissionDeniedError(text(error.message(), PermissionHint()));
   }
+  if (!fs::is_regular_file(status)) {
+    return absl::NotFoundError(
+        IsThere(path) ? text("is ", DescribePath(path), ", not a file")
+                      : text("there is no such file"));
+  }
+  const uintmax_t size = fs::file_size(path, error);
+  if (error) return absl::NotFoundError(text(error.message()));
   if (size > kMaxFileBytes) {
     return absl::InvalidArgumentError(
-        absl::StrCat(path.string(), " has ", size,
-                     " bytes; a tokenizer's file has at most ", kMaxFileBytes));
+        text("has ", size, " bytes; a tokenizer's file has at most ",
+             kMaxFileBytes));
   }
   std::string content(size, '\0');
   std::ifstream file(path, std::ios::binary);
+  if (!file.is_open() && errno == EACCES) {
+    return absl::PermissionDeniedError(
+        text(std::strerror(errno), PermissionHint()));
+  }
   if (!file.read(content.data(), static_cast<std::streamsize>(size))) {
-    return absl::UnavailableError(
-        absl::StrCat(path.string(), ": ", std::strerror(errno)));
+    return absl::UnavailableError(text(std::strerror(errno)));
+  }
+  if (!IsOrdinaryText(content)) {
+    return absl::InvalidArgumentError(
+        text("not a tokenizer's file: it is ", DescribeBytes(content)));
   }
   return content;
 }
@@ -65,7 +86,7 @@ void AddUnique(int32_t id, std::vector<int32_t>* ids) {
 // `is_token`: read eos_token, else eos_token_id.
 absl::Status AddEndOfText(const fs::path& path, bool is_token,
                           BpeTokenizerSpec* spec) {
-  if (!IsFile(path)) return absl::OkStatus();
+  if (!IsThere(path)) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::string content, ReadFile(path));
   const absl::StatusOr<EndOfText> end = ParseEndOfText(content);
   if (!end.ok()) return Annotate(path, end.status());
@@ -125,6 +146,30 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizerJson(
   return Finish(path, *std::move(spec));
 }
 
+// "but a, b, c" of a directory without a tokenizer.
+std::string DescribeEntries(const fs::path& directory) {
+  for (const char* name :
+       {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model"}) {
+    if (!IsThere(directory / name)) continue;
+    return absl::StrCat("but ", name, ", a model of SentencePiece, which is ",
+                        "not read: convert it to a byte-level tokenizer.json");
+  }
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator entries(directory, error);
+       !error && entries != fs::directory_iterator();
+       entries.increment(error)) {
+    names.push_back(absl::CHexEscape(entries->path().filename().string()));
+  }
+  std::sort(names.begin(), names.end());
+  if (names.size() > kMaxNamedEntries) {
+    names.resize(kMaxNamedEntries);
+    names.push_back("...");
+  }
+  return names.empty() ? "and is empty"
+                       : absl::StrCat("but ", absl::StrJoin(names, ", "));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(
@@ -132,19 +177,20 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(
   std::error_code error;
   if (!fs::is_directory(path, error)) return LoadTokenizerJson(path);
   const fs::path directory = path;
-  if (IsFile(directory / "tokenizer.json")) {
+  if (IsThere(directory / "tokenizer.json")) {
     return LoadTokenizerJson(directory / "tokenizer.json");
   }
   for (const char* vocab : {"vocab.json", "encoder.json"}) {
     for (const char* merges : {"merges.txt", "vocab.bpe"}) {
-      if (IsFile(directory / vocab) && IsFile(directory / merges)) {
+      if (IsThere(directory / vocab) && IsThere(directory / merges)) {
         return LoadGpt2Tokenizer((directory / vocab).string(),
                                  (directory / merges).string());
       }
     }
   }
   return absl::NotFoundError(absl::StrCat(
-      path, " holds neither tokenizer.json nor vocab.json with merges.txt"));
+      path, " holds neither tokenizer.json nor vocab.json with merges.txt, ",
+      DescribeEntries(directory)));
 }
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadGpt2Tokenizer(

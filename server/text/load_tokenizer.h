@@ -17,8 +17,9 @@ namespace moe {
 // of config.json; without that, the first special token among <|endoftext|>,
 // <|end_of_text|>, </s>, <eos>, if any.
 //
-// kNotFound if there is no such file; kInvalidArgument and kUnimplemented name
-// the file and the field.
+// kNotFound if there is no such file, saying what is there; kPermissionDenied;
+// kInvalidArgument and kUnimplemented name the file and the field, or what the
+// file is in place of a tokenizer's.
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(
     const std::string& path);
 

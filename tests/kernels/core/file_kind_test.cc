@@ -58,6 +58,16 @@ INSTANTIATE_TEST_SUITE_P(
     }),
     [](const auto& info) { return info.param.name; });
 
+TEST(FileKindTextTest, OrdinaryTextIsToldFromWhatComesByMistake) {
+  for (const char* text : {"{\"a\": 1}", "#version: 0.2\n< s", "\xc4\xa0 t"}) {
+    EXPECT_TRUE(IsOrdinaryText(text)) << text;
+  }
+  for (const char* text : {"", "<!doctype html>", "\x01", "\xff\xfe{",
+                           "version https://git-lfs.github.com/spec/v1"}) {
+    EXPECT_FALSE(IsOrdinaryText(text)) << text;
+  }
+}
+
 TEST(PathKindTest, LinksAreFollowedToTheirEnd) {
   const fs::path root = fs::path(testing::TempDir()) / "path_kind";
   fs::create_directories(root);

@@ -3,11 +3,15 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "tests/server/text/tokenizer_cases.h"
+#include "tests/support/unprivileged.h"
 
 namespace moe {
 namespace {
@@ -97,6 +101,77 @@ TEST_F(LoadTokenizerTest, MissingFilesAreNotFound) {
   Write("vocab.json", "{}");  // without merges.txt
   EXPECT_EQ(LoadTokenizer(directory_.string()).status().code(),
             absl::StatusCode::kNotFound);
+}
+
+// Every file of a tokenizer, each replaced by what is there by mistake.
+TEST_F(LoadTokenizerTest, FilesOfOtherKindsAreNamed) {
+  const std::pair<std::string, std::string> kKinds[] = {
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:1\n",
+       "it is a Git LFS pointer"},
+      {std::string(100, '\0'), "it is zeros, all of its 100 bytes"},
+      {"<!DOCTYPE html>", "it is an HTML page"},
+      {"\x1f\x8b\x08", "it is compressed by gzip"},
+      {"PK\x03\x04", "it is a zip archive"},
+      {"", "it is empty"},
+  };
+  const auto expect = [this](const std::string& file, const std::string& says) {
+    const absl::Status status = LoadTokenizer(directory_.string()).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    EXPECT_TRUE(absl::StrContains(
+        status.message(), absl::StrCat((directory_ / file).string(),
+                                       ": not a tokenizer's file: ", says)))
+        << status;
+  };
+  for (const auto& [bytes, says] : kKinds) {
+    Write("tokenizer.json", bytes);
+    expect("tokenizer.json", says);
+    fs::remove(directory_ / "tokenizer.json");
+    CopySmall();
+    for (const char* file :
+         {"tokenizer_config.json", "generation_config.json", "config.json"}) {
+      Write(file, bytes);
+      expect(file, says);
+      fs::remove(directory_ / file);
+    }
+    fs::remove(directory_ / "tokenizer.json");
+    Write("vocab.json", bytes);
+    Write("merges.txt", "#version: 0.2\n");
+    expect("vocab.json", says);
+    Write("vocab.json", R"({"a": 0})");
+    Write("merges.txt", bytes);
+    expect("merges.txt", says);
+    fs::remove(directory_ / "vocab.json");
+  }
+}
+
+TEST_F(LoadTokenizerTest, WhatIsThereInsteadIsNamed) {
+  const auto expect = [this](absl::StatusCode code, const std::string& says) {
+    const absl::Status status = LoadTokenizer(directory_.string()).status();
+    EXPECT_EQ(status.code(), code) << status;
+    EXPECT_TRUE(absl::StrContains(status.message(), says)) << status;
+  };
+  constexpr absl::StatusCode kNotFound = absl::StatusCode::kNotFound;
+  expect(kNotFound, "with merges.txt, and is empty");
+  Write("vocab.json", "{}");
+  expect(kNotFound, "with merges.txt, but vocab.json");
+  Write("tokenizer.model", "x");
+  expect(kNotFound, "but tokenizer.model, a model of SentencePiece");
+  fs::create_symlink("gone", directory_ / "tokenizer.json");
+  expect(kNotFound,
+         "tokenizer.json: is a symbolic link to gone, which does not exist");
+  fs::remove(directory_ / "tokenizer.json");
+  fs::create_directory(directory_ / "tokenizer.json");
+  expect(kNotFound, "tokenizer.json: is a directory, not a file");
+  fs::remove(directory_ / "tokenizer.json");
+  CopySmall();
+  fs::create_symlink("gone", directory_ / "tokenizer_config.json");
+  expect(kNotFound, "tokenizer_config.json: is a symbolic link to gone");
+  fs::remove(directory_ / "tokenizer_config.json");
+  fs::permissions(directory_ / "tokenizer.json", fs::perms::none);
+  const Unprivileged user;
+  if (!user.active()) GTEST_SKIP() << "the system keeps root's capabilities";
+  expect(absl::StatusCode::kPermissionDenied,
+         "tokenizer.json: Permission denied; this process runs as user ");
 }
 
 TEST_F(LoadTokenizerTest, ErrorsNameTheFile) {
