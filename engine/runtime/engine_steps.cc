@@ -87,11 +87,11 @@ bool EngineCore::Step() {
     ++load_.steps;
     load_.last_step_time = step_time;
   }
-  if (results.ok() && trace.sequences.size() != step.traced_requests.size()) {
+  if (results.ok() && trace.sequences.size() != step.traced_slices.size()) {
     results = absl::InternalError(
-        absl::StrCat("the routing of ", step.traced_requests.size(),
-                     " requests was asked for, that of ",
-                     trace.sequences.size(), " has come"));
+        absl::StrCat("the routing of ", step.traced_slices.size(),
+                     " slices was asked for, that of ", trace.sequences.size(),
+                     " has come"));
   }
   if (!results.ok()) {
     FailStep(results.status(), step.plan);
@@ -108,14 +108,19 @@ bool EngineCore::Step() {
 void EngineCore::CountExperts(const ScheduledStep& step,
                               const StepTrace& trace) {
   const ModelConfig& model = model_config();
-  for (size_t i = 0; i < step.traced_requests.size(); ++i) {
-    auto& counts =
-        requests_.at(step.traced_requests[i]).expert_load.rows_by_expert;
+  for (size_t i = 0; i < step.traced_slices.size(); ++i) {
+    const TracedSlice& slice = step.traced_slices[i];
+    auto& counts = requests_.at(slice.request_key).expert_load.rows_by_expert;
     counts.resize(model.layers.size());
     const auto& chosen = trace.sequences[i].expert_ids;
     for (size_t layer = 0; layer < chosen.size(); ++layer) {
       counts[layer].resize(model.num_experts(layer));
-      for (int32_t expert : chosen[layer]) {
+      // As many of each token.
+      const size_t first = chosen[layer].size() *
+                           static_cast<size_t>(slice.num_shared_tokens) /
+                           static_cast<size_t>(slice.num_tokens);
+      for (size_t c = first; c < chosen[layer].size(); ++c) {
+        const int32_t expert = chosen[layer][c];
         if (expert >= 0 && expert < model.num_experts(layer))
           ++counts[layer][expert];
       }

@@ -107,7 +107,7 @@ void Scheduler::BeginStep() {
     rank.batch = Batch();
     rank.logit_tasks.clear();
     rank.tasks.clear();
-    rank.traced_requests.clear();
+    rank.traced_slices.clear();
     rank.rows_left = options_.max_step_tokens;
     rank.prompt_logprob_rows_left = options_.max_prompt_logprob_rows;
     rank.open = true;
@@ -205,7 +205,11 @@ void Scheduler::AddSlice(DataRank* rank, Sequence* sequence,
   slice.block_ids = rank->blocks->Table(sequence->id);
   batch.sequences.push_back(std::move(slice));
   if (request.request.trace_routing) {
-    rank->traced_requests.push_back(request.request.key);
+    const int64_t prompt_tokens =
+        std::max<int64_t>(request.prompt_size() - sequence->num_computed, 0);
+    rank->traced_slices.push_back(
+        {request.request.key, num_tokens,
+         sequence->shares_prompt ? std::min(num_tokens, prompt_tokens) : 0});
   }
 
   LogitTask task;
@@ -262,9 +266,9 @@ void Scheduler::FinishStep() {
     step_.logit_tasks.insert(step_.logit_tasks.end(), rank.logit_tasks.begin(),
                              rank.logit_tasks.end());
     tasks_.insert(tasks_.end(), rank.tasks.begin(), rank.tasks.end());
-    step_.traced_requests.insert(step_.traced_requests.end(),
-                                 rank.traced_requests.begin(),
-                                 rank.traced_requests.end());
+    step_.traced_slices.insert(step_.traced_slices.end(),
+                               rank.traced_slices.begin(),
+                               rank.traced_slices.end());
   }
 }
 

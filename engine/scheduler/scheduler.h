@@ -46,14 +46,22 @@ struct LogitTask {
   int32_t target = 0;                    // kPromptLogprob: the token to score
 };
 
+// A slice with trace_routing.
+struct TracedSlice {
+  int64_t request_key = 0;
+  int64_t num_tokens = 0;
+  // Of these, the first ones: tokens of a prompt that another answer of the
+  // request has computed too. They do not count again.
+  int64_t num_shared_tokens = 0;
+};
+
 struct ScheduledStep {
   StepPlan plan;
   // One for each logit row, in the order of the rank batches.
   std::vector<LogitTask> logit_tasks;
   std::vector<int64_t> started;  // requests that run for the first time
-  // The requests of the slices with trace_routing, in the order of the rank
-  // batches.
-  std::vector<int64_t> traced_requests;
+  // In the order of the rank batches.
+  std::vector<TracedSlice> traced_slices;
 };
 
 // The last event of a request: OK after every answer has finished, or an error.
@@ -157,7 +165,7 @@ class Scheduler {
     Batch batch;
     std::vector<LogitTask> logit_tasks;
     std::vector<Task> tasks;  // one per logit task
-    std::vector<int64_t> traced_requests;
+    std::vector<TracedSlice> traced_slices;
     int64_t rows_left;
     int64_t prompt_logprob_rows_left;
     bool open;  // admits new sequences

@@ -138,6 +138,11 @@ bool Scheduler::TryAdmit(DataRank* rank, Sequence* sequence,
   }
   Dequeue(sequence);
   sequence->num_computed = shared * rank->blocks->block_size();
+  // Without a donor: the answer that computed the prompt has ended, and this
+  // one has not run yet.
+  sequence->shares_prompt =
+      donor != nullptr ||
+      (sequence->request->prompt_reported && sequence->answer.empty());
   sequence->state = Sequence::State::kRunning;
   sequence->data_rank = static_cast<int32_t>(rank - ranks_.data());
   ++sequence->request->num_running;

@@ -33,6 +33,9 @@ struct Sequence {
   int32_t data_rank = 0;  // while running
   std::vector<int32_t> answer;
   int64_t num_computed = 0;  // leading tokens in the KV cache
+  // While running: another answer has computed the prompt, of which this one
+  // repeats what does not fill a KV block.
+  bool shares_prompt = false;
 
   int64_t num_known() const;
   int64_t num_pending() const { return num_known() - num_computed; }

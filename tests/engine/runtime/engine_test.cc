@@ -41,6 +41,37 @@ TEST(EngineTest, GreedyAnswerIsTheModelsArgmaxChain) {
   EXPECT_EQ(engine->GetLoad().steps, 6);
 }
 
+TEST(EngineTest, ASharedPromptCountsOnceInTheExpertLoad) {
+  FakeModel::Hooks hooks;
+  hooks.num_experts = 5;
+  for (const int32_t num_answers : {1, 2, 7}) {
+    // Blocks have 4 tokens: each answer computes the last 2 of the prompt. In
+    // the smaller pool one answer runs after the other.
+    for (const int64_t num_blocks : {64, 5}) {
+      EngineOptions options = SmallEngineOptions();
+      options.num_blocks = num_blocks;
+      std::unique_ptr<Engine> engine = MakeFakeEngine(options, hooks);
+      Request request = MakeRequest("a", 10, 4);
+      request.num_answers = num_answers;
+      request.sampling.temperature = 1;
+      request.trace_experts = true;
+      auto observer = SubmitOk(*engine, request);
+      ASSERT_TRUE(observer->WaitDone().ok());
+      std::vector<int64_t> expected(5);
+      for (int32_t token : request.prompt) ++expected[token % 5];
+      for (const auto& [index, answer] : observer->answers()) {
+        // The last token is never computed.
+        for (size_t t = 0; t + 1 < answer.tokens.size(); ++t) {
+          ++expected[answer.tokens[t].token_id % 5];
+        }
+      }
+      ASSERT_TRUE(observer->expert_load().has_value());
+      EXPECT_EQ(observer->expert_load()->rows_by_expert[0], expected)
+          << num_answers << " answers, " << num_blocks << " blocks";
+    }
+  }
+}
+
 TEST(EngineTest, PromptLogprobsAreOfThePromptsTokens) {
   std::unique_ptr<Engine> engine = MakeFakeEngine(SmallEngineOptions());
   Request request = MakeRequest("a", 200, 1);  // more rows than one step takes
