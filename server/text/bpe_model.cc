@@ -127,14 +127,20 @@ int32_t BpeModel::FindEntry(absl::string_view entry) const {
   return it == entries_.end() ? -1 : it->second;
 }
 
+void BpeModel::TakeFromWholePieces(int32_t id) {
+  if (id < 0 || id >= static_cast<int64_t>(token_bytes_.size())) return;
+  const auto it = id_of_bytes_.find(token_bytes_[id]);
+  if (it != id_of_bytes_.end() && it->second == id) id_of_bytes_.erase(it);
+}
+
 const BpeModel::Merge* BpeModel::FindMerge(int32_t left, int32_t right) const {
   const auto it = merges_.find(PairKey(left, right));
   return it == merges_.end() ? nullptr : &it->second;
 }
 
 absl::Status BpeModel::Encode(absl::string_view piece,
-                              std::vector<BpeSymbol>* symbols,
-                              StopSignal* stop) const {
+                              std::vector<BpeSymbol>* symbols, StopSignal* stop,
+                              int64_t* num_dropped_bytes) const {
   if (piece.size() > std::numeric_limits<int32_t>::max()) {
     return absl::InvalidArgumentError(
         absl::StrCat("a word of ", piece.size(), " bytes is too long"));
@@ -153,13 +159,15 @@ absl::Status BpeModel::Encode(absl::string_view piece,
   thread_local std::vector<Candidate> candidates;
   nodes.clear();
   candidates.clear();
+  int32_t dropped = 0;
+  int32_t dropped_first = 0;  // before the first node
   for (const char c : piece) {
     const uint8_t byte = static_cast<uint8_t>(c);
     const int32_t id = byte_ids_[byte] >= 0 ? byte_ids_[byte] : unk_id_;
     if (id < 0) {
-      return absl::InvalidArgumentError(absl::StrFormat(
-          "the vocabulary has no token for the byte 0x%02X, in \"%s\"", byte,
-          absl::CHexEscape(piece.substr(0, 64))));
+      ++dropped;
+      ++(nodes.empty() ? dropped_first : nodes.back().num_bytes);
+      continue;
     }
     if (fuse_unk_ && byte_ids_[byte] < 0 && !nodes.empty() &&
         nodes.back().id == unk_id_) {
@@ -169,6 +177,8 @@ absl::Status BpeModel::Encode(absl::string_view piece,
     const int32_t at = static_cast<int32_t>(nodes.size());
     nodes.push_back({id, 1, at - 1, at + 1});
   }
+  if (num_dropped_bytes != nullptr) *num_dropped_bytes += dropped;
+  if (!nodes.empty()) nodes[0].num_bytes += dropped_first;
   if (nodes.empty()) return absl::OkStatus();
   nodes.back().next = -1;
 

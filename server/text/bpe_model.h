@@ -21,7 +21,7 @@ struct BpeModelSpec {
   std::vector<std::pair<std::string, int32_t>> vocab;
   // In the order of rank; the first has priority. Both in the byte alphabet.
   std::vector<std::pair<std::string, std::string>> merges;
-  // For bytes that the vocabulary lacks; without it they are an error.
+  // For bytes that the vocabulary lacks; without it they are dropped.
   std::optional<std::string> unk_token;
   bool fuse_unk = false;       // one unk_token for a run of such bytes
   bool ignore_merges = false;  // a piece that is a token is not merged
@@ -42,11 +42,19 @@ class BpeModel {
   static absl::StatusOr<BpeModel> Create(const BpeModelSpec& spec);
 
   // Appends the symbols of `piece` to `symbols`; their num_bytes add up to
-  // its size. O(n log n) in the bytes of the piece. kInvalidArgument if a byte
-  // is not in the vocabulary and there is no unk_token; kCancelled after
-  // `stop`.
+  // its size, unless there are none. O(n log n) in the bytes of the piece.
+  // Without an unk_token, bytes that are not in the vocabulary are dropped
+  // before anything is merged, as in Hugging Face's tokenizers, and added to
+  // `num_dropped_bytes` unless that is null; they count among the num_bytes of
+  // the symbol before them, the first ones of the symbol after them. kCancelled
+  // after `stop`.
   absl::Status Encode(absl::string_view piece, std::vector<BpeSymbol>* symbols,
-                      StopSignal* stop = nullptr) const;
+                      StopSignal* stop = nullptr,
+                      int64_t* num_dropped_bytes = nullptr) const;
+
+  // From now on ignore_merges does not make a piece this token. Not
+  // thread-safe.
+  void TakeFromWholePieces(int32_t id);
 
   // The bytes of each id; empty if the id is unused.
   const std::vector<std::string>& token_bytes() const { return token_bytes_; }

@@ -78,7 +78,11 @@ absl::Status BpeTokenizer::AddTokens(const BpeTokenizerSpec& spec) {
                        absl::CEscape(entry.bytes), "\" already"));
     }
     entry = {token.content, true, token.special};
-    if (token.special) special_tokens_.push_back({token.id, token.content});
+    if (token.special) {
+      special_tokens_.push_back({token.id, token.content});
+      // Only AddedTokenMatcher finds it: plain text must not become it.
+      model_.TakeFromWholePieces(token.id);
+    }
     if (token.normalized) {
       ASSIGN_OR_RETURN(const NormalizedText text,
                        Normalize(token.content, normalization_));
@@ -135,7 +139,8 @@ absl::StatusOr<Encoding> BpeTokenizer::Encode(
         spans.push_back({part.begin, part.end});
       } else {
         RETURN_IF_ERROR(EncodeWords(normalized.text(), part.begin, part.end,
-                                    options.stop, &encoding.ids, &spans));
+                                    options.stop, &encoding.ids, &spans,
+                                    &encoding.num_dropped_bytes));
       }
     }
     if (offsets == nullptr) continue;
@@ -154,7 +159,8 @@ absl::StatusOr<Encoding> BpeTokenizer::Encode(
 absl::Status BpeTokenizer::EncodeWords(absl::string_view text, int64_t begin,
                                        int64_t end, StopSignal* stop,
                                        std::vector<int32_t>* ids,
-                                       std::vector<ByteSpan>* offsets) const {
+                                       std::vector<ByteSpan>* offsets,
+                                       int64_t* num_dropped_bytes) const {
   std::vector<Pretoken> words;
   RETURN_IF_ERROR(pretokenizer_.Split(text, begin, end, &words, stop));
   std::vector<BpeSymbol> symbols;
@@ -163,9 +169,10 @@ absl::Status BpeTokenizer::EncodeWords(absl::string_view text, int64_t begin,
     const absl::string_view bytes =
         text.substr(word.begin, word.end - word.begin);
     symbols.clear();
-    RETURN_IF_ERROR(word.prefix_space ? model_.Encode(absl::StrCat(" ", bytes),
-                                                      &symbols, stop)
-                                      : model_.Encode(bytes, &symbols, stop));
+    const std::string prefixed =
+        word.prefix_space ? absl::StrCat(" ", bytes) : "";
+    RETURN_IF_ERROR(model_.Encode(word.prefix_space ? prefixed : bytes,
+                                  &symbols, stop, num_dropped_bytes));
     int64_t at = word.begin - (word.prefix_space ? 1 : 0);
     for (const BpeSymbol& symbol : symbols) {
       ids->push_back(symbol.id);

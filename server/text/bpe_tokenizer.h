@@ -66,7 +66,8 @@ class BpeTokenizer final : public Tokenizer {
   // are relative to `text`.
   absl::Status EncodeWords(absl::string_view text, int64_t begin, int64_t end,
                            StopSignal* stop, std::vector<int32_t>* ids,
-                           std::vector<ByteSpan>* offsets) const;
+                           std::vector<ByteSpan>* offsets,
+                           int64_t* num_dropped_bytes) const;
 
   BpeModel model_;
   Pretokenizer pretokenizer_;

@@ -38,6 +38,9 @@ struct Encoding {
   // normalization changed a piece of the text, its tokens span the whole piece.
   // Tokens without text have an empty span.
   std::vector<ByteSpan> offsets;
+  // Bytes of the (normalized) text for which the vocabulary has no token; no id
+  // stands for them. The span of a token of the same word includes them.
+  int64_t num_dropped_bytes = 0;
 };
 
 struct SpecialToken {
@@ -50,8 +53,8 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // kInvalidArgument if `text` is not UTF-8 (names the byte) or the vocabulary
-  // cannot express it; kResourceExhausted if a pattern exceeds its step limit;
+  // kInvalidArgument if `text` is not UTF-8 (names the byte) or longer than
+  // half a gigabyte; kResourceExhausted if a pattern exceeds its step limit;
   // kCancelled after options.stop.
   virtual absl::StatusOr<Encoding> Encode(
       absl::string_view text, const EncodeOptions& options) const = 0;

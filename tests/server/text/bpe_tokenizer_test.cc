@@ -241,12 +241,66 @@ TEST(BpeTokenizerTest, ContradictoryTokensAreRefused) {
   }
 }
 
-TEST(BpeTokenizerTest, ByteOutsideTheVocabularyIsAnErrorThatNamesIt) {
-  const auto tokenizer = BpeTokenizer::Create(TinySpec());
+// The ids are those of Hugging Face's tokenizers 0.23.3.
+TEST(BpeTokenizerTest, BytesOutsideTheVocabularyAreDroppedAndCounted) {
+  BpeTokenizerSpec spec;
+  spec.model.vocab = {{"a", 0}, {"b", 1}, {"ab", 2}, {"c", 3}};
+  spec.model.merges = {{"a", "b"}};
+  spec.pretokenizer.use_gpt2_pattern = false;
+  struct Case {
+    std::string text;
+    std::vector<int32_t> ids;
+    int64_t dropped;
+    std::vector<ByteSpan> offsets;
+  };
+  const std::vector<Case> cases = {
+      {"abe", {2}, 1, {{0, 3}}},
+      {"eab", {2}, 1, {{0, 3}}},
+      {"aeb", {2}, 1, {{0, 3}}},  // merged over the gap
+      {"e", {}, 1, {}},
+      {"", {}, 0, {}},
+      {"a\xC3\xA9"
+       "b",
+       {2},
+       2,
+       {{0, 4}}},
+      {"ab\x1d"
+       "c",
+       {2, 3},
+       1,
+       {{0, 3}, {3, 4}}},
+  };
+  for (const bool ignore_merges : {false, true}) {
+    spec.model.ignore_merges = ignore_merges;
+    const auto tokenizer = BpeTokenizer::Create(spec);
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    for (const Case& expected : cases) {
+      SCOPED_TRACE(testing::PrintToString(expected.text));
+      const auto encoding = (*tokenizer)->Encode(expected.text, kPlain);
+      ASSERT_TRUE(encoding.ok()) << encoding.status();
+      EXPECT_EQ(encoding->ids, expected.ids);
+      EXPECT_EQ(encoding->num_dropped_bytes, expected.dropped);
+      EXPECT_EQ(encoding->offsets, expected.offsets);
+    }
+  }
+}
+
+TEST(BpeTokenizerTest, PlainTextNeverBecomesASpecialToken) {
+  // With ignore_merges a whole piece that is in the vocabulary is one token.
+  BpeTokenizerSpec spec;
+  spec.model.vocab = {{"<", 0}, {"x", 1}, {">", 2}, {"<x>", 3}, {"x>", 4}};
+  spec.model.ignore_merges = true;
+  spec.pretokenizer.use_gpt2_pattern = false;
+  spec.added_tokens = {
+      {.content = "<x>", .id = 3, .normalized = false, .special = true}};
+  const auto tokenizer = BpeTokenizer::Create(spec);
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
-  const auto encoding = (*tokenizer)->Encode("abe", {});
-  EXPECT_EQ(encoding.status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_NE(encoding.status().message().find("0x65"), absl::string_view::npos);
+  using Ids = std::vector<int32_t>;
+  EXPECT_EQ((*tokenizer)->Encode("<x>", {})->ids, Ids{3});
+  EXPECT_EQ((*tokenizer)->Encode("<x>", {.parse_special_tokens = false})->ids,
+            (Ids{0, 1, 2}));
+  EXPECT_EQ((*tokenizer)->Encode("x>", {.parse_special_tokens = false})->ids,
+            Ids{4});
 }
 
 }  // namespace
