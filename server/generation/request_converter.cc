@@ -11,6 +11,7 @@
 #include "server/generation/effective_limits.h"
 #include "server/generation/field_checks.h"
 #include "server/generation/sampling_converter.h"
+#include "server/generation/tokenization.h"
 #include "server/text/tokenizer.h"
 #include "server/text/utf8.h"
 
@@ -171,15 +172,19 @@ class Conversion {
       checks_.Add("text", absl::StrCat("is not valid UTF-8 at byte ", invalid));
       return absl::OkStatus();
     }
-    absl::StatusOr<Encoding> encoding = model_.tokenizer->Encode(text, {});
+    absl::StatusOr<Encoding> encoding =
+        model_.tokenizer->Encode(text, EncodeOptionsOf(proto_));
     if (absl::IsInvalidArgument(encoding.status())) {
       checks_.Add("text", encoding.status().message());
       return absl::OkStatus();
     }
     RETURN_IF_ERROR(encoding.status());
     result_.request.prompt = std::move(encoding->ids);
+    result_.num_dropped_bytes = encoding->num_dropped_bytes;
     if (result_.request.prompt.empty()) {
-      checks_.Add("text", "is empty; a prompt has a token");
+      checks_.Add("text", text.empty() ? "is empty; a prompt has a token"
+                                       : "has no bytes for which the "
+                                         "vocabulary has a token");
     }
     for (const int32_t id : result_.request.prompt) {
       if (id < checks_.vocab_size()) continue;

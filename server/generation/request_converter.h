@@ -36,6 +36,7 @@ struct AnswerOptions {
 struct ConvertedRequest {
   Request request;  // id and deadline unset
   AnswerOptions options;
+  int64_t num_dropped_bytes = 0;  // of a text prompt: see Encoding
 };
 
 // The longest text prompt, in bytes for each token of the context. Longer text

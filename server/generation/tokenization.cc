@@ -39,12 +39,14 @@ absl::StatusOr<v1::TokenizeResponse> Tokenize(
                              max_message_bytes));
   }
   const absl::StatusOr<Encoding> encoding =
-      tokenizer->Encode(request.text(), {});
+      tokenizer->Encode(request.text(), EncodeOptionsOf(request));
   if (absl::IsInvalidArgument(encoding.status())) {
     return FieldViolation("text", encoding.status().message());
   }
   RETURN_IF_ERROR(encoding.status());
   v1::TokenizeResponse response;
+  response.set_dropped_bytes(
+      static_cast<uint64_t>(encoding->num_dropped_bytes));
   for (const int32_t id : encoding->ids) {
     response.add_token_ids(id);
     const absl::string_view bytes = tokenizer->TokenBytes(id);

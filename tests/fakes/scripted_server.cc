@@ -46,8 +46,21 @@ grpc::Status Busy() {
           details.SerializeAsString()};
 }
 
-void AddTokens(int count, v1::GenerateChunk* chunk) {
-  for (int i = 0; i < count; ++i) chunk->add_tokens()->set_id(10 + i);
+// With logprobs if `request` asks for them.
+void AddTokens(const v1::GenerateRequest& request, int count,
+               v1::GenerateChunk* chunk) {
+  for (int i = 0; i < count; ++i) {
+    v1::Token& token = *chunk->add_tokens();
+    token.set_id(10 + i);
+    if (!request.output().has_logprobs()) continue;
+    token.set_logprob(-0.5);
+    token.set_rank(2);
+    token.set_bytes(" \xC3");
+    v1::TokenLogprob& top = *token.add_top();
+    top.set_token_id(9);
+    top.set_logprob(-0.25);
+    top.set_bytes("\n");
+  }
 }
 
 }  // namespace
@@ -71,7 +84,7 @@ class ScriptedServer::InferenceService final : public v1::Inference::Service {
       v1::GenerateChunk chunk;
       chunk.set_index(index);
       chunk.set_text("One,");
-      AddTokens(1, &chunk);
+      AddTokens(*request, 1, &chunk);
       writer->Write(chunk);
       if (request->text() == "broken") {
         return {grpc::StatusCode::UNAVAILABLE, "the engine has stopped"};
@@ -79,7 +92,7 @@ class ScriptedServer::InferenceService final : public v1::Inference::Service {
       chunk.clear_text();  // a token whose text is held back
       writer->Write(chunk);
       chunk.set_text(" two.");
-      AddTokens(1, &chunk);
+      AddTokens(*request, 1, &chunk);
       chunk.mutable_finish()->set_reason(v1::Finish::STOP);
       chunk.mutable_finish()->set_eos_token_id(0);
       chunk.mutable_finish()->mutable_usage()->set_completion_tokens(4);
@@ -103,6 +116,7 @@ class ScriptedServer::InferenceService final : public v1::Inference::Service {
   grpc::Status Tokenize(grpc::ServerContext*,
                         const v1::TokenizeRequest* request,
                         v1::TokenizeResponse* response) override {
+    response->set_dropped_bytes(request->has_parse_special_tokens() ? 7 : 0);
     for (const char c : request->text()) {
       response->add_token_ids(static_cast<uint8_t>(c));
       response->add_tokens(std::string(1, c));
@@ -155,7 +169,7 @@ class ScriptedServer::InferenceService final : public v1::Inference::Service {
                        grpc::ServerWriter<v1::GenerateChunk>& writer) {
     v1::GenerateChunk chunk;
     chunk.set_text("more ");
-    AddTokens(1, &chunk);
+    AddTokens({}, 1, &chunk);
     const auto deadline = std::chrono::steady_clock::now() + kWaitTimeout;
     while (!context.IsCancelled() && writer.Write(chunk) &&
            std::chrono::steady_clock::now() < deadline) {

@@ -1,8 +1,11 @@
 #include "tools/client/answer_printer.h"
 
+#include <cstdio>
+
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "server/text/utf8.h"
 #include "tools/client/message_printer.h"
 #include "tools/client/rank_tables.h"
 
@@ -23,11 +26,38 @@ std::string DescribeFinish(const v1::Finish& finish) {
   return finish.reason() == v1::Finish::LENGTH ? "length" : "stop";
 }
 
+namespace {
+
+// `42 " the"`, or the id alone if the server does not say what it stands for.
+template <typename Token>
+std::string DescribeToken(uint32_t id, const Token& token) {
+  if (token.bytes().empty()) return absl::StrCat(id);
+  return absl::StrCat(id, " ", QuoteToken(token.bytes()));
+}
+
+}  // namespace
+
+std::string QuoteToken(absl::string_view bytes) {
+  const bool whole = FindInvalidUtf8(bytes) == absl::string_view::npos;
+  return absl::StrCat(
+      "\"", whole ? absl::Utf8SafeCEscape(bytes) : absl::CEscape(bytes), "\"");
+}
+
+std::string DescribeDropped(uint64_t num_bytes) {
+  return absl::StrCat(num_bytes,
+                      " bytes dropped: the vocabulary has no token for them");
+}
+
 void AnswerPrinter::AddPrompt(const v1::PromptInfo& prompt) {
   for (const v1::Token& token : prompt.tokens()) {
     if (!token.has_logprob()) continue;
-    Print(absl::StrFormat("prompt token %d: logprob %.6f, rank %d\n",
-                          token.id(), token.logprob(), token.rank()));
+    Print(absl::StrFormat("prompt token %s: logprob %.6f, rank %d\n",
+                          DescribeToken(token.id(), token), token.logprob(),
+                          token.rank()));
+  }
+  if (prompt.dropped_bytes() > 0) {
+    std::fprintf(stderr, "%s\n",
+                 DescribeDropped(prompt.dropped_bytes()).c_str());
   }
   Show(prompt.text());
 }
@@ -37,11 +67,12 @@ void AnswerPrinter::AddTokens(
   for (const v1::Token& token : tokens) {
     absl::StrAppend(&answer->ids, answer->ids.empty() ? "" : " ", token.id());
     if (!token.has_logprob()) continue;
-    absl::StrAppendFormat(&answer->logprobs,
-                          "token %d: logprob %.6f, rank %d\n", token.id(),
-                          token.logprob(), token.rank());
+    absl::StrAppendFormat(
+        &answer->logprobs, "token %s: logprob %.6f, rank %d\n",
+        DescribeToken(token.id(), token), token.logprob(), token.rank());
     for (const v1::TokenLogprob& other : token.top()) {
-      absl::StrAppendFormat(&answer->logprobs, "  %d: %.6f\n", other.token_id(),
+      absl::StrAppendFormat(&answer->logprobs, "  %s: %.6f\n",
+                            DescribeToken(other.token_id(), other),
                             other.logprob());
     }
   }

@@ -42,4 +42,11 @@ class AnswerPrinter {
 // Why an answer ended, for people: "length", "stop: \"x\"".
 std::string DescribeFinish(const v1::Finish& finish);
 
+// The bytes of a token in quotes, with C escapes; as numbers (\303) if they are
+// not whole characters.
+std::string QuoteToken(absl::string_view bytes);
+
+// "3 bytes dropped: ...", of a text that was tokenized.
+std::string DescribeDropped(uint64_t num_bytes);
+
 }  // namespace moe::client

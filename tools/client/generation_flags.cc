@@ -59,6 +59,12 @@ ABSL_FLAG(absl::optional<int32_t>, priority, absl::nullopt,
           "Higher is scheduled first.");
 ABSL_FLAG(absl::optional<uint32_t>, truncate_prompt_tokens, absl::nullopt,
           "Keep only this many tokens at the prompt's end.");
+ABSL_FLAG(bool, add_special_tokens, true,
+          "generate, tokenize: add the tokens that the tokenizer puts around a "
+          "text.");
+ABSL_FLAG(bool, parse_special_tokens, true,
+          "generate, tokenize: special tokens written in the text become those "
+          "tokens; --noparse_special_tokens keeps them plain.");
 
 namespace moe::client {
 
@@ -127,6 +133,12 @@ absl::StatusOr<v1::GenerateRequest> RequestFromFlags() {
   if (auto v = absl::GetFlag(FLAGS_priority)) request.set_priority(*v);
   if (auto v = absl::GetFlag(FLAGS_truncate_prompt_tokens)) {
     request.set_truncate_prompt_tokens(*v);
+  }
+  if (!absl::GetFlag(FLAGS_add_special_tokens)) {
+    request.set_add_special_tokens(false);
+  }
+  if (!absl::GetFlag(FLAGS_parse_special_tokens)) {
+    request.set_parse_special_tokens(false);
   }
   return request;
 }

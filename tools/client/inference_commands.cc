@@ -3,13 +3,14 @@
 #include <cstdio>
 #include <iostream>
 
+#include "absl/flags/declare.h"
 #include "absl/flags/flag.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "proto/moe/v1/generation.grpc.pb.h"
+#include "tools/client/answer_printer.h"
 #include "tools/client/connection.h"
 #include "tools/client/flag_values.h"
 #include "tools/client/message_printer.h"
@@ -21,6 +22,9 @@ ABSL_FLAG(std::string, prompt_file, "",
           "generate, tokenize: text from this file; - is standard input.");
 ABSL_FLAG(std::string, token_ids, "",
           "generate, detokenize: token ids instead of text: 1,2,3");
+// generation_flags.cc
+ABSL_DECLARE_FLAG(bool, add_special_tokens);
+ABSL_DECLARE_FLAG(bool, parse_special_tokens);
 
 namespace moe::client {
 namespace {
@@ -63,6 +67,12 @@ int RunTokenize(const std::vector<std::string>& arguments) {
   v1::TokenizeRequest request;
   request.set_model(absl::GetFlag(FLAGS_model));
   request.set_text(texts->front());
+  if (!absl::GetFlag(FLAGS_add_special_tokens)) {
+    request.set_add_special_tokens(false);
+  }
+  if (!absl::GetFlag(FLAGS_parse_special_tokens)) {
+    request.set_parse_special_tokens(false);
+  }
   grpc::ClientContext context;
   SetDeadline(kTimeout, &context);
   v1::TokenizeResponse response;
@@ -76,11 +86,15 @@ int RunTokenize(const std::vector<std::string>& arguments) {
   for (int i = 0; i < response.token_ids_size(); ++i) {
     const std::string bytes =
         i < response.tokens_size() ? response.tokens(i) : "";
-    Print(absl::StrFormat("%8d  \"%s\"\n", response.token_ids(i),
-                          absl::Utf8SafeCEscape(bytes)));
+    Print(
+        absl::StrFormat("%8d  %s\n", response.token_ids(i), QuoteToken(bytes)));
   }
   std::fprintf(stderr, "%d tokens, %zu bytes\n", response.token_ids_size(),
                request.text().size());
+  if (response.dropped_bytes() > 0) {
+    std::fprintf(stderr, "%s\n",
+                 DescribeDropped(response.dropped_bytes()).c_str());
+  }
   return kExitOk;
 }
 

@@ -131,6 +131,29 @@ TEST_F(ClientTest, EveryFlagReachesItsField) {
   EXPECT_EQ(got.model(), "m");
 }
 
+TEST_F(ClientTest, LogprobsShowTheTokensText) {
+  const ProcessResult result = Run({"generate", "Count", "--logprobs=1"});
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_CONTAINS(result.out,
+                  "token 10 \" \\303\": logprob -0.500000, rank 2\n"
+                  "  9 \"\\n\": -0.250000\n");
+}
+
+TEST_F(ClientTest, SpecialTokensCanBeKeptPlain) {
+  EXPECT_EQ(Run({"generate", "Count"}).exit_status, 0);
+  EXPECT_FALSE(server_.last_generate().has_add_special_tokens());
+  EXPECT_FALSE(server_.last_generate().has_parse_special_tokens());
+  ProcessResult result = Run({"generate", "Count", "--noadd_special_tokens",
+                              "--noparse_special_tokens"});
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  const v1::GenerateRequest got = server_.last_generate();
+  EXPECT_TRUE(got.has_add_special_tokens() && !got.add_special_tokens());
+  EXPECT_TRUE(got.has_parse_special_tokens() && !got.parse_special_tokens());
+  result = Run({"tokenize", "a", "--noparse_special_tokens"});
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_CONTAINS(result.err, "7 bytes dropped: the vocabulary has no token");
+}
+
 TEST_F(ClientTest, PromptsComeFromStandardInputLineByLine) {
   const ProcessResult result =
       Run({"generate", "-", "--lines"}, "first\n\nsecond\n");
@@ -220,6 +243,7 @@ TEST_F(ClientTest, TokenizeAndDetokenize) {
   ProcessResult result = Run({"tokenize", "a\xC3\xA9"});
   EXPECT_EQ(result.exit_status, 0) << result.err;
   EXPECT_CONTAINS(result.out, "      97  \"a\"\n");
+  EXPECT_CONTAINS(result.out, "     195  \"\\303\"\n");  // half a character
   EXPECT_CONTAINS(result.err, "3 tokens, 3 bytes");
   result = Run({"detokenize", "72", "105"});
   EXPECT_EQ(result.exit_status, 0) << result.err;
