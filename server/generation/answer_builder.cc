@@ -15,9 +15,16 @@ bool Contains(const std::vector<int32_t>& set, int32_t id) {
 
 }  // namespace
 
-v1::Token ToProto(const SampledToken& token, bool with_logprob) {
+v1::Token ToProto(const SampledToken& token, bool with_logprob,
+                  const Tokenizer* tokenizer) {
+  const auto set_bytes = [tokenizer](int32_t id, auto& proto) {
+    if (tokenizer == nullptr) return;
+    const absl::string_view bytes = tokenizer->TokenBytes(id);
+    proto.set_bytes(bytes.data(), bytes.size());
+  };
   v1::Token out;
   out.set_id(token.token_id);
+  if (with_logprob) set_bytes(token.token_id, out);
   // The first token of a prompt has no logprob.
   if (!with_logprob || std::isnan(token.logprob.logprob)) return out;
   out.set_logprob(token.logprob.logprob);
@@ -27,6 +34,7 @@ v1::Token ToProto(const SampledToken& token, bool with_logprob) {
     entry->set_token_id(top.token_id);
     entry->set_logprob(top.logprob);
     entry->set_rank(top.rank);
+    set_bytes(top.token_id, *entry);
   }
   return out;
 }
@@ -51,8 +59,8 @@ bool AnswerBuilder::Append(const TokenEvent& event) {
   const bool is_stop_token =
       event.finish.has_value() && event.finish->stop_token_id.has_value();
   if (!is_stop_token || options_.include_stop) {
-    HeldToken held{ToProto(event.token, with_logprobs_), produced_bytes_,
-                   produced_bytes_};
+    HeldToken held{ToProto(event.token, with_logprobs_, model_.tokenizer),
+                   produced_bytes_, produced_bytes_};
     const bool found = AppendText(event.token.token_id, held);
     Hold(std::move(held));
     if (found) {

@@ -15,8 +15,10 @@
 
 namespace moe {
 
-// The proto of a token; with logprobs if `with_logprob`.
-v1::Token ToProto(const SampledToken& token, bool with_logprob);
+// The proto of a token; if `with_logprob`, with logprobs and, unless
+// `tokenizer` is null, the tokens' bytes.
+v1::Token ToProto(const SampledToken& token, bool with_logprob,
+                  const Tokenizer* tokenizer);
 
 // Turns the tokens of one answer into its text and tokens. Holds back text that
 // may become a stop string, together with its tokens. Not thread-safe. Borrows

@@ -26,6 +26,7 @@ ChunkBuilder::ChunkBuilder(std::string request_id,
   head.set_request_id(std::move(request_id));
   v1::PromptInfo& prompt = *head.mutable_prompt();
   prompt.set_num_tokens(num_prompt_tokens_);
+  prompt.set_dropped_bytes(static_cast<uint64_t>(converted.num_dropped_bytes));
   if (options_.prompt_tokens) {
     for (const int32_t id : converted.request.prompt) {
       prompt.add_tokens()->set_id(id);
@@ -46,7 +47,8 @@ void ChunkBuilder::AddPrompt(const PromptEvent& event) {
   v1::PromptInfo& prompt = *head_->mutable_prompt();
   prompt.clear_tokens();
   for (const SampledToken& token : event.logprobs) {
-    *prompt.add_tokens() = ToProto(token, /*with_logprob=*/true);
+    *prompt.add_tokens() =
+        ToProto(token, /*with_logprob=*/true, model_.tokenizer);
   }
 }
 

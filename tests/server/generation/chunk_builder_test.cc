@@ -269,6 +269,42 @@ TEST_F(ChunkBuilderTest, EchoGivesThePromptsTextAndTokens) {
   EXPECT_EQ(chunk.prompt().tokens(1).id(), uint32_t{'i'});
 }
 
+TEST_F(ChunkBuilderTest, TokensHaveTheirBytesWithLogprobsOnly) {
+  for (const bool with_logprobs : {false, true}) {
+    proto_.mutable_output()->set_token_ids(true);
+    if (with_logprobs) {
+      proto_.mutable_output()->set_logprobs(1);
+      proto_.mutable_output()->set_prompt_logprobs(0);
+    }
+    Start();
+    PromptEvent prompt;
+    prompt.logprobs.resize(1);
+    prompt.logprobs[0].token_id = 'h';
+    builder_->AddPrompt(prompt);
+    TokenEvent event;
+    event.token.token_id = 'a';
+    event.token.top = {{.token_id = 0xE9, .logprob = -1, .rank = 1}};
+    builder_->AddToken(event);
+    const v1::GenerateChunk chunk = Take();
+    ASSERT_EQ(chunk.tokens_size(), 1);
+    EXPECT_EQ(chunk.tokens(0).bytes(), with_logprobs ? "a" : "");
+    ASSERT_EQ(chunk.tokens(0).top_size(), with_logprobs ? 1 : 0);
+    if (!with_logprobs) continue;
+    EXPECT_EQ(chunk.tokens(0).top(0).bytes(), "\xE9");
+    ASSERT_EQ(chunk.prompt().tokens_size(), 1);
+    EXPECT_EQ(chunk.prompt().tokens(0).bytes(), "h");
+  }
+}
+
+TEST_F(ChunkBuilderTest, DroppedBytesOfThePromptAreCounted) {
+  auto converted = ConvertRequest(proto_, model_);
+  ASSERT_TRUE(converted.ok()) << converted.status();
+  converted->num_dropped_bytes = 3;
+  builder_.emplace("id-1", *converted, model_);
+  Text("a");
+  EXPECT_EQ(Take().prompt().dropped_bytes(), 3u);
+}
+
 TEST_F(ChunkBuilderTest, UsageComesWithEachChunkIfAsked) {
   proto_.mutable_output()->set_usage_per_chunk(true);
   Start();
