@@ -30,6 +30,12 @@ absl::StatusOr<Json> ParseJsonObject(absl::string_view text) {
     if (json.is_object()) return json;
     return absl::InvalidArgumentError(
         absl::StrCat("JSON must hold an object here, not ", json.type_name()));
+  } catch (const Json::parse_error& error) {
+    // It wanted to read on after the last byte.
+    const bool is_cut = error.byte > text.size();
+    return absl::InvalidArgumentError(
+        absl::StrCat("not valid JSON: ", error.what(),
+                     is_cut ? "; the file is cut short: copy it again" : ""));
   } catch (const Json::exception& error) {
     return absl::InvalidArgumentError(
         absl::StrCat("not valid JSON: ", error.what()));

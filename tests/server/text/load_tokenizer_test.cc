@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -172,6 +173,20 @@ TEST_F(LoadTokenizerTest, WhatIsThereInsteadIsNamed) {
   if (!user.active()) GTEST_SKIP() << "the system keeps root's capabilities";
   expect(absl::StatusCode::kPermissionDenied,
          "tokenizer.json: Permission denied; this process runs as user ");
+}
+
+TEST_F(LoadTokenizerTest, EveryTruncationIsSaidToBeOne) {
+  std::ifstream file(fs::path(kGoldens) / "small.json", std::ios::binary);
+  const std::string whole(std::istreambuf_iterator<char>(file), {});
+  for (size_t part = 1; part < 20; ++part) {
+    Write("tokenizer.json", whole.substr(0, whole.size() * part / 20));
+    const absl::Status status = LoadTokenizer(directory_.string()).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    EXPECT_TRUE(absl::StrContains(status.message(), "cut short")) << status;
+  }
+  Write("tokenizer.json", "{}}");
+  const absl::Status status = LoadTokenizer(directory_.string()).status();
+  EXPECT_FALSE(absl::StrContains(status.message(), "cut short")) << status;
 }
 
 TEST_F(LoadTokenizerTest, ErrorsNameTheFile) {
