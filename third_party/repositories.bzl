@@ -29,6 +29,7 @@ def repositories():
                 "absl_time",
             ],
             "benchmark": ["benchmark"],
+            "crypto": ["libcrypto"],
             "grpc": ["grpc++", "protobuf"],
             "gtest": ["gmock", "gtest"],
             "gtest_main": ["gmock_main", "gmock", "gtest"],

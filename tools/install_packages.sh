@@ -9,7 +9,7 @@ packages=(
   bazel-bootstrap g++ pkg-config protobuf-compiler protobuf-compiler-grpc
   # Libraries.
   libabsl-dev libgrpc++-dev libhwy-dev libicu-dev libopenmpi-dev libpcre2-dev
-  libprotobuf-dev libspdlog-dev nlohmann-json3-dev
+  libprotobuf-dev libspdlog-dev libssl-dev nlohmann-json3-dev
   # Tests: frameworks, ranks, certificates, the Python gRPC client.
   libbenchmark-dev libgmock-dev libgtest-dev openmpi-bin openssl python3
   python3-venv

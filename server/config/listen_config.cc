@@ -34,6 +34,9 @@ absl::StatusOr<ListenConfig> ReadListen(const config::Server& proto,
   ASSIGN_OR_RETURN(out.max_message_bytes,
                    section.Integer("max_message_bytes", out.max_message_bytes,
                                    64 << 10, 1 << 30));
+  ASSIGN_OR_RETURN(out.max_metadata_bytes,
+                   section.Integer("max_metadata_bytes", out.max_metadata_bytes,
+                                   8 << 10, 16 << 20));
   ASSIGN_OR_RETURN(out.max_concurrent_streams,
                    section.Integer("max_concurrent_streams",
                                    out.max_concurrent_streams, 1, 1000000));

@@ -27,8 +27,9 @@ struct ListenConfig {
   std::string port_file;  // "": none
   std::optional<TlsConfig> tls;
   int64_t max_message_bytes = int64_t{16} << 20;
+  int64_t max_metadata_bytes = int64_t{64} << 10;
   int64_t max_concurrent_streams = 1024;
-  absl::Duration keepalive_time = absl::Hours(2);
+  absl::Duration keepalive_time = absl::Seconds(30);
   absl::Duration keepalive_timeout = absl::Seconds(20);
   absl::Duration min_client_ping_interval = absl::Seconds(10);
   bool remote_control = false;

@@ -106,6 +106,7 @@ absl::Status ReadServer(const config::Server& proto,
                         const ConfigSection& section, ServerConfig& out) {
   ASSIGN_OR_RETURN(out.listen, ReadListen(proto, section));
   RequestLimits& limits = out.limits;
+  limits.max_message_bytes = out.listen.max_message_bytes;
   ASSIGN_OR_RETURN(limits.max_concurrent_requests,
                    section.Integer("max_concurrent_requests",
                                    limits.max_concurrent_requests, 1, 1000000));

@@ -1,9 +1,11 @@
 #include "server/generation/chunk_builder.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "server/chunks/chunk_splitter.h"
 #include "server/text/incremental_detokenizer.h"
 
 namespace moe {
@@ -104,7 +106,15 @@ std::vector<v1::GenerateChunk> ChunkBuilder::Take() {
     chunks.front().mutable_prompt()->Swap(head_->mutable_prompt());
     head_.reset();
   }
-  return chunks;
+  const int64_t max_bytes =
+      std::min(kMaxChunkBytes, model_.limits.max_message_bytes);
+  std::vector<v1::GenerateChunk> parts;
+  for (v1::GenerateChunk& chunk : chunks) {
+    for (v1::GenerateChunk& part : SplitChunk(std::move(chunk), max_bytes)) {
+      parts.push_back(std::move(part));
+    }
+  }
+  return parts;
 }
 
 int64_t ChunkBuilder::num_new_tokens() const {

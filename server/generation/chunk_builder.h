@@ -33,7 +33,7 @@ class ChunkBuilder {
   void AddTiming(const RequestTiming& timing);
 
   // One chunk for each answer with new output, then one for timing and expert
-  // usage.
+  // usage. A chunk that is longer than clients or the server accept is cut.
   std::vector<v1::GenerateChunk> Take();
 
   bool all_finished() const { return num_unfinished_ == 0; }

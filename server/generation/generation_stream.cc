@@ -74,7 +74,8 @@ bool GenerationStream::BuildChunks() {
       model_.engine->CancelAnswer(options_.engine_id, event.index);
     }
   }
-  if (events.expert_load.has_value()) builder_.AddExpertLoad(*events.expert_load);
+  if (events.expert_load.has_value())
+    builder_.AddExpertLoad(*events.expert_load);
   if (events.done.has_value()) {
     done_ = std::move(events.done);
     // The client has all its answers: later errors do not matter to it.
@@ -107,6 +108,10 @@ void GenerationStream::Finish() {
   absl::Status status = done_->status;
   // The client may retry safely if it has received nothing.
   if (!wrote_) status = WithRetryInfo(status, options_.retry_delay);
+  status = writer_.StatusToSend(status);
+  if (client_is_gone_ && status.ok()) {
+    status = absl::CancelledError("the client left before its last chunk");
+  }
   on_end_({options_.request_id, status, builder_.num_prompt_tokens(),
            builder_.num_new_tokens(), builder_.FinishReasons(), done_->timing});
   on_end_ = nullptr;

@@ -13,8 +13,8 @@
 #include "absl/time/time.h"
 #include "engine/runtime/engine.h"
 #include "proto/moe/v1/generation.pb.h"
+#include "server/chunks/chunk_writer.h"
 #include "server/generation/chunk_builder.h"
-#include "server/generation/chunk_writer.h"
 #include "server/generation/serial_executor.h"
 
 namespace moe {
@@ -102,9 +102,9 @@ class GenerationStream : public RequestObserver,
   SerialExecutor& delivery_;
 
   std::mutex mutex_;
-  PendingEvents events_;           // guarded by mutex_
-  bool busy_ = false;   // guarded by mutex_; delivery runs or is scheduled
-  bool ended_ = false;  // guarded by mutex_; OnDone has been called
+  PendingEvents events_;  // guarded by mutex_
+  bool busy_ = false;     // guarded by mutex_; delivery runs or is scheduled
+  bool ended_ = false;    // guarded by mutex_; OnDone has been called
 
   // Used by the holder of busy_ only.
   ChunkBuilder builder_;

@@ -9,9 +9,11 @@
 #include "engine/runtime/engine.h"
 #include "kernels/core/status_macros.h"
 #include "kernels/core/steady_clock.h"
+#include "server/generation/answer_size.h"
 #include "server/generation/request_converter.h"
 #include "server/generation/request_errors.h"
 #include "server/logging/log.h"
+#include "server/text/stop_signal.h"
 
 namespace moe {
 namespace {
@@ -40,6 +42,7 @@ absl::Status Draining() {
 
 InferenceCore::InferenceCore(ServedModel model)
     : model_(std::move(model)),
+      longest_token_bytes_(LongestTokenBytes(model_.tokenizer)),
       live_requests_(model_.limits.max_concurrent_requests) {}
 
 absl::StatusOr<const ServedModel*> InferenceCore::FindModel(
@@ -95,8 +98,12 @@ absl::StatusOr<std::shared_ptr<GenerationStream>> InferenceCore::TryStart(
   if (draining_) return Draining();
   // Count it before the prompt is tokenized, which can take long.
   ASSIGN_OR_RETURN(const std::string engine_id, live_requests_.Add(request_id));
-  auto converted = ConvertRequest(request, *model);
+  StopSignal stop([&call] { return call.abandoned && call.abandoned(); });
+  auto converted = ConvertRequest(request, *model, &stop);
   absl::Status status = converted.status();
+  if (status.ok() && call.one_message) {
+    status = CheckAnswerSize(*converted, *model, longest_token_bytes_);
+  }
   if (status.ok()) {
     converted->request.id = engine_id;
     converted->request.deadline = call.deadline;

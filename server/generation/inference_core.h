@@ -13,7 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "server/generation/chunk_writer.h"
+#include "server/chunks/chunk_writer.h"
 #include "server/generation/generation_stream.h"
 #include "server/generation/live_requests.h"
 #include "server/generation/serial_executor.h"
@@ -30,8 +30,14 @@ class InferenceCore {
  public:
   // The properties of a call besides its request.
   struct Call {
-    std::string metadata_request_id;               // `x-request-id`; "": none
+    std::string metadata_request_id;  // `x-request-id`; "": none
     absl::Time deadline = absl::InfiniteFuture();  // by SteadyNow
+    // True once the client has left; ends the tokenizing of a long prompt.
+    // Null: it never leaves. Called only within Start.
+    std::function<bool()> abandoned;
+    // The answer is sent as one message: refuse a request whose answer may be
+    // longer than limits.max_message_bytes.
+    bool one_message = false;
   };
 
   explicit InferenceCore(ServedModel model);
@@ -101,6 +107,7 @@ class InferenceCore {
   void NotifyReadyListener();
 
   const ServedModel model_;
+  const int64_t longest_token_bytes_;
   std::mutex drain_mutex_;  // held while the next two change
   std::atomic<bool> draining_ = false;
   std::atomic<bool> lost_thread_ = false;

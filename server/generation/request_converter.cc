@@ -27,9 +27,11 @@ absl::Status NoTokenizer(const ServedModel& model, absl::string_view what) {
 // Reads one request and collects what is wrong with it.
 class Conversion {
  public:
-  Conversion(const v1::GenerateRequest& proto, const ServedModel& model)
+  Conversion(const v1::GenerateRequest& proto, const ServedModel& model,
+             StopSignal* stop)
       : proto_(proto),
         model_(model),
+        stop_(stop),
         limits_(EffectiveLimits(model)),
         checks_(model.info.model.vocab_size) {}
 
@@ -172,8 +174,9 @@ class Conversion {
       checks_.Add("text", absl::StrCat("is not valid UTF-8 at byte ", invalid));
       return absl::OkStatus();
     }
-    absl::StatusOr<Encoding> encoding =
-        model_.tokenizer->Encode(text, EncodeOptionsOf(proto_));
+    EncodeOptions options = EncodeOptionsOf(proto_);
+    options.stop = stop_;
+    absl::StatusOr<Encoding> encoding = model_.tokenizer->Encode(text, options);
     if (absl::IsInvalidArgument(encoding.status())) {
       checks_.Add("text", encoding.status().message());
       return absl::OkStatus();
@@ -255,6 +258,7 @@ class Conversion {
 
   const v1::GenerateRequest& proto_;
   const ServedModel& model_;
+  StopSignal* const stop_;
   const RequestLimits limits_;
   FieldChecks checks_;
   ConvertedRequest result_;
@@ -263,8 +267,9 @@ class Conversion {
 }  // namespace
 
 absl::StatusOr<ConvertedRequest> ConvertRequest(
-    const v1::GenerateRequest& proto, const ServedModel& model) {
-  return Conversion(proto, model).Run();
+    const v1::GenerateRequest& proto, const ServedModel& model,
+    StopSignal* stop) {
+  return Conversion(proto, model, stop).Run();
 }
 
 }  // namespace moe

@@ -12,6 +12,7 @@
 
 namespace moe {
 
+class StopSignal;
 namespace v1 {
 class GenerateRequest;
 }  // namespace v1
@@ -47,9 +48,10 @@ inline constexpr int64_t kMaxTextBytesPerToken = 256;
 
 // Checks a request, fills in the model's defaults and tokenizes the prompt.
 // kInvalidArgument names every bad field (FieldViolations); kFailedPrecondition
-// if it needs a tokenizer and the model has none. Takes time linear in the
-// prompt. Thread-safe.
+// if it needs a tokenizer and the model has none; kCancelled after `stop`
+// (null: never). Takes time linear in the prompt. Thread-safe.
 absl::StatusOr<ConvertedRequest> ConvertRequest(
-    const v1::GenerateRequest& proto, const ServedModel& model);
+    const v1::GenerateRequest& proto, const ServedModel& model,
+    StopSignal* stop = nullptr);
 
 }  // namespace moe

@@ -2,12 +2,13 @@
 
 #include <limits>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "kernels/core/status_macros.h"
 #include "server/generation/request_errors.h"
+#include "server/text/stop_signal.h"
 #include "server/text/tokenizer.h"
 
 namespace moe {
@@ -27,8 +28,9 @@ absl::StatusOr<const Tokenizer*> TokenizerOf(const ServedModel& model) {
 
 absl::StatusOr<v1::TokenizeResponse> Tokenize(
     const ServedModel& model, const v1::TokenizeRequest& request,
-    int64_t max_message_bytes) {
+    StopSignal* stop) {
   ASSIGN_OR_RETURN(const Tokenizer* tokenizer, TokenizerOf(model));
+  const int64_t max_message_bytes = model.limits.max_message_bytes;
   const int64_t max_bytes = max_message_bytes / kAnswerBytesPerTextByte;
   if (static_cast<int64_t>(request.text().size()) > max_bytes) {
     return FieldViolation(
@@ -38,8 +40,10 @@ absl::StatusOr<v1::TokenizeResponse> Tokenize(
                              "must fit server.max_message_bytes, ",
                              max_message_bytes));
   }
+  EncodeOptions options = EncodeOptionsOf(request);
+  options.stop = stop;
   const absl::StatusOr<Encoding> encoding =
-      tokenizer->Encode(request.text(), EncodeOptionsOf(request));
+      tokenizer->Encode(request.text(), options);
   if (absl::IsInvalidArgument(encoding.status())) {
     return FieldViolation("text", encoding.status().message());
   }
@@ -48,6 +52,7 @@ absl::StatusOr<v1::TokenizeResponse> Tokenize(
   response.set_dropped_bytes(
       static_cast<uint64_t>(encoding->num_dropped_bytes));
   for (const int32_t id : encoding->ids) {
+    RETURN_IF_ERROR(StopSignal::Check(stop));
     response.add_token_ids(id);
     const absl::string_view bytes = tokenizer->TokenBytes(id);
     response.add_tokens(std::string(bytes));
@@ -63,21 +68,43 @@ absl::StatusOr<v1::TokenizeResponse> Tokenize(
 }
 
 absl::StatusOr<v1::DetokenizeResponse> Detokenize(
-    const ServedModel& model, const v1::DetokenizeRequest& request) {
+    const ServedModel& model, const v1::DetokenizeRequest& request,
+    StopSignal* stop) {
   ASSIGN_OR_RETURN(const Tokenizer* tokenizer, TokenizerOf(model));
-  std::vector<int32_t> ids;
-  ids.reserve(request.token_ids_size());
+  const int64_t max_message_bytes = model.limits.max_message_bytes;
+  // Few bytes of ids can stand for much text: add up before decoding.
+  int64_t num_bytes = 0;
   for (int i = 0; i < request.token_ids_size(); ++i) {
+    RETURN_IF_ERROR(StopSignal::Check(stop));
     const uint32_t id = request.token_ids(i);
     if (id > std::numeric_limits<int32_t>::max() || !tokenizer->IsToken(id)) {
       return FieldViolation(absl::StrCat("token_ids[", i, "]"),
                             absl::StrCat("is ", id, ", which is no token"));
     }
-    ids.push_back(static_cast<int32_t>(id));
+    num_bytes += tokenizer->TokenBytes(static_cast<int32_t>(id)).size();
   }
+  if (num_bytes > max_message_bytes) {
+    return FieldViolation("token_ids",
+                          absl::StrCat("are ", request.token_ids_size(),
+                                       " tokens with ", num_bytes,
+                                       " bytes of text; the answer must fit "
+                                       "server.max_message_bytes, ",
+                                       max_message_bytes));
+  }
+  // The ids are below 2^31, and this saves a copy of them.
+  const absl::Span<const int32_t> ids(
+      reinterpret_cast<const int32_t*>(request.token_ids().data()),
+      request.token_ids_size());
   v1::DetokenizeResponse response;
   ASSIGN_OR_RETURN(*response.mutable_text(),
                    tokenizer->Decode(ids, /*skip_special_tokens=*/false));
+  const int64_t answer_bytes = response.ByteSizeLong();
+  if (answer_bytes > max_message_bytes) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the text takes ", answer_bytes,
+                     " bytes, and server.max_message_bytes is ",
+                     max_message_bytes, ": send the tokens in parts"));
+  }
   return response;
 }
 

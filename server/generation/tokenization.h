@@ -9,6 +9,8 @@
 
 namespace moe {
 
+class StopSignal;
+
 // Answers of Tokenize and Detokenize. kFailedPrecondition if `model` has no
 // tokenizer. Thread-safe.
 
@@ -28,13 +30,18 @@ EncodeOptions EncodeOptionsOf(const Request& request) {
 
 // Takes time linear in the text. kInvalidArgument for text that the tokenizer
 // does not take, or that is so long that its answer could exceed
-// `max_message_bytes`; kResourceExhausted if the answer does exceed it.
+// limits.max_message_bytes; kResourceExhausted if the answer does exceed it;
+// kCancelled after `stop` (null: never).
 absl::StatusOr<v1::TokenizeResponse> Tokenize(
     const ServedModel& model, const v1::TokenizeRequest& request,
-    int64_t max_message_bytes);
+    StopSignal* stop);
 
-// kInvalidArgument for an id that is no token.
+// Takes memory linear in limits.max_message_bytes, however long the tokens are.
+// kInvalidArgument for an id that is no token, or for tokens whose text cannot
+// fit an answer; kResourceExhausted if it does not fit because ill-formed bytes
+// have become U+FFFD; kCancelled after `stop` (null: never).
 absl::StatusOr<v1::DetokenizeResponse> Detokenize(
-    const ServedModel& model, const v1::DetokenizeRequest& request);
+    const ServedModel& model, const v1::DetokenizeRequest& request,
+    StopSignal* stop);
 
 }  // namespace moe

@@ -2,7 +2,6 @@
 
 #include <grpcpp/impl/service_type.h>
 
-#include <cstdint>
 #include <memory>
 
 #include "server/generation/inference_core.h"
@@ -10,8 +9,6 @@
 namespace moe {
 
 // The service moe.v1.Inference over `core`, which must outlive it.
-// `max_message_bytes`: the longest answer of Tokenize.
-std::unique_ptr<grpc::Service> MakeGenerationService(InferenceCore& core,
-                                                     int64_t max_message_bytes);
+std::unique_ptr<grpc::Service> MakeGenerationService(InferenceCore& core);
 
 }  // namespace moe

@@ -7,20 +7,17 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
-#include <fstream>
 #include <memory>
 #include <mutex>
-#include <sstream>
 #include <string>
 #include <utility>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "kernels/core/status_macros.h"
 #include "server/generation/health_monitor.h"
 #include "server/grpc/connection_listener.h"
 #include "server/grpc/control_service.h"
 #include "server/grpc/generation_service.h"
+#include "server/grpc/tls_certificates.h"
 #include "server/logging/log.h"
 
 namespace moe {
@@ -37,43 +34,22 @@ void InitGrpcPlugins() {
   });
 }
 
-absl::StatusOr<std::string> ReadPem(const char* field,
-                                    const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
-  std::ostringstream text;
-  text << stream.rdbuf();
-  if (!stream || !absl::StrContains(text.str(), "-----BEGIN ")) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "server.tls.", field, ": \"", path, "\" is not a readable PEM file"));
-  }
-  return text.str();
-}
-
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(
-    const ListenConfig& config) {
-  if (!config.tls.has_value()) return grpc::InsecureServerCredentials();
-  grpc::SslServerCredentialsOptions options;
-  grpc::SslServerCredentialsOptions::PemKeyCertPair pair;
-  ASSIGN_OR_RETURN(pair.private_key,
-                   ReadPem("private_key", config.tls->private_key));
-  ASSIGN_OR_RETURN(pair.cert_chain,
-                   ReadPem("certificate", config.tls->certificate));
-  options.pem_key_cert_pairs.push_back(std::move(pair));
-  if (!config.tls->client_ca.empty()) {
-    ASSIGN_OR_RETURN(options.pem_root_certs,
-                     ReadPem("client_ca", config.tls->client_ca));
-    options.client_certificate_request =
-        GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
-  }
-  return grpc::SslServerCredentials(options);
-}
-
 void SetOptions(const ListenConfig& config, grpc::ServerBuilder& builder) {
   const auto milliseconds = [](absl::Duration duration) {
     return static_cast<int>(absl::ToInt64Milliseconds(duration));
   };
   builder.SetMaxReceiveMessageSize(static_cast<int>(config.max_message_bytes));
   builder.SetMaxSendMessageSize(static_cast<int>(config.max_message_bytes));
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE,
+                             static_cast<int>(config.max_metadata_bytes));
+  // Newer versions of gRPC refuse calls at random between the two limits.
+  builder.AddChannelArgument("grpc.absolute_max_metadata_size",
+                             static_cast<int>(config.max_metadata_bytes));
+  // gRPC inflates a message before it checks the size: a megabyte could become
+  // a gigabyte. Compressed requests are UNIMPLEMENTED instead, with the list of
+  // what is accepted, as gRPC's protocol demands.
+  builder.AddChannelArgument(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET,
+                             1 << GRPC_COMPRESS_NONE);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                              static_cast<int>(config.max_concurrent_streams));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
@@ -81,6 +57,8 @@ void SetOptions(const ListenConfig& config, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
                              milliseconds(config.keepalive_timeout));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // Pings continue however long nothing else is sent.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   // Nothing is sent during a long prefill. Clients that ping meanwhile must not
   // be disconnected for it.
   builder.AddChannelArgument(
@@ -96,12 +74,17 @@ gpr_timespec FromNow(absl::Duration duration) {
       gpr_time_from_micros(absl::ToInt64Microseconds(duration), GPR_TIMESPAN));
 }
 
-// gRPC reports a bad certificate or key only when it opens a port with them.
-absl::Status CheckTls(
-    const std::shared_ptr<grpc::ServerCredentials>& credentials) {
+// Checks TLS files. gRPC reports some that it does not take only when it opens
+// a port with them.
+absl::Status CheckTls(const TlsConfig& config) {
+  ASSIGN_OR_RETURN(const TlsFiles files, ReadTlsFiles(config));
+  grpc::SslServerCredentialsOptions options;
+  options.pem_key_cert_pairs.push_back({files.private_key, files.certificate});
+  options.pem_root_certs = files.client_ca;
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", credentials, &port);
+  builder.AddListeningPort("127.0.0.1:0", grpc::SslServerCredentials(options),
+                           &port);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server != nullptr && port != 0) {
     server->Shutdown(FromNow(absl::ZeroDuration()));
@@ -112,18 +95,11 @@ absl::Status CheckTls(
       "or one of them is not valid");
 }
 
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> OpenCredentials(
-    const ListenConfig& config) {
-  ASSIGN_OR_RETURN(auto credentials, MakeCredentials(config));
-  if (config.tls.has_value()) RETURN_IF_ERROR(CheckTls(credentials));
-  return credentials;
-}
-
 class GrpcServerImpl : public GrpcServer {
  public:
   GrpcServerImpl(const ListenConfig& config, InferenceCore& core)
       : core_(core),
-        generation_(MakeGenerationService(core, config.max_message_bytes)),
+        generation_(MakeGenerationService(core)),
         control_(MakeControlService(core, config.remote_control)) {}
 
   ~GrpcServerImpl() override { Shutdown(absl::ZeroDuration()); }
@@ -174,7 +150,13 @@ class GrpcServerImpl : public GrpcServer {
 
  private:
   absl::Status Build(const ListenConfig& config) {
-    ASSIGN_OR_RETURN(const auto credentials, OpenCredentials(config));
+    std::shared_ptr<grpc::ServerCredentials> credentials =
+        grpc::InsecureServerCredentials();
+    if (config.tls.has_value()) {
+      RETURN_IF_ERROR(CheckTls(*config.tls));
+      ASSIGN_OR_RETURN(certificates_, TlsCertificates::Load(*config.tls));
+      credentials = certificates_->MakeCredentials();
+    }
     grpc::ServerBuilder builder;
     SetOptions(config, builder);
     acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
@@ -200,6 +182,7 @@ class GrpcServerImpl : public GrpcServer {
   std::unique_ptr<grpc::Service> control_;
   int port_ = 0;
   std::mutex shutdown_mutex_;
+  std::unique_ptr<TlsCertificates> certificates_;  // null: plain text
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   std::unique_ptr<ConnectionListener> listener_;
@@ -212,7 +195,7 @@ absl::Status GrpcServer::Check(const ListenConfig& config) {
   InitGrpcPlugins();
   RETURN_IF_ERROR(
       ConnectionListener::Open(config.address, config.port).status());
-  return OpenCredentials(config).status();
+  return config.tls.has_value() ? CheckTls(*config.tls) : absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(

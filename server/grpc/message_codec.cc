@@ -50,7 +50,9 @@ absl::Status ParseMessage(const grpc::ByteBuffer& bytes,
                           google::protobuf::Message* message) {
   std::vector<grpc::Slice> slices;
   if (!bytes.Dump(&slices).ok()) {
-    return absl::InternalError("gRPC gave no bytes of the request");
+    return absl::CancelledError(
+        "the call ended before its request came: the client cancelled it, or "
+        "the request was longer than server.max_message_bytes");
   }
   std::string flat;
   flat.reserve(bytes.Length());

@@ -9,7 +9,7 @@ namespace moe {
 
 // Parses a request. gRPC's own parsing would end a call with INTERNAL and no
 // explanation if a string is not UTF-8; this returns kInvalidArgument that
-// names the field.
+// names the field. kCancelled if the call has ended without a request.
 absl::Status ParseMessage(const grpc::ByteBuffer& bytes,
                           google::protobuf::Message* message);
 

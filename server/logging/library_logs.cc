@@ -41,10 +41,13 @@ void LogEngine(EngineLogLevel level, const std::string& event,
 // gRPC has no level for warnings, and most of its errors concern a single
 // connection.
 void LogGrpc(gpr_log_func_args* args) {
-  const Severity level =
-      args->severity == GPR_LOG_SEVERITY_DEBUG  ? Severity::kDebug
-      : args->severity == GPR_LOG_SEVERITY_INFO ? Severity::kInfo
-                                                : Severity::kWarning;
+  // gRPC says only in a line for debugging why it ended a call with too much
+  // metadata.
+  const bool is_cause =
+      absl::StrContains(args->message, "metadata size exceeds limit");
+  const Severity level = is_cause || args->severity == GPR_LOG_SEVERITY_ERROR
+                             ? Severity::kWarning
+                             : Severity::kDebug;
   Log(level, "grpc",
       {{"file", args->file}, {"line", args->line}, {"message", args->message}});
   // gRPC aborts the process next.
@@ -65,6 +68,7 @@ void LogProtobuf(google::protobuf::LogLevel level, const char* file, int line,
 void CaptureLibraryLogs() {
   SetEngineLogSink(LogEngine);
   gpr_set_log_function(LogGrpc);
+  gpr_set_log_verbosity(GPR_LOG_SEVERITY_DEBUG);  // LogGrpc chooses
   google::protobuf::SetLogHandler(LogProtobuf);
 }
 

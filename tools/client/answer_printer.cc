@@ -80,7 +80,7 @@ void AnswerPrinter::AddTokens(
 
 void AnswerPrinter::Add(const v1::GenerateChunk& chunk) {
   if (chunk.has_prompt()) AddPrompt(chunk.prompt());
-  if (chunk.has_expert_usage()) expert_usage_ = chunk.expert_usage();
+  expert_usage_.MergeFrom(chunk.expert_usage());  // it may come in parts
   if (chunk.text().empty() && chunk.tokens().empty() && !chunk.has_finish()) {
     return;  // the chunk belongs to no answer
   }

@@ -209,6 +209,7 @@ TEST_F(ServerConfigTest, EveryFieldIsRead) {
   EXPECT_EQ(config->listen.tls->private_key, (dir_ / "key.pem").string());
   EXPECT_EQ(config->listen.tls->client_ca, (dir_ / "ca.pem").string());
   EXPECT_EQ(config->listen.max_message_bytes, 65536);
+  EXPECT_EQ(config->limits.max_message_bytes, 65536);
   EXPECT_EQ(config->listen.max_concurrent_streams, 5);
   EXPECT_EQ(config->limits.max_concurrent_requests, 6);
   EXPECT_EQ(config->limits.max_answers, 7);

@@ -142,5 +142,17 @@ TEST_F(GenerationStreamTest, AHangingClientDoesNotHoldUpTheEngine) {
   EXPECT_TRUE(absl::IsUnavailable(writer_.WaitForEnd()));
 }
 
+// The engine is done, but the client did not get the end.
+TEST_F(GenerationStreamTest, TheSummaryTellsThatTheClientLeft) {
+  Start();
+  engine_.LastToken("id#1", 'a', FinishReason::kLength);
+  engine_.Done("id#1");
+  writer_.WaitForChunk(0);
+  stream_->OnWritten(false);
+  EXPECT_TRUE(absl::IsCancelled(writer_.WaitForEnd()));
+  ASSERT_TRUE(summary_.has_value());
+  EXPECT_TRUE(absl::IsCancelled(summary_->status)) << summary_->status;
+}
+
 }  // namespace
 }  // namespace moe

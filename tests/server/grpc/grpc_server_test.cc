@@ -292,43 +292,5 @@ TEST_F(GrpcServerTest, APortInUseIsAnError) {
   EXPECT_TRUE(absl::IsUnavailable(second.status())) << second.status();
 }
 
-TEST(GrpcServerLimitsTest, RequestsAboveTheBoundAreRefused) {
-  FakeEngine engine;
-  ByteTokenizer tokenizer;
-  ServedModel model = FakeServedModel(engine, &tokenizer);
-  model.limits.max_concurrent_requests = 1;
-  TestServer server(model);
-  v1::GenerateRequest request;
-  request.set_text("hi");
-  grpc::ClientContext context;
-  const auto reader = server.inference().GenerateStream(&context, request);
-  const std::string id = engine.WaitForRequest(0);
-  grpc::ClientContext context2;
-  SetDeadline(context2);
-  const StreamResult refused =
-      ReadAll(*server.inference().GenerateStream(&context2, request));
-  EXPECT_EQ(refused.status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
-  EXPECT_TRUE(HasDetail(refused.status, "RetryInfo"));
-  engine.LastToken(id, 'x', FinishReason::kLength);
-  engine.Done(id);
-  EXPECT_TRUE(ReadAll(*reader).status.ok());
-}
-
-TEST(GrpcServerLimitsTest, LongerMessagesThanAllowedAreRefused) {
-  FakeEngine engine;
-  ByteTokenizer tokenizer;
-  ListenConfig config;
-  config.max_message_bytes = 64 << 10;
-  TestServer server(FakeServedModel(engine, &tokenizer), config);
-  v1::GenerateRequest request;
-  request.set_text(std::string(65 << 10, 'x'));
-  grpc::ClientContext context;
-  SetDeadline(context);
-  v1::GenerateResponse response;
-  EXPECT_EQ(
-      server.inference().Generate(&context, request, &response).error_code(),
-      StatusCode::RESOURCE_EXHAUSTED);
-}
-
 }  // namespace
 }  // namespace moe

@@ -1,17 +1,27 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <sstream>
 #include <string>
+#include <thread>
+#include <tuple>
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "server/grpc/grpc_server.h"
+#include "server/grpc/tls_certificates.h"
+#include "server/logging/log.h"
 #include "tests/fakes/fake_engine.h"
 #include "tests/server/grpc/test_server.h"
 
@@ -31,7 +41,7 @@ class GrpcServerTlsTest : public testing::Test {
   static void SetUpTestSuite() {
     const std::string dir = Directory();
     // Self-signed certificates for the server and the client.
-    for (const char* name : {"server", "client"}) {
+    for (const char* name : {"server", "client", "renewed"}) {
       const std::string command = absl::StrCat(
           "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 "
           "-nodes -days 2 -subj /CN=localhost -addext "
@@ -129,6 +139,133 @@ TEST_F(GrpcServerTlsTest, CheckFindsWhatDoesNotWork) {
   const absl::Status status = GrpcServer::Check(elsewhere);
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
   EXPECT_TRUE(absl::StrContains(status.message(), "server.address")) << status;
+}
+
+// As Kubernetes does: the files are links into a directory that is exchanged.
+class TlsReloadTest : public GrpcServerTlsTest {
+ protected:
+  TlsReloadTest() : directory_(Path("mounted")) {
+    std::filesystem::remove_all(directory_);
+    std::filesystem::create_directory(directory_);
+    Use("server.crt", "server.key");
+    for (const char* name : {"tls.crt", "tls.key"}) {
+      std::filesystem::create_symlink(absl::StrCat("..data/", name),
+                                      directory_ + "/" + name);
+    }
+    auto certificates = TlsCertificates::Load(
+        {directory_ + "/tls.crt", directory_ + "/tls.key", ""},
+        absl::Milliseconds(10));
+    EXPECT_TRUE(certificates.ok()) << certificates.status();
+    certificates_ = *std::move(certificates);
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", certificates_->MakeCredentials(),
+                             &port_);
+    server_ = builder.BuildAndStart();
+  }
+
+  // Exchanges both files at once.
+  void Use(const std::string& certificate, const std::string& key) {
+    const std::string data = absl::StrCat(directory_, "/..", ++num_versions_);
+    std::filesystem::create_directory(data);
+    std::filesystem::copy_file(Path(certificate), data + "/tls.crt");
+    std::filesystem::copy_file(Path(key), data + "/tls.key");
+    std::filesystem::create_directory_symlink(data, directory_ + "/..next");
+    std::filesystem::rename(directory_ + "/..next", directory_ + "/..data");
+  }
+
+  // True if a new connection that trusts `certificate` only comes about.
+  bool Connects(const std::string& certificate) {
+    grpc::SslCredentialsOptions options;
+    options.pem_root_certs = ReadFile(Path(certificate));
+    grpc::ChannelArguments arguments;
+    arguments.SetSslTargetNameOverride("localhost");
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    const auto channel =
+        grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", port_),
+                                  grpc::SslCredentials(options), arguments);
+    auto state = channel->GetState(/*try_to_connect=*/true);
+    const auto deadline =
+        std::chrono::system_clock::now() + std::chrono::seconds(30);
+    while (state != GRPC_CHANNEL_READY &&
+           state != GRPC_CHANNEL_TRANSIENT_FAILURE) {
+      if (!channel->WaitForStateChange(state, deadline)) break;
+      state = channel->GetState(true);
+    }
+    return state == GRPC_CHANNEL_READY;
+  }
+
+  // The log, once it has `event`.
+  std::string WaitForLog(const std::string& event) {
+    std::string log;
+    const absl::Time deadline = absl::Now() + absl::Seconds(30);
+    while (!absl::StrContains(log, event) && absl::Now() < deadline) {
+      FlushLog(absl::Seconds(1));
+      log += testing::internal::GetCapturedStderr();
+      testing::internal::CaptureStderr();
+      std::this_thread::yield();
+    }
+    EXPECT_TRUE(absl::StrContains(log, event)) << log;
+    return log;
+  }
+
+  const std::string directory_;
+  int num_versions_ = 0;
+  int port_ = 0;
+  std::unique_ptr<TlsCertificates> certificates_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+TEST_F(TlsReloadTest, NewConnectionsGetTheRenewedCertificate) {
+  testing::internal::CaptureStderr();
+  EXPECT_TRUE(Connects("server.crt"));
+  // The key of another certificate: the old pair stays.
+  Use("renewed.crt", "client.key");
+  const std::string log = WaitForLog("event=certificate_not_reloaded");
+  EXPECT_TRUE(absl::StrContains(log, "server.tls.private_key")) << log;
+  EXPECT_TRUE(Connects("server.crt"));
+  EXPECT_FALSE(Connects("renewed.crt"));
+  Use("renewed.crt", "renewed.key");
+  WaitForLog("event=certificate_reloaded");
+  EXPECT_TRUE(Connects("renewed.crt"));
+  EXPECT_FALSE(Connects("server.crt"));
+  testing::internal::GetCapturedStderr();
+}
+
+TEST_F(GrpcServerTlsTest, TheEndOfACertificatesTimeIsLogged) {
+  // Their whole time is two days, so the last 9.6 hours give a warning.
+  for (const auto& [begin, end, event] :
+       {std::tuple(-47, 1, "level=warning event=certificate_expires "),
+        std::tuple(-49, -1, "level=error event=certificate_expired "),
+        std::tuple(1, 49, "level=error event=certificate_not_valid_yet "),
+        std::tuple(-1, 47, "")}) {
+    const auto time = [](int hours) {
+      return absl::FormatTime("%Y%m%d%H%M%SZ", absl::Now() + absl::Hours(hours),
+                              absl::UTCTimeZone());
+    };
+    const std::string command = absl::StrCat(
+        "cd ", Directory(),
+        " && rm -rf ca && mkdir ca && touch ca/index && "
+        "echo 01 > ca/serial && printf '[ca]\ndefault_ca=d\n[d]\n"
+        "database=ca/index\nserial=ca/serial\nnew_certs_dir=ca\n"
+        "default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n' > ca/conf "
+        "&& openssl req -new -key server.key -subj /CN=localhost -out ca/csr "
+        "2> log && openssl ca -batch -selfsign -config ca/conf -keyfile "
+        "server.key -in ca/csr -out timed.crt -notext -startdate ",
+        time(begin), " -enddate ", time(end), " 2>> log");
+    ASSERT_EQ(std::system(command.c_str()), 0) << ReadFile(Path("log"));
+    testing::internal::CaptureStderr();
+    {
+      const auto certificates =
+          TlsCertificates::Load({Path("timed.crt"), Path("server.key"), ""});
+      EXPECT_TRUE(certificates.ok()) << certificates.status();
+    }
+    FlushLog(absl::Seconds(30));
+    const std::string log = testing::internal::GetCapturedStderr();
+    EXPECT_TRUE(absl::StrContains(log, event)) << log;
+    if (*event == '\0') {
+      EXPECT_EQ(log, "");
+    }
+  }
 }
 
 }  // namespace

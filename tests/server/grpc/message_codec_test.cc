@@ -48,6 +48,13 @@ TEST(MessageCodecTest, GarbageIsNoMessage) {
   EXPECT_TRUE(absl::StrContains(status.message(), "moe.v1.GenerateRequest"));
 }
 
+// What gRPC passes on when the call ends before its request came.
+TEST(MessageCodecTest, NoBytesAreACancel) {
+  v1::GetModelRequest parsed;
+  const absl::Status status = ParseMessage(grpc::ByteBuffer(), &parsed);
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+}
+
 TEST(MessageCodecTest, NothingIsAnEmptyMessage) {
   v1::GetModelRequest parsed;
   EXPECT_TRUE(

@@ -14,8 +14,11 @@ constexpr std::chrono::seconds kWaitTimeout(30);
 
 }  // namespace
 
-TestServer::TestServer(const ServedModel& model, ListenConfig config)
-    : core_(model) {
+TestServer::TestServer(ServedModel model, ListenConfig config)
+    : core_([&] {
+        model.limits.max_message_bytes = config.max_message_bytes;
+        return model;
+      }()) {
   config.port = 0;
   auto server = GrpcServer::Start(config, core_);
   if (!server.ok()) {

@@ -19,7 +19,7 @@ namespace moe {
 // outlive it.
 class TestServer {
  public:
-  explicit TestServer(const ServedModel& model, ListenConfig config = {});
+  explicit TestServer(ServedModel model, ListenConfig config = {});
 
   InferenceCore& core() { return core_; }
   GrpcServer& server() { return *server_; }

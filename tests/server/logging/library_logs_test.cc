@@ -53,13 +53,20 @@ TEST(LibraryLogsTest, EnginesEventsKeepTheirFields) {
 TEST(LibraryLogsTest, LinesOfGrpcAndProtobufHaveTheSameForm) {
   InitLog(Severity::kInfo, LogFormat::kKeyValue);
   CaptureLibraryLogs();
-  gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);  // as gRPC's start does
   const std::string grpc =
       LineOf([] { gpr_log(GPR_ERROR, "port %d is\n in use", 1); });
   EXPECT_NE(grpc.find(" level=warning event=grpc file="), std::string::npos)
       << grpc;
   EXPECT_NE(grpc.find(" message=\"port 1 is\\n in use\""), std::string::npos)
       << grpc;
+  gpr_log(GPR_INFO, "is not logged");
+  gpr_log(GPR_DEBUG, "is not logged");
+  const std::string metadata = LineOf([] {
+    gpr_log(GPR_DEBUG,
+            "received initial metadata size exceeds limit (9 vs. 8)");
+  });
+  EXPECT_NE(metadata.find(" level=warning event=grpc file="), std::string::npos)
+      << metadata;
   const std::string protobuf = LineOf([] { GOOGLE_LOG(ERROR) << "not UTF-8"; });
   EXPECT_NE(protobuf.find(" level=warning event=protobuf file="),
             std::string::npos)

@@ -1,4 +1,4 @@
-#include "server/generation/response_builder.h"
+#include "server/chunks/response_builder.h"
 
 #include <gtest/gtest.h>
 

@@ -14,6 +14,8 @@ class ResponseBuilder {
   const v1::GenerateResponse& response() const { return response_; }
 
  private:
+  void AddPrompt(v1::PromptInfo* part);
+
   v1::GenerateResponse response_;
 };
 
