@@ -30,7 +30,7 @@ class InferenceCore {
  public:
   // The properties of a call besides its request.
   struct Call {
-    std::string metadata_request_id;  // `x-request-id`; "": none
+    std::string metadata_request_id;               // `x-request-id`; "": none
     absl::Time deadline = absl::InfiniteFuture();  // by SteadyNow
     // True once the client has left; ends the tokenizing of a long prompt.
     // Null: it never leaves. Called only within Start.
@@ -74,8 +74,12 @@ class InferenceCore {
   bool draining() const { return draining_; }
   // True if the engine has no running or waiting request.
   bool IsIdle() const;
-  // Waits until every request has ended and all its chunks are written; false
-  // if `timeout` passes first.
+  // A front end calls these at the begin of a call that may start a request,
+  // and when its end is written.
+  void BeginCall() { live_requests_.BeginCall(); }
+  void EndCall() { live_requests_.EndCall(); }
+  // Waits until every request has ended, all its chunks are written, and every
+  // call has ended; false if `timeout` passes first.
   bool WaitDelivered(absl::Duration timeout) const {
     return live_requests_.WaitEmpty(timeout);
   }

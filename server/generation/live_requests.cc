@@ -43,12 +43,23 @@ int64_t LiveRequests::size() const {
   return num_live_;
 }
 
+void LiveRequests::BeginCall() {
+  std::lock_guard lock(mutex_);
+  ++num_calls_;
+}
+
+void LiveRequests::EndCall() {
+  std::lock_guard lock(mutex_);
+  --num_calls_;
+  removed_.notify_all();
+}
+
 bool LiveRequests::WaitEmpty(absl::Duration timeout) const {
   // A year at most, for the clock's range.
   timeout = std::min<absl::Duration>(timeout, absl::Hours(24 * 365));
   std::unique_lock lock(mutex_);
   return removed_.wait_for(lock, absl::ToChronoMicroseconds(timeout),
-                           [this] { return num_live_ == 0; });
+                           [this] { return num_live_ + num_calls_ == 0; });
 }
 
 }  // namespace moe

@@ -30,7 +30,13 @@ class LiveRequests {
 
   int64_t size() const;
 
-  // Waits until no request is live; false if `deadline` comes first.
+  // A front end's call, which lasts until its client has the end of its
+  // request.
+  void BeginCall();
+  void EndCall();
+
+  // Waits until there is no live request and no call; false if `timeout`
+  // passes first.
   bool WaitEmpty(absl::Duration timeout) const;
 
  private:
@@ -39,6 +45,7 @@ class LiveRequests {
   mutable std::condition_variable removed_;
   int64_t num_added_ = 0;  // guarded by mutex_, as are those below
   int64_t num_live_ = 0;
+  int64_t num_calls_ = 0;
   absl::flat_hash_map<std::string, std::vector<std::string>> engine_ids_;
 };
 

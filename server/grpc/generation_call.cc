@@ -147,8 +147,8 @@ class UnaryGeneration : public grpc::ServerUnaryReactor, public ChunkWriter {
   UnaryGeneration(grpc::CallbackServerContext* context,
                   const grpc::ByteBuffer* request, grpc::ByteBuffer* response,
                   InferenceCore& core, WorkQueue* queue)
-      : response_(response),
-        max_message_bytes_(core.model().limits.max_message_bytes) {
+      : core_(core), response_(response) {
+    core_.BeginCall();
     // May delete this.
     StartOn(queue, context, request, core, *this, stream_);
   }
@@ -164,11 +164,11 @@ class UnaryGeneration : public grpc::ServerUnaryReactor, public ChunkWriter {
     if (!status.ok()) return status;
     *response_ = SerializeMessage(result_.response());
     const int64_t num_bytes = response_->Length();
-    if (num_bytes <= max_message_bytes_) return status;
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the answer takes ", num_bytes,
-                     " bytes, and server.max_message_bytes is ",
-                     max_message_bytes_, ": use GenerateStream"));
+    if (num_bytes <= core_.model().limits.max_message_bytes) return status;
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the answer takes ", num_bytes,
+        " bytes, and server.max_message_bytes is ",
+        core_.model().limits.max_message_bytes, ": use GenerateStream"));
   }
 
   void End(const absl::Status& status) override {
@@ -176,11 +176,14 @@ class UnaryGeneration : public grpc::ServerUnaryReactor, public ChunkWriter {
   }
 
   void OnCancel() override { stream_->Cancel(); }
-  void OnDone() override { delete this; }
+  void OnDone() override {
+    core_.EndCall();
+    delete this;
+  }
 
  private:
+  InferenceCore& core_;
   grpc::ByteBuffer* response_;
-  const int64_t max_message_bytes_;
   ResponseBuilder result_;
   // Shared with the thread that starts it.
   const std::shared_ptr<StreamSlot> stream_ = std::make_shared<StreamSlot>();
@@ -193,7 +196,9 @@ class StreamedGeneration : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   StreamedGeneration(grpc::CallbackServerContext* context,
                      const grpc::ByteBuffer* request, InferenceCore& core,
-                     WorkQueue* queue) {
+                     WorkQueue* queue)
+      : core_(core) {
+    core_.BeginCall();
     StartOn(queue, context, request, core, *this, stream_);
   }
 
@@ -209,9 +214,13 @@ class StreamedGeneration : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   void OnWriteDone(bool ok) override { stream_->Wait()->OnWritten(ok); }
   void OnCancel() override { stream_->Cancel(); }
-  void OnDone() override { delete this; }
+  void OnDone() override {
+    core_.EndCall();
+    delete this;
+  }
 
  private:
+  InferenceCore& core_;
   grpc::ByteBuffer buffer_;  // of the running write
   // Shared with the thread that starts it.
   const std::shared_ptr<StreamSlot> stream_ = std::make_shared<StreamSlot>();

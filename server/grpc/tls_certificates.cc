@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "kernels/core/status_macros.h"
+#include "kernels/core/steady_clock.h"
 #include "server/logging/log.h"
 
 namespace moe {
@@ -223,9 +224,11 @@ void TlsCertificates::LogValidity() {
     not_before = files_.not_before;
     not_after = files_.not_after;
   }
-  const absl::Time now = absl::Now();
+  const absl::Time now = absl::Now();  // as the certificate's times are
+  const absl::Time steady_now = SteadyNow();
   const bool expired = now >= not_after;
-  if (now - last_validity_log_ < kWarnInterval && expired == logged_expired_) {
+  if (steady_now - last_validity_log_ < kWarnInterval &&
+      expired == logged_expired_) {
     return;
   }
   const absl::Duration warn_before =
@@ -244,7 +247,7 @@ void TlsCertificates::LogValidity() {
        {"not_before", ToText(not_before)},
        {"not_after", ToText(not_after)},
        {"message", message}});
-  last_validity_log_ = now;
+  last_validity_log_ = steady_now;
   logged_expired_ = expired;
 }
 

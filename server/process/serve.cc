@@ -28,9 +28,11 @@
 namespace moe {
 namespace {
 
-// How long clients get to receive the error when a rank fails. mpirun kills the
-// job soon after one of its processes has died, so it is short.
-constexpr absl::Duration kFailureFlushTime = absl::Milliseconds(800);
+// How long clients get to receive the error when a rank fails, and then the
+// last bytes. mpirun kills the job soon after one of its processes has died, so
+// it is short.
+constexpr absl::Duration kFailureFlushTime = absl::Milliseconds(700);
+constexpr absl::Duration kLastBytesTime = absl::Milliseconds(100);
 
 // The process is ended this long after its shutdown should have finished, even
 // if something hangs: supervisors rely on it.
@@ -87,10 +89,15 @@ void ReserveThreads(std::function<void()> lost) {
 
 [[noreturn]] void ExitAfterFailure(const ServerConfig& config,
                                    const RankRuntime& ranks,
+                                   const InferenceCore& core,
                                    GrpcServer& server) {
   ExitWithin(kFailureFlushTime + kExitSlack, ranks.failure_exit_status());
   RemovePortFile(config.listen.port_file, server.port());
-  server.Shutdown(kFailureFlushTime);
+  // GrpcServer::Shutdown would cancel calls that have not ended by then, and
+  // new ones. The end of the process instead closes their connections, so they
+  // get UNAVAILABLE like all others.
+  core.WaitDelivered(kFailureFlushTime);
+  absl::SleepFor(kLastBytesTime);
   Log(Severity::kError, "stopped",
       {{"reason", std::string(ranks.status().message())}});
   FlushLog();
@@ -128,7 +135,7 @@ absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
   ranks.MarkReady();
   const int number = signal.Wait();
   if (number == 0 || !ranks.status().ok()) {
-    ExitAfterFailure(config, ranks, *server);
+    ExitAfterFailure(config, ranks, core, *server);
   }
   // A rank that fails during the drain is noticed after the watchdog's time.
   ExitWithin(
@@ -142,7 +149,7 @@ absl::StatusOr<int> Serve(const ServerConfig& config, RankRuntime& ranks,
   RemovePortFile(config.listen.port_file, server->port());
   const bool finished = DrainServer(config.drain_grace, core, *server);
   thread_reserve::SetFailureHandler(nullptr);  // it refers to the core
-  if (!ranks.status().ok()) ExitAfterFailure(config, ranks, *server);
+  if (!ranks.status().ok()) ExitAfterFailure(config, ranks, core, *server);
   Log(finished ? Severity::kInfo : Severity::kWarning, "stopped",
       {{"finished_all", finished ? "true" : "false"}});
   return finished ? 0 : kExitCutOff;

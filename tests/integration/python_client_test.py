@@ -111,6 +111,26 @@ class PythonClientTest(unittest.TestCase):
         )
         self.assertEqual(back.text, text)
 
+    def test_compressed_requests_are_refused(self):
+        request = self.pb.TokenizeRequest(text="x" * 100000)
+        for compression in (grpc.Compression.Gzip, grpc.Compression.Deflate):
+            with self.assertRaises(grpc.RpcError) as raised:
+                self.inference.Tokenize(request, compression=compression, timeout=PATIENCE)
+            self.assertEqual(raised.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
+
+    def test_too_much_metadata_is_logged(self):
+        port = pathlib.Path(self.directory.name, "port").read_text().strip()
+        with grpc.insecure_channel(f"127.0.0.1:{port}", [("own", 1)]) as channel:
+            list_models = channel.unary_unary("/moe.v1.Inference/ListModels")
+            list_models(b"", metadata=[("x-much", "m" * 60000)], timeout=PATIENCE)
+            with self.assertRaises(grpc.RpcError):
+                list_models(b"", metadata=[("x-much", "m" * 100000)], timeout=PATIENCE)
+        log = pathlib.Path(self.log.name)
+        deadline = time.monotonic() + PATIENCE
+        while "metadata size exceeds limit" not in log.read_text():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.02)
+
     def test_prompt_logprobs(self):
         request = self.request()
         request.output.prompt_logprobs = 2

@@ -8,6 +8,7 @@ READERS = {
     "kernels/core/steady_clock.cc",  # the origin of its times
     "server/generation/server_identity.cc",  # when the server started, for people
     "server/grpc/generation_call.cc",  # a call's deadline comes as a time
+    "server/grpc/tls_certificates.cc",  # certificates are valid from one time to another
     "tools/client/connection.cc",  # gRPC takes deadlines as times
     "tools/loadgen/load_run.cc",  # the same
 }

@@ -52,5 +52,14 @@ TEST(LiveRequestsTest, WaitsForTheLast) {
   other.join();
 }
 
+// A request is forgotten before its client has its end.
+TEST(LiveRequestsTest, CallsAreWaitedForToo) {
+  LiveRequests live(2);
+  live.BeginCall();
+  EXPECT_FALSE(live.WaitEmpty(absl::InfinitePast()));
+  live.EndCall();
+  EXPECT_TRUE(live.WaitEmpty(absl::InfinitePast()));
+}
+
 }  // namespace
 }  // namespace moe
