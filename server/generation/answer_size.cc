@@ -33,22 +33,25 @@ int64_t TextBytes(absl::string_view token) {
 }
 
 // Bytes of a v1::Token with `num_logprobs` others; < 0: the id only.
-int64_t TokenProtoBytes(int64_t vocab_size, int64_t num_logprobs) {
+int64_t TokenProtoBytes(int64_t vocab_size, int64_t num_logprobs,
+                        int64_t longest_token_bytes) {
   const int64_t id = FieldBytes(vocab_size);
   if (num_logprobs < 0) return kEntryBytes + id;
-  const int64_t logprob = id + kFloatBytes + FieldBytes(vocab_size);  // rank
+  const int64_t logprob = id + kFloatBytes + FieldBytes(vocab_size)  // rank
+                          + kEntryBytes + longest_token_bytes;
   return kEntryBytes + logprob + num_logprobs * (kEntryBytes + logprob);
 }
 
-int64_t PromptBytes(const ConvertedRequest& converted,
-                    const ServedModel& model) {
+int64_t PromptBytes(const ConvertedRequest& converted, const ServedModel& model,
+                    int64_t longest_token_bytes) {
   const Request& request = converted.request;
   const int64_t num_tokens = request.prompt.size();
   int64_t num_bytes = 0;
   if (converted.options.prompt_tokens) {
     num_bytes +=
         num_tokens * TokenProtoBytes(model.info.model.vocab_size,
-                                     request.sampling.num_prompt_logprobs);
+                                     request.sampling.num_prompt_logprobs,
+                                     longest_token_bytes);
   }
   if (converted.options.echo && model.tokenizer != nullptr) {
     for (const int32_t id : request.prompt) {
@@ -91,8 +94,6 @@ int64_t LongestTokenBytes(const Tokenizer* tokenizer) {
   int64_t longest = 0;
   if (tokenizer == nullptr) return longest;
   for (int32_t id = 0; id < tokenizer->vocab_size(); ++id) {
-    // Answers do not show special tokens.
-    if (tokenizer->IsSpecial(id)) continue;
     longest = std::max(longest, TextBytes(tokenizer->TokenBytes(id)));
   }
   return longest;
@@ -105,7 +106,8 @@ absl::Status CheckAnswerSize(const ConvertedRequest& converted,
   const Request& request = converted.request;
   const int64_t max_bytes = model.limits.max_message_bytes;
 
-  int64_t fixed = kResponseBytes + PromptBytes(converted, model);
+  int64_t fixed =
+      kResponseBytes + PromptBytes(converted, model, longest_token_bytes);
   if (fixed > max_bytes) {
     const bool has_logprobs = request.sampling.num_prompt_logprobs >= 0;
     return TooLong(has_logprobs ? "output.prompt_logprobs" : "output.echo",
@@ -122,8 +124,9 @@ absl::Status CheckAnswerSize(const ConvertedRequest& converted,
 
   int64_t per_token = options.text ? longest_token_bytes : 0;
   if (options.tokens) {
-    per_token += TokenProtoBytes(model.info.model.vocab_size,
-                                 request.sampling.num_logprobs);
+    per_token +=
+        TokenProtoBytes(model.info.model.vocab_size,
+                        request.sampling.num_logprobs, longest_token_bytes);
   }
   const int64_t per_step = per_token * options.num_answers;
   const int64_t num_bytes = fixed + per_step * request.stopping.max_new_tokens;

@@ -10,8 +10,8 @@ namespace moe {
 
 class Tokenizer;
 
-// The most bytes of text that one token of an answer can add; 0 without
-// tokenizer. Takes time linear in the vocabulary.
+// The most bytes of text that one token can add, and the most that it has; 0
+// without tokenizer. Takes time linear in the vocabulary.
 int64_t LongestTokenBytes(const Tokenizer* tokenizer);
 
 // Checks that the whole answer of a request fits one message, however it turns
