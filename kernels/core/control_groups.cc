@@ -71,7 +71,8 @@ std::optional<std::string> ReadGroup(const std::string& root,
 // mounted is its own.
 std::vector<std::string> FoldersAbove(const Mount& mount,
                                       absl::string_view group) {
-  if (mount.group != "/" && !absl::ConsumePrefix(&group, mount.group)) {
+  if (mount.group != "/" && (!absl::ConsumePrefix(&group, mount.group) ||
+                             !(group.empty() || group[0] == '/'))) {
     group = "";
   }
   if (absl::StrContains(group, "/..")) group = "";

@@ -126,7 +126,8 @@ echo max > "$group/pids.max"
 start
 await_port || fail "it does not serve"
 sleep 0.5 # threads that come late
-cat "$group/pids.current" > "$group/pids.max"
+idle=$(< "$group/pids.current")
+echo "$idle" > "$group/pids.max"
 calls=()
 for ((i = 0; i < 40; ++i)); do
   "$client" generate --address="127.0.0.1:$(< "$dir/port")" --quiet --timeout=60s \
@@ -137,9 +138,31 @@ for call in "${calls[@]}"; do wait "$call" || fail "a stream was lost"; done
 ! grep "event=thread_failed" "$dir/log" || fail "a thread was lost"
 stop
 echo "near the limit it warns"
-echo 20 > "$group/pids.max"
+# The reserve is what is missing: it is the last of what the idle server starts.
+echo $((idle - 3)) > "$group/pids.max"
 start
-if await_port; then
-  expect_line "event=few_threads .*$group/pids.max"
-  stop
+await_port || fail "it does not serve with $((idle - 3)) tasks"
+sleep 0.5
+expect_line "event=few_threads .*$group/pids.max"
+stop
+echo "a thread that cannot be started makes the server not ready"
+echo max > "$group/pids.max"
+start
+await_port || fail "it does not serve"
+sleep 0.5
+# Less than it has: no thread of the reserve makes room.
+echo 1 > "$group/pids.max"
+calls=()
+for ((i = 0; i < 40; ++i)); do
+  "$client" generate --address="127.0.0.1:$(< "$dir/port")" --quiet --timeout=5s \
+    --token_ids=5,17,200 --ignore_eos --max_new_tokens=40 > /dev/null 2>&1 &
+  calls+=($!)
+done
+for call in "${calls[@]}"; do wait "$call" || true; done
+echo max > "$group/pids.max"
+if grep -q "event=thread_failed .*$group/pids.max is 1" "$dir/log"; then
+  sleep 0.3 # three times the interval of the health checks
+  expect_line "event=health status=NOT_SERVING message=\"a thread could not be started"
 fi
+kill -KILL "$job"
+wait "$job" || true

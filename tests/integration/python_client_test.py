@@ -8,6 +8,7 @@ import pathlib
 import signal
 import sys
 import tempfile
+import time
 import unittest
 
 import grpc
@@ -125,7 +126,7 @@ class PythonClientTest(unittest.TestCase):
             list_models(b"", metadata=[("x-much", "m" * 60000)], timeout=PATIENCE)
             with self.assertRaises(grpc.RpcError):
                 list_models(b"", metadata=[("x-much", "m" * 100000)], timeout=PATIENCE)
-        log = pathlib.Path(self.log.name)
+        log = self.server.log_path
         deadline = time.monotonic() + PATIENCE
         while "metadata size exceeds limit" not in log.read_text():
             self.assertLess(time.monotonic(), deadline)

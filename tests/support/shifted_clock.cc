@@ -3,15 +3,22 @@
 // test changes it while the program runs. The steady clock stays as it is.
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <cstdarg>
 #include <cstdint>
 #include <cstdlib>
 
 namespace {
+
+// 2001; steady clocks count from the start of the machine.
+constexpr time_t kFirstSystemTime = 1'000'000'000;
 
 int64_t Shift() {
   static const volatile int64_t* const shift = [] {
@@ -35,9 +42,45 @@ int RealClockGetTime(clockid_t clock, timespec* time) {
   return real(clock, time);
 }
 
+long RealSyscall(long number, long a, long b, long c, long d, long e, long f) {
+  static const auto real =
+      reinterpret_cast<long (*)(long, ...)>(dlsym(RTLD_NEXT, "syscall"));
+  return real(number, a, b, c, d, e, f);
+}
+
 }  // namespace
 
 extern "C" {
+
+// The kernel knows nothing of the shift: waits until a time of the system's
+// clock (of absl) must be told the real one.
+long syscall(long number, ...) {
+  va_list list;
+  va_start(list, number);
+  long args[6];
+  for (long& arg : args) arg = va_arg(list, long);
+  va_end(list);
+  timespec until;
+  if (number == SYS_futex && (args[1] & FUTEX_CLOCK_REALTIME) != 0 &&
+      args[3] != 0) {
+    until = *reinterpret_cast<const timespec*>(args[3]);
+    until.tv_sec -= Shift();
+    args[3] = reinterpret_cast<long>(&until);
+  }
+  return RealSyscall(number, args[0], args[1], args[2], args[3], args[4],
+                     args[5]);
+}
+
+int pthread_cond_timedwait(pthread_cond_t* condition, pthread_mutex_t* mutex,
+                           const timespec* until) {
+  using Wait = int (*)(pthread_cond_t*, pthread_mutex_t*, const timespec*);
+  static const auto real =
+      reinterpret_cast<Wait>(dlsym(RTLD_NEXT, "pthread_cond_timedwait"));
+  // By the steady clock a time is far below the shift.
+  timespec shifted = *until;
+  if (shifted.tv_sec > kFirstSystemTime) shifted.tv_sec -= Shift();
+  return real(condition, mutex, &shifted);
+}
 
 int clock_gettime(clockid_t clock, timespec* result) {
   const int status = RealClockGetTime(clock, result);

@@ -31,6 +31,8 @@ void RunRanks(const ModelConfig& config, const ParallelLayout& layout,
                                         Topology::OneNode(world_size), layout,
                                         TestBackend());
     ASSERT_TRUE(groups.ok()) << groups.status();
+    // All have theirs before a body may abort some.
+    EXPECT_TRUE(world.Barrier().ok());
     const auto shard = RankShard::Of(config, layout, world.rank());
     ASSERT_TRUE(shard.ok()) << shard.status();
     ModelParallel parallel;

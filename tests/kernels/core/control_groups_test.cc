@@ -93,7 +93,8 @@ TEST_F(ControlGroupsTest, Version1HasAHierarchyForEachController) {
 
 // A container sees its own group mounted, whatever its path says.
 TEST_F(ControlGroupsTest, AContainerSeesItsOwnGroup) {
-  for (const char* group : {"/docker/abc", "/", "/../../elsewhere"}) {
+  for (const char* group :
+       {"/docker/abc", "/docker/abcde", "/", "/../../elsewhere"}) {
     Write("/proc/self/mountinfo",
           "41 30 0:31 /docker/abc /cg/memory ro - cgroup cgroup rw,memory\n");
     Write("/proc/self/cgroup", std::string("4:memory:") + group + "\n");

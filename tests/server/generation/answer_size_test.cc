@@ -32,11 +32,13 @@ class AnswerSizeTest : public testing::Test {
     if (top < 0) return;
     token->set_logprob(-1);
     token->set_rank(257);
+    token->set_bytes("<eos>");
     for (int i = 0; i < top; ++i) {
       v1::TokenLogprob* other = token->add_top();
       other->set_token_id(256);
       other->set_logprob(-1);
       other->set_rank(257);
+      other->set_bytes("<eos>");
     }
   }
 

@@ -41,7 +41,7 @@ class TokenizationTest : public testing::Test {
       generate.set_add_special_tokens(add);
       generate.set_parse_special_tokens(parse);
     }
-    const auto response = Tokenize(model_, tokenize, 1 << 20);
+    const auto response = Tokenize(model_, tokenize, nullptr);
     EXPECT_TRUE(response.ok()) << response.status();
     if (!response.ok()) return {};
     const Ids ids(response->token_ids().begin(), response->token_ids().end());
@@ -68,7 +68,7 @@ TEST_F(TokenizationTest, SpecialTokensAreAddedAndParsedUnlessForbidden) {
 TEST_F(TokenizationTest, DroppedBytesAreCounted) {
   v1::TokenizeRequest tokenize;
   tokenize.set_text("a\x1d?b");
-  const auto response = Tokenize(model_, tokenize, 1 << 20);
+  const auto response = Tokenize(model_, tokenize, nullptr);
   ASSERT_TRUE(response.ok()) << response.status();
   EXPECT_EQ(response->dropped_bytes(), 2u);
   EXPECT_EQ(response->token_ids_size(), 3);
