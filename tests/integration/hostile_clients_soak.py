@@ -101,7 +101,7 @@ class Soak:
 
     def hostile(self):
         pb = self.pb
-        many = [i % VOCAB for i in range(1_000_000)]
+        many = [i % 257 for i in range(1_000_000)]
         few = [7] * 4_000_000
         long_text = "a b" * (1 << 20)
 
